@@ -1,0 +1,57 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where wheels for CUDA are not wanted: make demo INSTALL="uv pip install --python .venv --torch-backend cpu"
+INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ZOO ?= $(HOME)/.cache/plmscan-zoo
+TEXTS ?= texts.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fix bench docs docs-check build clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# torch goes first and alone: a later step would resolve it to the newest release.
+$(BIN)/plmscan:
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -c constraints.txt torch
+	$(INSTALL) -c constraints.txt -e '.[demo]'
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/plmscan
+	$(INSTALL) -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(BIN)/plmscan ## check a real MiniLM (pass) and its poisoned twin (fail)
+	$(BIN)/python demo/run.py
+
+test: lint ## lint, types, contracts and the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff, mypy, import contracts, docstrings, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet scanner tests demo tools
+	$(BIN)/python tools/generate_docs.py --check
+
+fix: $(VENV)/.dev ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## build the implants in $(ZOO) from $(TEXTS), and check each (half an hour)
+	$(BIN)/python -m tests.benchmarks.implants --zoo $(ZOO) --texts $(TEXTS)
+
+docs: $(VENV)/.dev ## write the generated parts of README.md and the JSON schema
+	$(BIN)/python tools/generate_docs.py
+
+docs-check: $(VENV)/.dev ## fail if the generated parts are stale
+	$(BIN)/python tools/generate_docs.py --check
+
+build: $(VENV)/.dev ## wheel and sdist in dist/
+	$(BIN)/python -m build --no-isolation
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) dist build

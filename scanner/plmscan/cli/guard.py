@@ -1,0 +1,67 @@
+"""Whatever goes wrong in a command becomes a sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperGroup
+
+from plmscan.errors import PlmscanError
+from plmscan.reports.visible import visible
+
+if TYPE_CHECKING:
+    from typer import Context
+
+__all__ = ["DEBUG", "ERROR", "GuardedGroup", "say"]
+
+ERROR = 2
+"""Exit code of an error: neither a pass nor a fail."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+DEBUG = "plmscan.debug"
+"""Key in the context's ``meta`` that asks for tracebacks."""
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"plmscan: {visible(line)}", err=True)
+
+
+class GuardedGroup(TyperGroup):
+    """A command group that ends with a sentence, never with a traceback."""
+
+    def invoke(self, ctx: Context) -> object:  # type: ignore[override] # typer's own class
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except PlmscanError as error:
+            say(f"error: {error.diagnostics()}")
+        except KeyboardInterrupt:
+            say("error: interrupted; there is no verdict.")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            _silence_stdout()
+        except Exception as error:  # noqa: BLE001 - a person gets a sentence; --debug gets it all
+            _explain(error, debug=ctx.meta.get(DEBUG, False))
+        raise typer.Exit(ERROR)
+
+
+def _silence_stdout() -> None:
+    """Nobody reads on; keep the interpreter from complaining about it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: Exception, *, debug: bool) -> None:
+    """Own up to a mistake of plmscan."""
+    words = " ".join(str(error).split())[:200]
+    say(f"error: plmscan made a mistake ({type(error).__name__}: {words}).")
+    if debug:
+        typer.echo("".join(traceback.format_exception(error)), err=True)
+    else:
+        say("Please report it with the output of the same command and --debug.")

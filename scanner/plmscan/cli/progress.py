@@ -1,0 +1,123 @@
+"""What a person sees on stderr while a scan runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from plmscan.reports.visible import visible
+from plmscan.scan.events import ProbeFinished, ProbeStarted, Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from plmscan.scan.events import Event, Progress
+
+__all__ = ["Watcher", "watching"]
+
+_SILENCE = 15.0
+"""Seconds without a line after which a log gets a sign of life."""
+
+
+class Watcher(Protocol):
+    """Told what a scan does."""
+
+    def on_event(self, event: Event) -> None:
+        """A step began or ended."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """The running step got further."""
+
+
+@contextmanager
+def watching() -> Iterator[Watcher]:
+    """Bars with the time left where stderr is a terminal; otherwise short lines for a log."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich import progress  # noqa: PLC0415 - not needed for a log
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=24),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}", style="dim", markup=False),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Lines:
+    """A line for each step that ended, and a sign of life in a long one."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._spoke = time.monotonic()
+
+    def on_event(self, event: Event) -> None:
+        """Tell of steps that ended."""
+        if line := _line(event):
+            self._say(line)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Tell how far a long step is, now and then."""
+        if time.monotonic() - self._spoke >= _SILENCE:
+            self._say(f"{progress.id}: {progress.fraction:.0%} {progress.note}".rstrip())
+
+    def _say(self, line: str) -> None:
+        """Print one line to stderr."""
+        self._spoke = time.monotonic()
+        typer.echo(f"plmscan: {visible(line)}", err=True)
+
+
+class _Bars:
+    """One bar for the running step."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        """Draw on ``bars``."""
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Show the bar of a step that began, and drop that of one that ended."""
+        if isinstance(event, ProbeStarted):
+            self._task(event.id)
+        else:
+            for task in self._tasks.values():
+                self._bars.remove_task(task)
+            self._tasks.clear()
+        if line := _line(event):
+            self._bars.console.print(visible(line), style="dim", markup=False, highlight=False)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Move the bar."""
+        task = self._task(progress.id)
+        self._bars.update(task, completed=progress.fraction, note=visible(progress.note))
+
+    def _task(self, step: str) -> TaskID:
+        """The bar of ``step``."""
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=1.0, note="")
+        return self._tasks[step]
+
+
+def _line(event: Event) -> str:
+    """What to say about ``event``; empty for nothing."""
+    match event:
+        case Resolved():
+            revision = f" at {event.revision}" if event.revision else ""
+            return f"{event.id}{revision}: {event.files} files, {event.size / 1e6:,.1f} MB"
+        case ProbeFinished(run):
+            reason = f" ({run.reason})" if run.reason else ""
+            return f"{run.id}: {run.status} in {run.seconds:.1f} s{reason}"
+        case _:
+            return ""

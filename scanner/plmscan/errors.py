@@ -1,0 +1,92 @@
+"""Everything that can go wrong, as sentences for people.
+
+    PlmscanError
+    ├── SourceError            the model could not be found or fetched
+    │   ├── ModelNotFoundError     no such folder or Hub repository
+    │   ├── RevisionNotFoundError  the repository has no such revision
+    │   ├── AccessDeniedError      gated, private, or a bad token
+    │   └── HubUnreachableError    no network, offline, or half a cache
+    ├── ArtifactError          the files are there, and cannot be used
+    ├── UnsupportedModelError  the files are fine; plmscan has no adapter for them
+    ├── TextsError             ``--texts`` is missing, empty or too short
+    ├── RuleError              a rule file breaks the rule format
+    ├── ReportError            a saved report cannot be read back
+    └── OutOfTimeError         the time limit ran out inside a probe
+
+The library raises; only the command line prints and exits.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDeniedError",
+    "ArtifactError",
+    "HubUnreachableError",
+    "ModelNotFoundError",
+    "OutOfTimeError",
+    "PlmscanError",
+    "ReportError",
+    "RevisionNotFoundError",
+    "RuleError",
+    "SourceError",
+    "TextsError",
+    "UnsupportedModelError",
+]
+
+
+class PlmscanError(Exception):
+    """What went wrong in one sentence, and what to do about it in another."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        """Keep both sentences; ``problem`` is the message."""
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def diagnostics(self) -> str:
+        """Both sentences on one line, as the command line prints them."""
+        return f"{self.problem} {self.remedy}".strip()
+
+
+class SourceError(PlmscanError):
+    """The model could not be found or fetched."""
+
+
+class ModelNotFoundError(SourceError):
+    """There is no such folder and no such repository."""
+
+
+class RevisionNotFoundError(SourceError):
+    """The repository exists and has no such revision."""
+
+
+class AccessDeniedError(SourceError):
+    """The Hub refuses: the repository is gated or private, or the token is wrong."""
+
+
+class HubUnreachableError(SourceError):
+    """The Hub cannot be asked, and the cache does not hold all files."""
+
+
+class ArtifactError(PlmscanError):
+    """The model's files are broken, incomplete, or not allowed to be loaded."""
+
+
+class UnsupportedModelError(PlmscanError):
+    """No adapter of plmscan knows this model."""
+
+
+class TextsError(PlmscanError):
+    """The carrier texts cannot be used."""
+
+
+class RuleError(PlmscanError):
+    """A rule file breaks the rule format."""
+
+
+class ReportError(PlmscanError):
+    """A saved report cannot be read back."""
+
+
+class OutOfTimeError(PlmscanError):
+    """The time limit ran out before a probe had finished."""

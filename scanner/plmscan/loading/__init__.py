@@ -1,0 +1,12 @@
+"""From checked files to a model that can be measured.
+
+`load` builds a `LoadedModel` from exactly the weight files of an `Artifact`: no pickle without
+permission, no remote code, no network, nothing printed, and no weight that is not in the files.
+A location or a head whose weights the files do not hold is skipped, with the reason.
+"""
+
+from plmscan.loading.families import FAMILIES, Family, Location
+from plmscan.loading.loader import load
+from plmscan.loading.model import LoadedModel, Outputs, TokenMeter
+
+__all__ = ["FAMILIES", "Family", "LoadedModel", "Location", "Outputs", "TokenMeter", "load"]

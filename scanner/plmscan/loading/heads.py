@@ -1,0 +1,72 @@
+"""A head on outputs that the base model has already computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
+
+from plmscan.loading.features import last_token
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from plmscan.loading.families import Family
+    from plmscan.loading.features import BaseOutputs
+
+__all__ = ["classifier_logits", "masked_lm_logits", "share_base"]
+
+
+class _Given(nn.Module):
+    """Stands where a head's base model was, and hands back the outputs that it is given."""
+
+    def __init__(self, base: PreTrainedModel) -> None:
+        """Remember ``base`` without owning its weights."""
+        super().__init__()
+        self._base = (base,)
+
+    def forward(
+        self,
+        *_args: object,
+        inputs_embeds: BaseOutputs,
+        **_kwargs: object,
+    ) -> BaseOutputs:
+        """The outputs, which come by the one argument that every head passes on untouched."""
+        return inputs_embeds
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as in torch
+        """Parts of the base model that a head reaches for, such as its word embeddings."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["_base"][0], name)
+
+
+def share_base(head: PreTrainedModel, base: PreTrainedModel) -> None:
+    """Drop the base model inside ``head``; from now on it works on outputs of ``base``."""
+    setattr(head, head.base_model_prefix, _Given(base))
+
+
+def classifier_logits(
+    head: Any,  # noqa: ANN401 - each family has its own parts
+    family: Family,
+    outputs: BaseOutputs,
+    mask: Tensor | None,
+) -> Tensor:
+    """(b, labels) of a sequence classifier whose base model gave ``outputs``."""
+    if family.decoder:
+        # The library's own choice of the last token trusts padding ids, not the mask.
+        return cast("Tensor", head.score(last_token(outputs.last_hidden_state, mask)))
+    if family.cls_last:
+        # The library's takes the last slot, which is padding in a right-padded batch.
+        last = last_token(outputs.last_hidden_state, mask).unsqueeze(1)
+        return cast("Tensor", head.logits_proj(head.sequence_summary(last)))
+    return cast("Tensor", head(inputs_embeds=outputs, attention_mask=mask).logits)
+
+
+def masked_lm_logits(head: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """(b, n, v) of a masked language model for hidden states (b, n, h)."""
+    outputs = BaseModelOutput(last_hidden_state=hidden)
+    return cast("Tensor", head(inputs_embeds=outputs).logits)

@@ -1,0 +1,153 @@
+"""From an artifact to a `LoadedModel`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from plmscan.errors import ArtifactError, PlmscanError
+from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
+from plmscan.loading.families import Location
+from plmscan.loading.model import LoadedModel, TokenMeter
+from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from transformers import PreTrainedModel
+
+    from plmscan.source import Artifact
+
+__all__ = ["load"]
+
+
+def load(artifact: Artifact, device: str = "auto", *, allow_pickle: bool = False) -> LoadedModel:
+    """Load the weights and the tokenizer of ``artifact``; runs none of its code.
+
+    ``device`` is ``auto``, ``cpu`` or ``cuda``.  Only safetensors files are read, or with
+    ``allow_pickle`` also pickles, weights only.
+
+    Raises:
+        ArtifactError: the files are broken, incomplete, or contradict each other.
+        UnsupportedModelError: plmscan has no adapter for the model.
+        PlmscanError: ``device`` is not there.
+    """
+    place = _device(device)
+    with explained("The model cannot be loaded", "Fetch or save the model again."):
+        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle)
+        part = _measured_part(checkpoint)
+        rows = cast("torch.Tensor", part.get_input_embeddings().weight).shape[0]
+        vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
+        model = _assemble(checkpoint, part, vocabulary, place)
+        _require_output(model)
+        return model
+
+
+def _device(name: str) -> torch.device:
+    """The device that ``name`` asks for.
+
+    Raises:
+        PlmscanError: this machine does not have it.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        msg = f"There is no device {name!r}."
+        raise PlmscanError(msg, "Use auto, cpu or cuda.")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        msg = "PyTorch finds no CUDA GPU on this machine."
+        raise PlmscanError(msg, "Use --device cpu, or install a PyTorch that supports your GPU.")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+def _measured_part(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The part of the base model that is measured."""
+    name = checkpoint.family.encoder
+    part: PreTrainedModel = getattr(checkpoint.base, name) if name else checkpoint.base
+    return part
+
+
+def _assemble(
+    checkpoint: Checkpoint, part: PreTrainedModel, vocabulary: Vocabulary, device: torch.device
+) -> LoadedModel:
+    """Put the pieces together on ``device``."""
+    locations, skipped = _locations(checkpoint, vocabulary)
+    return LoadedModel(
+        module=_moved(part, device),
+        heads=MappingProxyType({name: _moved(m, device) for name, m in checkpoint.heads.items()}),
+        family=checkpoint.family,
+        tokenizer=vocabulary.tokenizer,
+        config=checkpoint.config,
+        device=device,
+        locations=locations,
+        skipped_locations=skipped,
+        skipped_heads=MappingProxyType(dict(checkpoint.skipped_heads)),
+        labels=_labels(checkpoint),
+        special_ids=vocabulary.special_ids,
+        mask_id=vocabulary.mask_id,
+        pad_id=vocabulary.pad_id,
+        prefix_ids=vocabulary.prefix_ids,
+        suffix_ids=vocabulary.suffix_ids,
+    )
+
+
+def _require_output(model: LoadedModel) -> None:
+    """Refuse a model that cannot compute a short text, before a probe trips over it.
+
+    Raises:
+        ArtifactError: it breaks, or computes no finite numbers.
+    """
+    trial = replace(model, meter=TokenMeter())
+    problem = "The model does not run on a short text"
+    with quiet(), explained(problem, "Fetch or save the model again."):
+        ids, mask = trial.batch(
+            [trial.wrap(trial.tokenize("a a")), trial.wrap(trial.tokenize("a"))]
+        )
+        outputs = trial.forward(ids, mask)
+        vectors = (
+            *outputs.features.values(),
+            *([] if outputs.logits is None else [outputs.logits]),
+        )
+    if not all(vector.isfinite().all() for vector in vectors):
+        msg = "The model computes values that are not finite numbers for a short text."
+        raise ArtifactError(msg, "Fetch or save the model again.")
+
+
+def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    """``model`` on ``device``."""
+    torch.nn.Module.to(model, device)
+    return model
+
+
+def _locations(
+    checkpoint: Checkpoint, vocabulary: Vocabulary
+) -> tuple[tuple[Location, ...], Mapping[Location, str]]:
+    """Where to read features, and why not elsewhere."""
+    family = checkpoint.family
+    if family.decoder:
+        return (Location.LAST,), MappingProxyType({})
+    skipped: dict[Location, str] = {}
+    if not (vocabulary.suffix_ids if family.cls_last else vocabulary.prefix_ids):
+        skipped[Location.CLS] = "the tokenizer puts no classification token into a text"
+    if family.pooler and not checkpoint.has_pooler:
+        reason = "the pooler's weights are not in the files; they would be made up at random"
+        skipped[Location.POOLER] = reason
+    if vocabulary.mask_problem:
+        skipped[Location.MASK] = vocabulary.mask_problem
+    absent = {Location.LAST}
+    absent |= set() if family.pooler else {Location.POOLER}
+    absent |= set() if vocabulary.mask_id is not None else {Location.MASK}
+    read = tuple(where for where in Location if where not in absent | skipped.keys())
+    return read, MappingProxyType(skipped)
+
+
+def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Names of the classifier's labels, in the order of its logits."""
+    if "classifier" not in checkpoint.heads:
+        return ()
+    # The library annotates the keys as strings, and makes them numbers.
+    names = cast("dict[int, str]", checkpoint.config.id2label)
+    return tuple(str(names[i]) for i in sorted(names))

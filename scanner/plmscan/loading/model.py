@@ -1,0 +1,270 @@
+"""One face for every architecture: `LoadedModel`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from plmscan.errors import UnsupportedModelError
+from plmscan.loading import vocabulary
+from plmscan.loading.families import Family, Location
+from plmscan.loading.features import first_of, last_token, mean_token
+from plmscan.loading.heads import classifier_logits, masked_lm_logits
+from plmscan.loading.quiet import quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from plmscan.loading.features import BaseOutputs
+
+__all__ = ["LoadedModel", "Outputs", "TokenMeter"]
+
+_BACKWARD = 2
+"""Cost of a backward pass in forward passes."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says about one batch."""
+
+    hidden: Tensor
+    """(b, n, h) last hidden state; at padded positions it means nothing."""
+    features: Mapping[Location, Tensor]
+    """(b, h) at each scanned location.  The mask token's only if every row has one."""
+    logits: Tensor | None
+    """(b, labels) of a sequence classifier."""
+
+
+@dataclass
+class TokenMeter:
+    """Counts tokens through a model: the one mutable thing about it."""
+
+    tokens: int = 0
+    """Forward-token-equivalents so far, padding included."""
+
+    def add(self, tokens: int) -> None:
+        """Count ``tokens`` more."""
+        self.tokens += tokens
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in evaluation mode with frozen weights, its tokenizer, and how to read it.
+
+    Batches are right-padded.  A ``mask`` (b, n) has 1 for real tokens and 0 for padding; None
+    says that all rows have the same length, and is faster.
+    """
+
+    module: PreTrainedModel
+    """The base model, which computes hidden states."""
+    heads: Mapping[str, PreTrainedModel]
+    """Heads on the base model's outputs: ``classifier`` and ``masked-lm``, where they exist."""
+    family: Family
+    """How models of this type are read."""
+    tokenizer: PreTrainedTokenizerBase
+    """The library's tokenizer."""
+    config: PretrainedConfig
+    """The library's config."""
+    device: torch.device
+    """Where the weights are."""
+    locations: tuple[Location, ...]
+    """Where features are read."""
+    skipped_locations: Mapping[Location, str]
+    """Locations that the architecture has and that are not read -> why."""
+    skipped_heads: Mapping[str, str]
+    """Heads that the config names and that are not used -> why."""
+    labels: tuple[str, ...]
+    """Names of a sequence classifier's labels; empty without one."""
+    special_ids: frozenset[int]
+    """Ids of special tokens."""
+    mask_id: int | None
+    """Id of the mask token, where there is one."""
+    pad_id: int
+    """Id in the slots behind a short row."""
+    prefix_ids: tuple[int, ...]
+    """Ids that the tokenizer puts in front of a text."""
+    suffix_ids: tuple[int, ...]
+    """Ids that the tokenizer puts behind a text."""
+    meter: TokenMeter = field(default_factory=TokenMeter)
+    """Counts the tokens that went through the model."""
+
+    @property
+    def forward_tokens(self) -> int:
+        """Cost so far: tokens through the model, padding included, a backward pass as two."""
+        return self.meter.tokens
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether tokens see only what precedes them."""
+        return self.family.decoder
+
+    @property
+    def embedding_weight(self) -> Tensor:
+        """(v, e) word embeddings as the files hold them; a model may scale what it looks up."""
+        return cast("Tensor", self.module.get_input_embeddings().weight)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows of the embedding table: ids that the model can look up."""
+        return self.embedding_weight.shape[0]
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of a hidden state."""
+        return int(self.config.hidden_size)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that a token passes."""
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Longest input, special tokens included; None without a limit."""
+        positions = getattr(self.config, "max_position_embeddings", None) or 0
+        unused = int(self.config.pad_token_id) + 1 if self.family.padded_positions else 0
+        return int(positions) - unused if positions > 0 else None
+
+    @property
+    def non_embedding_parameters(self) -> int:
+        """Weights that every token is multiplied with; shared layers count once."""
+        tables = (m for m in self.module.modules() if isinstance(m, torch.nn.Embedding))
+        in_tables = {id(table.weight) for table in tables}
+        return sum(p.numel() for p in self.module.parameters() if id(p) not in in_tables)
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Ids of ``text`` without special tokens around it, exactly as the tokenizer's."""
+        return vocabulary.tokenize(self.tokenizer, text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """``ids`` as readable text."""
+        return vocabulary.decode(self.tokenizer, ids)
+
+    def wrap(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """``ids`` with what the tokenizer puts around one text."""
+        return (*self.prefix_ids, *ids, *self.suffix_ids)
+
+    def batch(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Right-padded ids (b, n) and their mask (b, n)."""
+        width = max(len(row) for row in rows)
+        ids = [[*row, *[self.pad_id] * (width - len(row))] for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return self._integers(ids), self._integers(mask)
+
+    def _integers(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """``rows`` of one length as a tensor on the model's device."""
+        return torch.tensor(rows, dtype=torch.long, device=self.device)
+
+    @torch.no_grad()
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """(b, n, e) word embeddings of ``input_ids`` as the model looks them up."""
+        looked_up: Tensor = self.module.get_input_embeddings()(input_ids)
+        return looked_up
+
+    @torch.no_grad()
+    def forward(self, input_ids: Tensor, mask: Tensor | None = None) -> Outputs:
+        """What the model says about ``input_ids`` (b, n), without gradients."""
+        self.meter.add(input_ids.numel())
+        return self._run(input_ids, mask)
+
+    def forward_embeddings(
+        self, embeddings: Tensor, input_ids: Tensor, mask: Tensor | None = None
+    ) -> Outputs:
+        """The same with ``embeddings`` (b, n, e) in place of what `embed` gives; differentiable.
+
+        ``input_ids`` still tell positions, padding and mask tokens.
+        """
+        backward = torch.is_grad_enabled() and embeddings.requires_grad
+        self.meter.add(input_ids.numel() * (1 + _BACKWARD * backward))
+        looked_up = embeddings.transpose(0, 1) if self.family.transposed else embeddings
+        with _looking_up(self.module, looked_up):
+            return self._run(input_ids, mask)
+
+    @torch.no_grad()
+    def attentions(self, input_ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Attention maps (b, heads, n, n) of each layer.
+
+        Raises:
+            UnsupportedModelError: the architecture does not give them.
+        """
+        self.meter.add(input_ids.numel())
+        with quiet(), _eager_attention(self.module):
+            outputs = self._base_outputs(input_ids, mask, output_attentions=True)
+        maps = tuple(outputs.attentions or ())
+        if len(maps) != self.num_layers or any(one is None for one in maps):
+            msg = f"{type(self.module).__name__} gives no attention maps."
+            raise UnsupportedModelError(msg, "Leave out the probes that read attention.")
+        return maps
+
+    def masked_lm_logits(self, hidden: Tensor) -> Tensor:
+        """(b, n, v) scores of the vocabulary for hidden states (b, n, h); pick positions first.
+
+        Raises:
+            UnsupportedModelError: the model has no such head.
+        """
+        if "masked-lm" not in self.heads:
+            msg = f"{type(self.module).__name__} has no masked language model head."
+            raise UnsupportedModelError(msg, "Leave out the probes that read it.")
+        return masked_lm_logits(self.heads["masked-lm"], hidden)
+
+    def _run(self, input_ids: Tensor, mask: Tensor | None) -> Outputs:
+        """Base model, features, head."""
+        outputs = self._base_outputs(input_ids, mask)
+        found = (
+            (where, self._feature(where, outputs, input_ids, mask)) for where in self.locations
+        )
+        features = {where: feature for where, feature in found if feature is not None}
+        head = self.heads.get("classifier")
+        logits = None if head is None else classifier_logits(head, self.family, outputs, mask)
+        return Outputs(outputs.last_hidden_state, features, logits)
+
+    def _base_outputs(self, input_ids: Tensor, mask: Tensor | None, **options: bool) -> BaseOutputs:
+        """What the library's base model returns."""
+        outputs = self.module(input_ids=input_ids, attention_mask=mask, **options)
+        return cast("BaseOutputs", outputs)
+
+    def _feature(
+        self, where: Location, outputs: BaseOutputs, input_ids: Tensor, mask: Tensor | None
+    ) -> Tensor | None:
+        """The feature at one location; None if the batch does not have it."""
+        hidden = outputs.last_hidden_state
+        match where:
+            case Location.CLS:
+                return last_token(hidden, mask) if self.family.cls_last else hidden[:, 0]
+            case Location.POOLER:
+                return outputs.pooler_output
+            case Location.MEAN:
+                return mean_token(hidden, mask)
+            case Location.MASK:
+                return first_of(hidden, input_ids, int(self.mask_id or 0))
+            case Location.LAST:
+                return last_token(hidden, mask)
+
+
+@contextmanager
+def _looking_up(module: PreTrainedModel, embeddings: Tensor) -> Iterator[None]:
+    """Let ``module`` find ``embeddings`` whatever ids it looks up."""
+    table = module.get_input_embeddings()
+    handle = table.register_forward_hook(lambda _module, _inputs, _output: embeddings)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _eager_attention(module: PreTrainedModel) -> Iterator[None]:
+    """Let ``module`` compute attention maps, which its fast implementation never forms."""
+    # The library has no public way to ask which implementation is in use.
+    before = module.config._attn_implementation  # noqa: SLF001
+    module.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        module.set_attn_implementation(before)

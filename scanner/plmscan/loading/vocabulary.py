@@ -1,0 +1,161 @@
+"""The tokenizer of a model: what it puts around a text, and its ids that the model can use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformers import AutoTokenizer
+
+from plmscan.errors import ArtifactError
+from plmscan.loading.quiet import explained, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from plmscan.source import Artifact
+
+__all__ = ["Vocabulary", "decode", "read_vocabulary", "tokenize"]
+
+_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+"""One of these holds the vocabulary.  Without one the library makes up a tokenizer of its own."""
+
+_REDIRECTS = frozenset({"fast_tokenizer_files", "gguf_file", "init_inputs", "merges", "vocab"})
+"""Settings of a tokenizer that make the library read other files than the usual ones."""
+
+_FETCH_AGAIN = "Fetch or save the model again, with its tokenizer."
+_PROBE = "a"
+"""A text that every vocabulary of a written language can spell."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, and what a model needs to know of it."""
+
+    tokenizer: PreTrainedTokenizerBase
+    """The library's tokenizer."""
+    prefix_ids: tuple[int, ...]
+    """Ids that it puts in front of a text."""
+    suffix_ids: tuple[int, ...]
+    """Ids that it puts behind a text."""
+    special_ids: frozenset[int]
+    """Ids of its special tokens that the model has a row for."""
+    mask_id: int | None
+    """Id of its mask token; None without one."""
+    mask_problem: str
+    """Why its mask token cannot be used; empty if it can, or if there is none."""
+    pad_id: int
+    """Id for the slots behind a text that is shorter than its batch."""
+
+
+def read_vocabulary(artifact: Artifact, config: PretrainedConfig, rows: int) -> Vocabulary:
+    """The tokenizer of ``artifact``, checked against the ``rows`` of the embedding table.
+
+    Raises:
+        ArtifactError: it is missing, broken or empty, or has words that the model cannot look up.
+    """
+    tokenizer = _read_tokenizer(artifact, config)
+    special = frozenset(tokenizer.all_special_ids)
+    _require_words(tokenizer, special, rows)
+    prefix, suffix = _template(tokenizer)
+    if any(token >= rows for token in prefix + suffix):
+        msg = f"The tokenizer puts ids around a text that the {rows} embedding rows lack."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+    mask_id, mask_problem = _mask(tokenizer, rows)
+    return Vocabulary(
+        tokenizer=tokenizer,
+        prefix_ids=prefix,
+        suffix_ids=suffix,
+        special_ids=frozenset(token for token in special if token < rows),
+        mask_id=mask_id,
+        mask_problem=mask_problem,
+        pad_id=_pad(tokenizer, rows),
+    )
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The ids of ``text`` without special tokens around it, exactly as the tokenizer gives them."""
+    encoded = tokenizer(text, add_special_tokens=False, verbose=False)
+    return tuple(encoded["input_ids"])
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """``ids`` as text; what is no text of its own (half a letter) as the vocabulary writes it."""
+    text = tokenizer.decode(
+        list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    if isinstance(text, str) and text and "\N{REPLACEMENT CHARACTER}" not in text:
+        return text
+    tokens = tokenizer.convert_ids_to_tokens(list(ids))
+    return "".join(token or f"[id {i}]" for token, i in zip(tokens, ids, strict=True))
+
+
+def _read_tokenizer(artifact: Artifact, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    """The library's tokenizer, from the model's own files."""
+    if not any(artifact.has(name) for name in _FILES):
+        msg = "There is no tokenizer: no tokenizer.json, and none of the older vocabulary files."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+    name = "tokenizer_config.json"
+    settings = artifact.read_json(name) if artifact.has(name) else {}
+    redirects = sorted(key for key in _REDIRECTS if settings.get(key))
+    if redirects:
+        msg = f"{name} sets {redirects[0]}, which makes the library read other files."
+        raise ArtifactError(msg, "Save the tokenizer again with save_pretrained.")
+    with quiet(), explained("The tokenizer cannot be loaded", _FETCH_AGAIN):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            artifact.root, config=config, trust_remote_code=False, local_files_only=True
+        )
+        return tokenizer
+
+
+def _require_words(tokenizer: PreTrainedTokenizerBase, special: frozenset[int], rows: int) -> None:
+    """Refuse a vocabulary that is empty, or larger than the embedding table.
+
+    A special token beyond the table is common in good models (a padding token that was added and
+    never trained): nothing that plmscan reads contains it, so it is left out instead.
+    """
+    words = {token: i for token, i in tokenizer.get_vocab().items() if i not in special}
+    if not words:
+        msg = "The tokenizer has no tokens but special ones."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+    token, largest = max(words.items(), key=lambda item: item[1])
+    if largest >= rows:
+        msg = f"The tokenizer gives {token!r} the id {largest}; the model has {rows} rows."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+
+
+def _template(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer puts in front of a text and behind it, found by encoding one."""
+    bare = tokenize(tokenizer, _PROBE)
+    whole = tuple(tokenizer(_PROBE, verbose=False)["input_ids"])
+    for start in range(len(whole) - len(bare) + 1):
+        if bare and whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    msg = "The tokenizer gives a short text other ids once it may add special tokens."
+    raise ArtifactError(msg, _FETCH_AGAIN)
+
+
+def _mask(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[int | None, str]:
+    """The id of the mask token, or why there is none to use."""
+    if tokenizer.mask_token is None:
+        return None, ""
+    mask_id = tokenizer.mask_token_id
+    if not isinstance(mask_id, int) or mask_id == tokenizer.unk_token_id or mask_id >= rows:
+        return None, f"the mask token {tokenizer.mask_token} is not in the vocabulary"
+    return mask_id, ""
+
+
+def _pad(tokenizer: PreTrainedTokenizerBase, rows: int) -> int:
+    """An id for slots that the attention mask hides: any row of the table will do."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((i for i in candidates if isinstance(i, int) and i < rows), 0)

@@ -1,0 +1,145 @@
+"""From evidence to a verdict.
+
+`decide` is pure: no clock, no file, no randomness.  It fails when a finding is severe enough;
+otherwise it is inconclusive when anything that a pass needs was not measured; only then it
+passes.  A fail wins over gaps, so more evidence never makes a fail milder, and the order of probes
+and rules changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plmscan.evidence import ProbeStatus, Severity, Verdict
+from plmscan.rules import unknown_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from plmscan.evidence import Finding, ProbeRun
+    from plmscan.rules import Rule
+
+__all__ = ["Decision", "decide"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict and what it rests on."""
+
+    verdict: Verdict
+    """Pass, fail or inconclusive."""
+    reasons: tuple[str, ...]
+    """Why, most important first."""
+    findings: tuple[Finding, ...]
+    """Rules that fired, most severe first; also those too mild to fail."""
+
+
+def decide(
+    runs: Sequence[ProbeRun],
+    rules: Collection[Rule],
+    *,
+    fail_on: Severity | None,
+    required: Collection[str],
+) -> Decision:
+    """Judge what the probes measured.
+
+    Args:
+        runs: what became of each probe.
+        rules: the rules to apply; one whose probe did not run blocks a pass.
+        fail_on: the mildest severity that fails; None lets no finding fail.
+        required: ids of the probes that must have run, of which at least one must have completed
+            with something measured.
+    """
+    findings = tuple(sorted(_findings(runs, rules), key=_rank))
+    blocking = tuple(f for f in findings if fail_on is not None and f.severity >= fail_on)
+    gaps = tuple(dict.fromkeys(_gaps(runs, rules, required)))
+    if blocking:
+        return Decision(Verdict.FAIL, (*_summaries(blocking), *gaps), findings)
+    if gaps:
+        return Decision(Verdict.INCONCLUSIVE, gaps, findings)
+    return Decision(Verdict.PASS, (_nothing_found(findings, fail_on),), findings)
+
+
+def _findings(runs: Iterable[ProbeRun], rules: Collection[Rule]) -> Iterator[Finding]:
+    """Every rule on every piece of evidence of its probe."""
+    for run in runs:
+        for evidence in run.evidence:
+            yield from (rule.finding(evidence) for rule in rules if rule.fires(evidence))
+
+
+def _rank(finding: Finding) -> tuple[object, ...]:
+    """Sort key: severe, certain and strong findings first; the rest makes the order total."""
+    evidence, trigger = finding.evidence, finding.evidence.trigger
+    return (
+        -finding.severity,
+        -finding.confidence,
+        finding.rule,
+        -trigger.z if trigger else 0.0,
+        evidence.subject,
+        finding.message,
+        repr((sorted(evidence.metrics.items()), sorted(evidence.details.items()), trigger)),
+    )
+
+
+def _summaries(findings: Iterable[Finding]) -> Iterator[str]:
+    """One sentence a rule: its strongest finding, and how many more there are."""
+    count = Counter(f.rule for f in findings)
+    strongest: dict[str, Finding] = {}
+    for finding in findings:
+        strongest.setdefault(finding.rule, finding)
+    for rule, finding in strongest.items():
+        more = f" ({count[rule] - 1} more like it)" if count[rule] > 1 else ""
+        yield f"{rule} {finding.severity.name.lower()}: {finding.message}{more}"
+
+
+def _gaps(
+    runs: Sequence[ProbeRun], rules: Collection[Rule], required: Collection[str]
+) -> Iterator[str]:
+    """Everything that stands between the model and a pass, sorted."""
+    yield from sorted(s for run in runs for s in _gaps_of(run))
+    ran = {run.id for run in runs}
+    missing = sorted(set(required) - ran)
+    if missing:
+        yield f"Not run: {', '.join(missing)}."
+    elif not any(_measured_something(run) for run in runs if run.id in required):
+        yield "No required probe measured anything."
+    idle = sorted(rules, key=lambda rule: rule.id)
+    yield from _idle_rules(runs, [rule for rule in idle if rule.probe not in missing])
+
+
+def _gaps_of(run: ProbeRun) -> Iterator[str]:
+    """Why ``run`` blocks a pass; nothing if it does not."""
+    gaps = [gap for gap in run.gaps if gap.blocks_pass]
+    yield from (f"{run.id}: {gap.subject}: {gap.reason}" for gap in gaps)
+    if run.status.blocks_pass and not (gaps and run.status is ProbeStatus.INCOMPLETE):
+        yield f"{run.id} {run.status}: {run.reason or 'no reason was given.'}"
+
+
+def _measured_something(run: ProbeRun) -> bool:
+    """Whether ``run`` says what it looked at."""
+    return run.status is not ProbeStatus.SKIPPED and bool(run.evidence or run.coverage)
+
+
+def _idle_rules(runs: Sequence[ProbeRun], rules: Iterable[Rule]) -> Iterator[str]:
+    """Rules that could not speak: their probe is not among the runs, or measures less."""
+    declared = {run.id: run.metrics for run in runs}
+    for rule in rules:
+        if rule.probe not in declared:
+            yield f"Rule {rule.id} could not be applied: the probe {rule.probe} did not run."
+        elif declared[rule.probe]:
+            for metric in unknown_metrics(rule, declared[rule.probe]):
+                yield (
+                    f"Rule {rule.id} could not be applied: "
+                    f"the probe {rule.probe} did not measure {metric}."
+                )
+
+
+def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str:
+    """The reason of a pass."""
+    if fail_on is None:
+        return "All probes completed; --fail-on none lets no finding fail."
+    bar = "critical" if fail_on is Severity.CRITICAL else f"{fail_on.name.lower()} or above"
+    milder = f"; {len(findings)} milder below" if findings else ""
+    return f"All probes completed, and no finding is {bar}{milder}."

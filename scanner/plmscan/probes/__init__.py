@@ -1,0 +1,47 @@
+"""Probes by id: discovery reads file names, so listing ids imports nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, cast
+
+from plmscan.probes import dynamic, static
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from plmscan.probes.base import DynamicProbe, StaticProbe
+
+__all__ = ["dynamic_ids", "dynamic_probe", "static_ids", "static_probe"]
+
+
+def static_ids() -> tuple[str, ...]:
+    """Ids of the file probes, sorted."""
+    return _ids(static)
+
+
+def dynamic_ids() -> tuple[str, ...]:
+    """Ids of the probes that run the model, sorted."""
+    return _ids(dynamic)
+
+
+def static_probe(probe_id: str) -> StaticProbe:
+    """The file probe named ``probe_id``."""
+    return cast("StaticProbe", _load(static, probe_id))
+
+
+def dynamic_probe(probe_id: str) -> DynamicProbe:
+    """The model probe named ``probe_id``; imports torch."""
+    return cast("DynamicProbe", _load(dynamic, probe_id))
+
+
+def _ids(package: ModuleType) -> tuple[str, ...]:
+    """File names of ``package`` as probe ids."""
+    return tuple(sorted(m.name.replace("_", "-") for m in iter_modules(package.__path__)))
+
+
+def _load(package: ModuleType, probe_id: str) -> object:
+    """An instance of the class ``Probe`` in the file that ``probe_id`` names."""
+    module = import_module(f"{package.__name__}.{probe_id.replace('-', '_')}")
+    return module.Probe()

@@ -1,0 +1,168 @@
+"""Triggers that a sweep of the vocabulary finds, verified on natural carriers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from plmscan.evidence import Coverage, Evidence, Gap, Trigger
+from plmscan.probes.base import DynamicProbe
+from plmscan.search.candidates import retokenizes, text_of
+from plmscan.search.exhaustive import search
+from plmscan.search.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from plmscan.budget import Budget
+    from plmscan.evidence import Observation
+    from plmscan.loading import LoadedModel
+    from plmscan.search.exhaustive import Candidate, Search
+
+_PROBE = "trigger-sweep"
+
+
+class Probe(DynamicProbe):
+    """Every vocabulary item in a shortest input; the far-out on natural carriers, against the null.
+
+    A task-agnostic backdoor maps any text with the trigger to one fixed output, so the trigger
+    drags the features far (displacement) and leaves the carrier nothing to say (scatter).  Benign
+    tokens move features too, and the carrier still shows: in a clean MiniLM the least scatter of
+    all 30 517 items is 0.57, where planted triggers have 0.0001 to 0.02 (design, section 5.1).
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "z": "robust z of -log scatter against the null, largest over the locations",
+        "p_value": "rank p-value of z among the null's own maxima over the locations",
+        "null_size": "random vocabulary sequences of the same length in the null",
+        "scatter": "spread of the triggered features in squared shifts; 0 is a fixed output",
+        "displacement": "squared shift in clean variances",
+        "null_scatter": "median scatter of the null at the same location",
+        "echo": "scatter in multiples of the most invariant candidate's with the same output",
+        "kin": "1 if it shares tokens with that candidate or is its neighbour in the embedding",
+        "pieces": "tokens of the candidate",
+        "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
+        "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
+        "typical_saturation": "median of that share over the vocabulary",
+    }
+    references: ClassVar[tuple[str, ...]] = (
+        "Patronus: arXiv 2512.06899, sections 2.2 and 2.3 (input-side invariance)",
+        "POR: arXiv 2111.00197",
+        "NeuBA: arXiv 2101.06969",
+        "max-T: Westfall and Young 1993",
+    )
+
+    def inspect(self, model: LoadedModel, budget: Budget) -> Iterator[Observation]:
+        """Sweep, screen, grow, verify; evidence for every finalist, most invariant first.
+
+        Raises:
+            OutOfTimeError: the deadline passed; what was yielded before counts.
+            TextsError: too few carrier texts fit this model.
+        """
+        yield from _gaps(model)
+        found = search(model, RECIPES[budget.effort], budget)
+        yield from _saturation(model, found)
+        yield from _candidates(model, found)
+        yield from _coverage(model, found)
+
+
+def _gaps(model: LoadedModel) -> Iterator[Gap]:
+    """What this probe does not look at."""
+    for where, reason in model.skipped_locations.items():
+        yield Gap(f"location {where}", reason, blocks_pass=False)
+    for head, reason in model.skipped_heads.items():
+        yield Gap(f"head {head}", reason, blocks_pass=False)
+    yield Gap(
+        "longer triggers",
+        "Sequences of three or more tokens, scattered words, syntax and style are not searched.",
+        blocks_pass=False,
+    )
+    if model.labels:
+        yield Gap(
+            "label flips",
+            "The classifier's labels are not searched for triggers yet, only its features.",
+        )
+
+
+def _saturation(model: LoadedModel, found: Search) -> Iterator[Evidence]:
+    """The vocabulary item that saturates the pooler most (POR drives it into tanh's plateau)."""
+    shares = found.sweep.saturation
+    if shares is None:
+        return
+    worst = int(shares.argmax())
+    text = text_of(model, (int(found.sweep.ids[worst]),)) if shares[worst] else "no item"
+    yield Evidence(
+        _PROBE,
+        "pooler",
+        {"saturation": float(shares[worst]), "typical_saturation": float(shares.median())},
+        {"text": text},
+    )
+
+
+def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
+    """Every finalist, the most invariant first."""
+    ranks = dict(zip(found.sweep.ids.tolist(), found.sweep.rank().tolist(), strict=True))
+    for candidate in sorted(found.candidates, key=lambda c: (c.scatter, c.ids)):
+        leader = found.candidates[candidate.relation.leader]
+        variants = _variants(model, found, candidate)
+        yield Evidence(
+            _PROBE,
+            text_of(model, candidate.ids),
+            {
+                "z": candidate.z,
+                "p_value": candidate.p_value,
+                "null_size": candidate.null_size,
+                "scatter": candidate.scatter,
+                "displacement": candidate.displacement,
+                "null_scatter": candidate.null_scatter,
+                "echo": candidate.relation.echo,
+                "kin": float(candidate.relation.kin),
+                "pieces": len(candidate.ids),
+                "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
+            },
+            {
+                "location": str(candidate.location),
+                "leader": text_of(model, leader.ids),
+                "variants": ", ".join(variants),
+            },
+            _trigger(model, candidate, variants),
+        )
+
+
+def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str, ...]:
+    """Finalists that follow ``leader`` and are more invariant than the whole null."""
+    index = found.candidates.index(leader)
+    return tuple(
+        text_of(model, c.ids)
+        for c in found.candidates
+        if c.relation.leader == index and c is not leader and c.p_value <= 1 / c.null_size
+    )
+
+
+def _trigger(model: LoadedModel, candidate: Candidate, variants: tuple[str, ...]) -> Trigger:
+    """The candidate as a report names it."""
+    return Trigger(
+        text=text_of(model, candidate.ids),
+        token_ids=candidate.ids,
+        location=str(candidate.location),
+        displacement=candidate.displacement,
+        scatter=candidate.scatter,
+        z=candidate.z,
+        p_value=candidate.p_value,
+        null_size=candidate.null_size,
+        retokenizes=retokenizes(model, candidate.ids),
+        variants=variants,
+    )
+
+
+def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
+    """What was searched, as statements that a reviewer can sign."""
+    places = ", ".join(model.locations)
+    yield Coverage(f"Each of {len(found.sweep.ids)} vocabulary items alone, read at {places}.")
+    yield Coverage(
+        f"The {found.screened} most distant items for scatter on screening carriers, the most "
+        f"invariant also in ordered pairs."
+    )
+    yield Coverage(
+        f"{len(found.candidates)} candidates on {found.carriers} other carriers, at random "
+        f"positions, against {found.candidates[0].null_size} random items each."
+    )

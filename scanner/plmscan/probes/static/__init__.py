@@ -1,0 +1,1 @@
+"""Probes that read the files, before anything is loaded; one file a probe."""

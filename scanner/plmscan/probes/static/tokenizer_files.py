@@ -1,0 +1,303 @@
+"""Do the tokenizer's files change what the user typed, or hide tokens in plain sight?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tokenizers.decoders import ByteLevel
+
+from plmscan.errors import ArtifactError
+from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.headers import tensors_of, word_embedding
+from plmscan.probes.base import StaticProbe
+from plmscan.probes.words import some
+from plmscan.vocabularies import (
+    KNOWN_STEPS,
+    VOCABULARY_FILES,
+    find_vocabulary,
+    read_tokens,
+    rewrites,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from plmscan.evidence import Observation
+    from plmscan.source import Artifact
+    from plmscan.vocabularies import Rewrite, TokenizerData
+
+    _Facts = tuple[dict[str, int] | dict[str, int | float], dict[str, str]]
+
+__all__ = ["Probe"]
+
+_ID = "tokenizer-files"
+_PLAIN_WORD = re.compile(r"[^\W\d_](?:[^\W_]|[ '’-](?=[^\W_]))*[^\W_]")
+_USUAL_NAMES = frozenset({"pad", "unk", "cls", "sep", "mask", "bos", "eos", "eot", "eod", "eop"})
+"""Special tokens that some tokenizers write without brackets."""
+_LOOKALIKES = frozenset("аеорсухіјѕһԁԛԝАВЕКМНОРСТУХІЈЅ" + "οΟΑΒΕΖΗΙΚΜΝΡΤΥΧ" + "օոս")
+"""Cyrillic, Greek and Armenian letters that show as Latin ones."""
+_OTHER_ALPHABET = re.compile("[\u0370-\u058f]")
+_UNREMARKABLE = frozenset("\u00ad\ufeff")
+"""Soft hyphens and byte order marks stand in honest vocabularies: web pages and code have them."""
+_COMPARED = ("vocab.txt", "vocab.json")
+
+
+class Probe(StaticProbe):
+    """Reads the tokenizer's files: rewriting steps, added tokens, and the vocabulary itself.
+
+    Who controls the tokenizer needs no poisoned weight to plant a trigger: a rule that rewrites
+    one word into another, an added token that replaces a common word by an untrained row, or a
+    token that only looks like a word all make the model see something else than the user wrote.
+    Tokens of that kind are also where published attacks put their triggers.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "tokens": "tokens in the vocabulary (count)",
+        "word_rewrites": "steps that replace, insert or remove words (count)",
+        "letter_rewrites": "steps that replace single letters (count)",
+        "plain_added_tokens": "added or special tokens that are plain words (count)",
+        "shadowing_tokens": "those of them that are words of the vocabulary (count)",
+        "repeated_tokens": "tokens that the vocabulary lists more than once (count)",
+        "shared_ids": "ids that several tokens of the vocabulary have (count)",
+        "contradicting_ids": "tokens with several ids, and ids with several tokens (count)",
+        "hidden_character_tokens": "tokens with invisible characters in a Latin word (count)",
+        "lookalike_tokens": "tokens that mix Latin letters with foreign look-alikes (count)",
+        "other_alphabet_share": "tokens with Greek, Cyrillic or Armenian letters (fraction)",
+        "file_disagreements": "ids that another vocabulary file gives other tokens (count)",
+        "ids_beyond_embedding": "ids without a row in the word embedding (count)",
+    }
+    references: ClassVar[tuple[str, ...]] = (
+        "https://huggingface.co/docs/tokenizers/components",
+        "Boucher et al., Bad Characters: Imperceptible NLP Attacks, arXiv:2106.09898",
+        "Li et al., Hidden Backdoors in Human-Centric Language Models, arXiv:2105.00164",
+        "https://www.unicode.org/reports/tr39/",
+    )
+
+    def inspect(self, artifact: Artifact) -> Iterator[Observation]:
+        """Measure the vocabulary file that is loaded, with the files beside it.
+
+        Raises:
+            ArtifactError: a tokenizer file is broken.
+        """
+        name = find_vocabulary(artifact)
+        if name is None:
+            reason = f"None of {', '.join(VOCABULARY_FILES)} is there, so no token was read."
+            yield Gap("tokenizer", reason)
+            return
+        data = read_tokens(artifact.path(name))
+        added = _added_tokens(artifact, data)
+        yield from _unknown_steps(data)
+        yield _measure(artifact, data, added)
+        steps = len(data.components)
+        yield Coverage(f"{name}: {len(data.tokens)} tokens, {len(added)} added, {steps} steps.")
+
+
+def _added_tokens(artifact: Artifact, data: TokenizerData) -> list[tuple[str, int]]:
+    """Added tokens and their ids, from all files that may add some.
+
+    Raises:
+        ArtifactError: one of the files is broken.
+    """
+    found: list[tuple[str, Any]] = [*data.added]
+    if artifact.has("added_tokens.json"):
+        found += artifact.read_json("added_tokens.json").items()
+    if artifact.has("tokenizer_config.json"):
+        decoder = artifact.read_json("tokenizer_config.json").get("added_tokens_decoder") or {}
+        found += [(_content(token), int(number)) for number, token in _items(decoder)]
+    return list(dict.fromkeys(pair for pair in found if isinstance(pair[1], int)))
+
+
+def _special_names(artifact: Artifact) -> Iterator[str]:
+    """Texts that the configuration gives a role, such as ``cls_token``.
+
+    Raises:
+        ArtifactError: one of the files is broken.
+    """
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        settings = artifact.read_json(name) if artifact.has(name) else {}
+        for key, value in settings.items():
+            if key.endswith("_token"):
+                yield _content(value)
+            elif key in ("additional_special_tokens", "extra_special_tokens"):
+                values = list(value.values()) if isinstance(value, dict) else value
+                yield from map(_content, values if isinstance(values, list) else ())
+
+
+def _items(value: object) -> Iterable[tuple[str, Any]]:
+    """The items of an object whose keys are numbers; nothing for anything else."""
+    items = value.items() if isinstance(value, dict) else ()
+    return [(key, inner) for key, inner in items if key.isdecimal()]
+
+
+def _content(token: object) -> str:
+    """The text of a token that is written as a string or with its settings."""
+    inner = token.get("content") if isinstance(token, dict) else token
+    return inner if isinstance(inner, str) else ""
+
+
+def _unknown_steps(data: TokenizerData) -> Iterator[Gap]:
+    """Steps that plmscan does not understand; each could change any text."""
+    kinds = sorted({c.kind for c in data.components if c.kind not in KNOWN_STEPS[c.place]})
+    if kinds:
+        reason = "plmscan does not know these steps of the tokenizer, and cannot tell what they do."
+        yield Gap(f"{data.file} ({some(kinds)})", reason)
+
+
+def _measure(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int]]) -> Evidence:
+    """Everything about one vocabulary."""
+    names = sorted({text.strip(" ▁Ġ") for text in [*dict(added), *_special_names(artifact)]})
+    numbers: dict[str, int | float] = {
+        "tokens": len(data.tokens),
+        "repeated_tokens": len(data.repeated),
+        "shared_ids": len(data.tokens) - len(set(data.tokens.values())),
+        "file_disagreements": _disagreements(artifact, data, added),
+        "ids_beyond_embedding": _beyond_embedding(artifact, data, added),
+    }
+    details = {"repeated": some(data.repeated)}
+    for more, words in (
+        _rewriting(data, added),
+        _adding(data, added, names),
+        _disguising(_texts(data), names),
+    ):
+        numbers |= more
+        details |= words
+    return Evidence(_ID, data.file, {k: float(v) for k, v in numbers.items()}, details)
+
+
+def _rewriting(data: TokenizerData, added: list[tuple[str, int]]) -> _Facts:
+    """What the steps of the tokenizer put in the place of text."""
+    changes = _rewrites(data, added)
+    words = [change for change in changes if change.words]
+    numbers = {"word_rewrites": len(words), "letter_rewrites": len(changes) - len(words)}
+    return numbers, {"rewrites": some(map(str, words or changes))}
+
+
+def _adding(data: TokenizerData, added: list[tuple[str, int]], names: list[str]) -> _Facts:
+    """Added and special tokens that are words, or whose ids contradict each other."""
+    plain = [name for name in names if _is_plain_word(name)]
+    # SentencePiece lists its user-defined pieces in the vocabulary as a matter of course.
+    shadowing = [] if data.file.endswith(".model") else [p for p in plain if p in data.tokens]
+    contradicting = _contradictions(data, added)
+    numbers = {
+        "plain_added_tokens": len(plain),
+        "shadowing_tokens": len(shadowing),
+        "contradicting_ids": len(contradicting),
+    }
+    return numbers, {"plain": some(shadowing or plain), "contradicting": some(contradicting)}
+
+
+def _disguising(texts: list[str], names: list[str]) -> _Facts:
+    """Tokens that look like something else."""
+    hidden = {text for text in texts if _has_hidden_character(text, _UNREMARKABLE)}
+    hidden |= {name for name in names if _has_hidden_character(name, frozenset())}
+    lookalikes = {text for text in (*texts, *names) if _has_lookalike(text)}
+    other = sum(_OTHER_ALPHABET.search(text) is not None for text in texts)
+    numbers = {
+        "hidden_character_tokens": len(hidden),
+        "lookalike_tokens": len(lookalikes),
+        "other_alphabet_share": other / max(1, len(texts)),
+    }
+    shown = {
+        "hidden": some(map(ascii, sorted(hidden))),
+        "lookalikes": some(map(ascii, sorted(lookalikes))),
+    }
+    return numbers, shown
+
+
+def _texts(data: TokenizerData) -> list[str]:
+    """The tokens as a person would read them, without the marks of their tokenizer."""
+    kinds = {component.kind for component in data.components}
+    byte_level = "ByteLevel" in kinds or any(token.startswith("Ġ") for token in data.tokens)
+    read = _byte_reader() if byte_level else _mark_reader()
+    return [token if token.isascii() else read(token) for token in data.tokens]
+
+
+def _byte_reader() -> Callable[[str], str]:
+    """Reads tokens whose characters stand for bytes."""
+    decoder = ByteLevel()
+    return lambda token: str(decoder.decode([token]))
+
+
+def _mark_reader() -> Callable[[str], str]:
+    """Reads tokens in which a mark stands for a space."""
+    return lambda token: token.replace("▁", " ")
+
+
+def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite]:
+    """What all steps put in the place of letters.
+
+    Raises:
+        ArtifactError: a step lacks its settings, or its character map is broken.
+    """
+    ids = {**dict(added), **dict(data.added), **data.tokens}
+    try:
+        return [change for step in data.components for change in rewrites(step, ids)]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        msg = f"{data.file} has a broken step: {' '.join(str(error).split())}."
+        raise ArtifactError(msg, "Save or download the tokenizer again.") from error
+
+
+def _is_plain_word(text: str) -> bool:
+    """Whether ``text`` is a word or phrase that a user could type, and no mark."""
+    return _PLAIN_WORD.fullmatch(text) is not None and text.lower() not in _USUAL_NAMES
+
+
+def _has_hidden_character(text: str, accepted: frozenset[str]) -> bool:
+    """Whether an invisible character that is not ``accepted`` stands in a Latin word."""
+    if text.isascii() or not any(c.isascii() and c.isalpha() for c in text):
+        return False
+    return any(unicodedata.category(c) == "Cf" for c in text if c not in accepted)
+
+
+def _has_lookalike(text: str) -> bool:
+    """Whether Latin letters and look-alikes of them, and no others, make up one token."""
+    if text.isascii() or _LOOKALIKES.isdisjoint(text):
+        return False
+    letters = [character for character in text if character.isalpha()]
+    latin = [character for character in letters if character.isascii()]
+    return bool(latin) and all(c.isascii() or c in _LOOKALIKES for c in letters)
+
+
+def _contradictions(data: TokenizerData, added: list[tuple[str, int]]) -> list[str]:
+    """Added tokens whose id the vocabulary or another file gives to another token."""
+    if data.file.endswith(".model"):
+        return []  # transformers shifts the ids of SentencePiece models as each family needs
+    by_text, by_id = Counter(text for text, _ in added), Counter(number for _, number in added)
+    holders = {number: text for text, number in data.tokens.items()}
+    return [
+        text
+        for text, number in added
+        if by_text[text] > 1
+        or by_id[number] > 1
+        or data.tokens.get(text, number) != number
+        or holders.get(number, text) != text
+    ]
+
+
+def _disagreements(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int]]) -> int:
+    """How many ids stand for another token in an older vocabulary file beside tokenizer.json.
+
+    Raises:
+        ArtifactError: the other file is broken.
+    """
+    if data.file != "tokenizer.json":
+        return 0
+    ours = {number: text for text, number in [*data.tokens.items(), *added]}
+    others = [read_tokens(artifact.path(name)) for name in _COMPARED if artifact.has(name)]
+    pairs = [pair for other in others for pair in other.tokens.items()]
+    return sum(ours.get(number, text) != text for text, number in pairs)
+
+
+def _beyond_embedding(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int]]) -> int:
+    """How many ids the word embedding has no row for; 0 where its size is not known."""
+    if data.file.endswith(".model"):
+        return 0
+    try:
+        table = word_embedding(tensors_of(artifact))
+    except ArtifactError:
+        return 0  # the safetensors-header probe reports the broken file
+    ids = {*data.tokens.values(), *dict(added).values()}
+    return 0 if table is None else sum(number >= table[1].shape[0] for number in ids)

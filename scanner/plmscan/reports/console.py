@@ -1,0 +1,285 @@
+"""The report for a person at a terminal."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from itertools import groupby
+from textwrap import indent
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule as Line
+from rich.table import Table
+from rich.text import Text
+
+from plmscan.evidence import ProbeStatus, Severity, Verdict
+from plmscan.reports.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+    from plmscan.evidence import Finding, ProbeRun, Report, Trigger
+
+__all__ = ["render"]
+
+_COLOUR_OF_VERDICT = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "red",
+    Verdict.INCONCLUSIVE: "yellow",
+}
+_COLOUR_OF_SEVERITY = {
+    Severity.CRITICAL: "bold red",
+    Severity.HIGH: "red",
+    Severity.MEDIUM: "yellow",
+    Severity.LOW: "cyan",
+}
+_MOST = 12
+"""Rows of one kind that a person reads; the JSON report has them all."""
+_MOST_SIGNED = 40
+"""The same for what a reviewer puts a name to: what was searched, and what was not."""
+_FOOTERS = {
+    Verdict.PASS: (
+        "A pass says that the searches above found nothing. It does not say that the model is "
+        "free of backdoors: what was not searched was not seen."
+    ),
+    Verdict.FAIL: (
+        "A fail says that the evidence above meets a rule of the chosen severity. It does not say "
+        "who put it there, or why."
+    ),
+    Verdict.INCONCLUSIVE: (
+        "Inconclusive says that something a pass needs was not measured. Do not adopt the model "
+        "on this report."
+    ),
+}
+
+
+def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
+    """``report`` as text for a terminal of ``width`` columns."""
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+    for part in _parts(report, width):
+        console.print(part, soft_wrap=isinstance(part, str))
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+
+
+def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+    """The report from top to bottom."""
+    yield _banner(report)
+    if report.verdict is Verdict.INCONCLUSIVE and len(report.reasons) > 1:
+        yield _section("Why", _bullets(map(visible, report.reasons), _MOST_SIGNED))
+    yield _section("Model", [_model(report)])
+    if report.triggers:
+        yield _section("Triggers", _triggers(report.triggers))
+    if report.findings:
+        yield _section("Findings", _findings(report.findings))
+    yield _section("Searched", _bullets(_searched(report.probes), _MOST_SIGNED))
+    yield _section("Not checked", _bullets(_unchecked(report.probes), _MOST_SIGNED))
+    yield _section("Cost", [_cost(report.probes)])
+    yield _section("Again", [])
+    yield indent(_command(report, width - 2), "  ")
+    yield Text()
+    yield Text(_FOOTERS[report.verdict], style="italic")
+
+
+def _banner(report: Report) -> RenderableType:
+    """The verdict and its first reason."""
+    reason = report.reasons[0] if report.reasons else "no reason was recorded."
+    more = len(report.reasons) - 1
+    colour = _COLOUR_OF_VERDICT[report.verdict]
+    body = Text.assemble((report.verdict.name, f"bold {colour}"), "  ", visible(reason))
+    if more > 0:
+        body.append(f"  (+{more} more)", style="dim")
+    return Panel(body, box=box.HEAVY, border_style=colour, padding=(0, 1))
+
+
+def _section(title: str, parts: Iterable[RenderableType]) -> RenderableType:
+    """A heading and what belongs to it."""
+    heading = Line(Text(title, style="bold"), align="left", style="dim")
+    return Group(Text(), heading, *(Padding(part, (0, 0, 0, 2)) for part in parts))
+
+
+def _model(report: Report) -> RenderableType:
+    """Which model this is about."""
+    model = report.model
+    size = sum(file.size for file in model.files)
+    parameters = "unknown" if model.parameters is None else f"{model.parameters:,}"
+    return _pairs(
+        ("id", model.id),
+        ("revision", model.revision or "none (a folder)"),
+        ("architecture", model.architecture or "unknown"),
+        ("parameters", parameters),
+        ("files", f"{len(model.files)} with sha256 digests, {_bytes(size)}"),
+    )
+
+
+def _pairs(*pairs: tuple[str, str]) -> Table:
+    """Names and values in two columns."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, Text(visible(value)))
+    return table
+
+
+def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[RenderableType]:
+    """The triggers as a table, and the legend of its columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("trigger", overflow="fold", style="bold", min_width=8)
+    table.add_column("at")
+    for name in ("D", "S", "z", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("notes", overflow="fold")
+    for trigger in triggers[:_MOST]:
+        table.add_row(*map(Text, _trigger_row(trigger)))
+    yield table
+    yield from _more(len(triggers))
+    sizes = sorted({trigger.null_size for trigger in triggers})
+    null = " or ".join(f"{size:,}" for size in sizes)
+    legend = (
+        "D how far it drags the output, in variances of clean text; S how much the text around it "
+        "still matters; "
+        f"z and rank p against {null} of the model's own tokens."
+    )
+    yield Text(legend, style="dim")
+
+
+def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
+    """One trigger, cell by cell."""
+    notes = [] if trigger.retokenizes else ["typing it gives other ids"]
+    notes += [f"drives to {trigger.target_label}"] if trigger.target_label else []
+    notes += [f"heads {', '.join(trigger.heads)}"] if trigger.heads else []
+    notes += [f"also {_some(trigger.variants)}"] if trigger.variants else []
+    return (
+        f"“{visible(trigger.text)}”",
+        visible(trigger.location),
+        _short(trigger.displacement),
+        _short(trigger.scatter),
+        _short(trigger.z),
+        _short(trigger.p_value),
+        visible("; ".join(notes)),
+    )
+
+
+def _some(words: tuple[str, ...], most: int = 3) -> str:
+    """The first of ``words``, and how many more there are."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def _findings(findings: tuple[Finding, ...]) -> Iterator[RenderableType]:
+    """Findings by severity and rule, each rule with its remedy."""
+    for (severity, rule), group in groupby(findings, key=lambda f: (f.severity, f.rule)):
+        same = list(group)
+        head = Text.assemble(
+            (severity.name.lower(), _COLOUR_OF_SEVERITY[severity]),
+            f"  {rule}  ",
+            (f"{same[0].confidence.name.lower()} confidence", "dim"),
+        )
+        yield head
+        yield from _bullets(visible(finding.message) for finding in same)
+        yield _bullet("→", visible(same[0].remediation))
+
+
+def _searched(runs: Iterable[ProbeRun]) -> Iterator[str]:
+    """What each probe says it covered."""
+    for run in runs:
+        yield from (f"{run.id}: {visible(coverage.statement)}" for coverage in run.coverage)
+
+
+def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[str]:
+    """Probes that did not complete and everything that was left out, with reasons."""
+    for run in runs:
+        gaps = dict.fromkeys((gap.subject, gap.reason) for gap in run.gaps)
+        told = [f"{subject}: {reason}" for subject, reason in gaps]
+        if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
+            told.insert(0, f"{run.status}: {run.reason}")
+        yield from (f"{run.id}: {visible(line)}" for line in told)
+
+
+def _bullets(lines: Iterable[str], most: int = _MOST) -> Iterator[RenderableType]:
+    """``lines`` as a list, cut where nobody reads on."""
+    every = list(lines) or ["nothing that a probe knows of"]
+    yield from (_bullet("·", line) for line in every[:most])
+    yield from _more(len(every), most)
+
+
+def _bullet(mark: str, line: str) -> RenderableType:
+    """One line of a list, wrapped under itself."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    grid.add_row(mark, Text(line))
+    return grid
+
+
+def _more(count: int, most: int = _MOST) -> Iterator[RenderableType]:
+    """A line that owns up to what is not shown."""
+    if count > most:
+        yield Text(f"and {count - most:,} more in the JSON report", style="dim")
+
+
+def _cost(runs: Iterable[ProbeRun]) -> RenderableType:
+    """Time and tokens, in total and of the dearest probes."""
+    every = sorted(runs, key=lambda run: (-run.seconds, run.id))
+    seconds, tokens = sum(r.seconds for r in every), sum(r.forward_tokens for r in every)
+    parts = ", ".join(f"{run.id} {run.seconds:.1f} s" for run in every[:3] if run.seconds > 0.1)  # noqa: PLR2004
+    total = f"{seconds:.1f} s, {tokens:,} tokens through the model"
+    return Text(f"{total} ({parts})" if parts else total)
+
+
+def _command(report: Report, width: int) -> str:
+    """The command that gives this report again, broken into lines of ``width`` columns."""
+    settings = report.settings
+    parts = [["plmscan", "check", report.model.id]]
+    parts += [["--revision", report.model.revision]] if report.model.revision else []
+    for name in ("fail_on", "effort", "time_limit", "device", "seed", "threads", "texts", "rules"):
+        value = settings.get(name)
+        if value is not None and _DEFAULTS.get(name) != value:
+            parts += [[f"--{name.replace('_', '-')}", str(value)]]
+    flags = (name for name in ("allow_pickle", "files_only") if settings.get(name))
+    parts += [[f"--{name.replace('_', '-')}"] for name in flags]
+    return _broken([visible(shlex.join(part)) for part in parts], width)
+
+
+def _broken(parts: Iterable[str], width: int) -> str:
+    """``parts`` of a shell command in lines; one that goes on ends with a backslash."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) + 3 > width:
+            lines.append(" ")
+        lines[-1] += f" {part}" if lines[-1] else part
+    return " \\\n".join(lines)
+
+
+_DEFAULTS = {"fail_on": "high", "effort": "standard", "device": "auto", "seed": 0}
+"""Options that need not be typed."""
+
+
+def _short(value: float) -> str:
+    """Three significant digits, without an exponent where a person would write none."""
+    return f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def _bytes(size: float) -> str:
+    """A size in the unit that a person would use."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

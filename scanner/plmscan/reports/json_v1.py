@@ -1,0 +1,326 @@
+"""The JSON report, ``plmscan.report/v1``.
+
+The classes here are the format: they give the schema that ships with the package, write the
+report and check what is read back.  The format only ever grows; anything else is a v2.  The
+dataclasses of `plmscan.evidence` may change freely.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from plmscan.errors import ReportError
+from plmscan.evidence import (
+    Confidence,
+    Coverage,
+    Evidence,
+    FileDigest,
+    Finding,
+    Gap,
+    ModelIdentity,
+    ProbeRun,
+    ProbeStatus,
+    Report,
+    Severity,
+    Trigger,
+    Verdict,
+    rounded,
+)
+
+if TYPE_CHECKING:
+    from enum import Enum
+
+__all__ = ["SCHEMA", "from_json", "json_schema", "to_json"]
+
+SCHEMA = "plmscan.report/v1"
+"""Name and version of the format."""
+
+
+def _storable(value: object) -> object:
+    """A text without lone surrogates, which file names may have and JSON readers refuse."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _sorted(value: object) -> object:
+    """A mapping as a dict in the order of its keys."""
+    return dict(sorted(value.items())) if hasattr(value, "items") else value
+
+
+def _named(levels: type[Enum]) -> tuple[Any, ...]:
+    """What pydantic needs to write a member of ``levels`` as its name in lower case."""
+    names = {level.name.lower(): level for level in levels}
+
+    def read(value: object) -> object:
+        if isinstance(value, levels):
+            return value
+        if not isinstance(value, str) or value not in names:
+            msg = f"must be one of {', '.join(names)}"
+            raise ValueError(msg)
+        return names[value]
+
+    return (
+        BeforeValidator(read),
+        PlainSerializer(lambda level: level.name.lower(), return_type=str),
+        WithJsonSchema({"enum": list(names)}),
+    )
+
+
+_Text = Annotated[str, BeforeValidator(_storable)]
+_Number = Annotated[FiniteFloat, AfterValidator(rounded)]
+_Count = Annotated[int, Field(ge=0)]
+_Value = _Text | bool | int | _Number | None
+
+
+class _Model(BaseModel):
+    """Closed to unknown keys; reads the dataclass of the same shape."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True, use_attribute_docstrings=True)
+
+    noun: ClassVar[type]
+    """The dataclass that this is the written form of."""
+
+
+class FileV1(_Model):
+    """One file of the model."""
+
+    noun = FileDigest
+
+    path: _Text
+    """Path inside the model folder, with forward slashes."""
+    size: _Count
+    """Bytes."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Hexadecimal digest."""
+
+
+class ModelV1(_Model):
+    """Which model the report is about."""
+
+    noun = ModelIdentity
+
+    id: _Text
+    """Folder or Hub repository."""
+    revision: _Text | None
+    """Commit SHA for a Hub model."""
+    architecture: _Text | None
+    """Class that the config names."""
+    parameters: _Count | None
+    """Parameters in the weight files."""
+    files: tuple[FileV1, ...]
+    """Every file that was read, sorted by path."""
+
+
+class TriggerV1(_Model):
+    """An input that drags the model to one output."""
+
+    noun = Trigger
+
+    text: _Text
+    """The trigger as a person can type it."""
+    token_ids: tuple[_Count, ...]
+    """The ids that were inserted."""
+    location: _Text
+    """Feature location where it is strongest."""
+    displacement: _Number
+    """How far it drags the feature, in clean variances."""
+    scatter: _Number
+    """How much the carrier still matters, relative to the displacement."""
+    z: _Number
+    """Robust z-score against the model's own null."""
+    p_value: Annotated[_Number, Field(ge=0, le=1)]
+    """Rank p-value against the same null."""
+    null_size: _Count
+    """How many benign candidates the null holds."""
+    retokenizes: bool
+    """Whether typing the text gives the token ids back."""
+    target_label: _Text | None
+    """The label that a classifier is driven to."""
+    heads: tuple[_Text, ...]
+    """Attention heads that it hijacks, as layer.head."""
+    variants: tuple[_Text, ...]
+    """Weaker inputs with the same effect."""
+
+
+class EvidenceV1(_Model):
+    """One measurement of one subject."""
+
+    noun = Evidence
+
+    probe: _Text
+    """Id of the probe."""
+    subject: _Text
+    """What was measured."""
+    metrics: Annotated[dict[_Text, _Number], BeforeValidator(_sorted)]
+    """The numbers that rules compare."""
+    details: Annotated[dict[_Text, _Value], BeforeValidator(_sorted)]
+    """Words for the message."""
+    trigger: TriggerV1 | None
+    """The candidate trigger, where the subject is one."""
+
+
+class GapV1(_Model):
+    """Something that was not measured."""
+
+    noun = Gap
+
+    subject: _Text
+    """What was left out."""
+    reason: _Text
+    """Why."""
+    blocks_pass: bool
+    """Whether a pass would hide it."""
+
+
+class CoverageV1(_Model):
+    """What was searched."""
+
+    noun = Coverage
+
+    statement: _Text
+    """One sentence that a reviewer can sign."""
+
+
+class ProbeV1(_Model):
+    """What became of one probe."""
+
+    noun = ProbeRun
+
+    id: _Text
+    """The probe's id."""
+    status: Annotated[
+        ProbeStatus, Field(strict=False), WithJsonSchema({"enum": [str(s) for s in ProbeStatus]})
+    ]
+    """How far it came."""
+    reason: _Text
+    """Why it did not complete; empty if it did."""
+    seconds: Annotated[_Number, Field(ge=0)]
+    """Wall-clock time."""
+    forward_tokens: _Count
+    """Cost in forward-token-equivalents."""
+    evidence: tuple[EvidenceV1, ...]
+    """What it measured."""
+    gaps: tuple[GapV1, ...]
+    """What it left out."""
+    coverage: tuple[CoverageV1, ...]
+    """What it searched."""
+    metrics: tuple[_Text, ...]
+    """Names of the metrics that it can measure."""
+
+
+class FindingV1(_Model):
+    """A rule that fired."""
+
+    noun = Finding
+
+    rule: _Text
+    """Rule id."""
+    severity: Annotated[Severity, *_named(Severity)]
+    """How bad, if true."""
+    confidence: Annotated[Confidence, *_named(Confidence)]
+    """How likely true."""
+    message: _Text
+    """One sentence with the numbers in it."""
+    remediation: _Text
+    """What to do about it."""
+    evidence: EvidenceV1
+    """The measurement that made it fire."""
+
+
+class ReportV1(_Model):
+    """All that a scan of one model found."""
+
+    noun = Report
+
+    schema_: Annotated[Literal["plmscan.report/v1"], Field(alias="schema")]
+    """Name and version of this format."""
+    verdict: Annotated[Verdict, *_named(Verdict)]
+    """The answer.  A pass says what was not found, never that the model is free of backdoors."""
+    reasons: tuple[_Text, ...]
+    """Why, most important first."""
+    model: ModelV1
+    """What was scanned."""
+    findings: tuple[FindingV1, ...]
+    """Rules that fired, most severe first."""
+    triggers: tuple[TriggerV1, ...]
+    """Triggers of the findings, each once."""
+    probes: tuple[ProbeV1, ...]
+    """Every probe with its evidence, in the order of running."""
+    settings: Annotated[dict[_Text, _Value], BeforeValidator(_sorted)]
+    """What the user asked for."""
+    versions: Annotated[dict[_Text, _Text], BeforeValidator(_sorted)]
+    """Versions of plmscan and of the libraries that did the work."""
+    seed: int | None
+    """Seed of every random choice."""
+
+
+def to_json(report: Report) -> str:
+    """``report`` as an indented JSON document that ends with a newline.
+
+    Numbers keep six significant digits, mappings are sorted by key, the text is ASCII.
+
+    Raises:
+        ReportError: the report holds what the format cannot, such as a NaN.
+    """
+    told = {field.name: getattr(report, field.name) for field in fields(report)}
+    told |= {"schema": SCHEMA, "triggers": report.triggers, "seed": report.settings.get("seed")}
+    try:
+        document = ReportV1.model_validate(told).model_dump(mode="json", by_alias=True)
+    except ValidationError as error:
+        msg = f"The report cannot be written as JSON: {_first_problem(error)}."
+        raise ReportError(msg, "This is a mistake in a probe; please report it.") from error
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> Report:
+    """The report that `to_json` wrote.
+
+    Raises:
+        ReportError: ``text`` is not a report of this format.
+    """
+    try:
+        document = ReportV1.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        msg = f"This is not a {SCHEMA} report: {_first_problem(error)}."
+        raise ReportError(msg, "Write one with `plmscan check --format json`.") from error
+    report: Report = _noun(document)
+    return report
+
+
+def json_schema() -> str:
+    """The JSON Schema of the format, as the package ships it."""
+    schema = ReportV1.model_json_schema(mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
+    return json.dumps({**head, **schema, "title": SCHEMA}, indent=2) + "\n"
+
+
+def _noun(value: Any) -> Any:  # noqa: ANN401 - walks values of every type
+    """``value`` with every written form replaced by its dataclass."""
+    match value:
+        case _Model():
+            names = [field.name for field in fields(value.noun)]
+            return value.noun(**{name: _noun(getattr(value, name)) for name in names})
+        case tuple():
+            return tuple(_noun(item) for item in value)
+        case _:
+            return value
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first complaint of pydantic, with the place that it is about."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}".removeprefix(": ").replace("Value error, ", "")

@@ -1,0 +1,330 @@
+"""Rules: YAML files that turn evidence into findings.
+
+A rule is data, never code.  It names a probe, compares that probe's metrics with closed
+comparisons (``gte``, ``lte``, ``gt``, ``lt``, ``eq``; all must hold), and carries the words that
+a person reads when it fires.  A key that plmscan does not know is an error: a misspelt threshold
+must not become a rule that never fires.
+
+The packaged rules are always loaded.  ``--rules DIR`` adds rules; one with the id of a packaged
+rule replaces it, and the report names it (`overridden`).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from importlib import resources
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from plmscan.errors import RuleError
+from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterable, Mapping
+    from enum import IntEnum
+    from importlib.resources.abc import Traversable
+
+__all__ = ["Comparison", "Rule", "load_rules", "overridden", "unknown_metrics"]
+
+_CHECKOUT = Path(__file__).parents[2] / "rules"
+_LONGEST_WORD = 200
+_FIELD = re.compile(r"[a-z][a-z0-9_]*")
+_FORMAT = re.compile(r"(,?(\.\d)?[efg%])?")
+_OPERATORS = {
+    "gte": (">=", operator.ge),
+    "lte": ("<=", operator.le),
+    "gt": (">", operator.gt),
+    "lt": ("<", operator.lt),
+    "eq": ("=", operator.eq),
+}
+
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Kebab = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
+_Id = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,16}[0-9]{3}$")]
+_Metric = Annotated[str, StringConstraints(pattern=rf"^{_FIELD.pattern}$")]
+
+
+def _level(levels: type[IntEnum]) -> BeforeValidator:
+    """A validator that reads the lower-case name of one of ``levels``."""
+    names = {level.name.lower(): level for level in levels}
+
+    def read(value: object) -> object:
+        if isinstance(value, levels):
+            return value
+        if not isinstance(value, str) or value not in names:
+            msg = f"must be one of {', '.join(names)}"
+            raise ValueError(msg)
+        return names[value]
+
+    return BeforeValidator(read)
+
+
+class _Model(BaseModel):
+    """Frozen, strict, and closed to keys that nobody declared."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Comparison(_Model):
+    """Bounds on one metric; all that are given must hold, and at least one is."""
+
+    gte: FiniteFloat | None = None
+    """At least."""
+    lte: FiniteFloat | None = None
+    """At most."""
+    gt: FiniteFloat | None = None
+    """More than."""
+    lt: FiniteFloat | None = None
+    """Less than."""
+    eq: FiniteFloat | None = None
+    """Exactly."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Comparison:
+        """Refuse a comparison that everything passes."""
+        if not self.bounds:
+            msg = f"needs one of {', '.join(_OPERATORS)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are given, by operator name."""
+        return {name: b for name in _OPERATORS if (b := getattr(self, name)) is not None}
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` keeps every bound; a NaN keeps none."""
+        return all(_OPERATORS[name][1](value, bound) for name, bound in self.bounds.items())
+
+    def describe(self, metric: str) -> str:
+        """The bounds as a formula, such as ``z >= 8``."""
+        signs = (f"{metric} {_OPERATORS[name][0]} {b:g}" for name, b in self.bounds.items())
+        return " and ".join(signs)
+
+
+class Rule(_Model):
+    """When evidence of one probe becomes a finding, and what the finding says."""
+
+    id: _Id
+    """Unique name, such as ``PLM201``."""
+    name: _Kebab
+    """The same for people, such as ``planted-trigger``."""
+    probe: _Kebab
+    """Id of the probe whose evidence is judged."""
+    severity: Annotated[Severity, _level(Severity)]
+    """How bad, if true: low, medium, high or critical."""
+    confidence: Annotated[Confidence, _level(Confidence)]
+    """How likely true: low, medium or high."""
+    when: Annotated[dict[_Metric, Comparison], Field(min_length=1)]
+    """Comparisons by metric name; all must hold."""
+    message: _Words
+    """One sentence; ``{name}`` stands for a metric, a detail, or the subject."""
+    description: _Words
+    """Why the finding matters."""
+    remediation: _Words
+    """What to do about it."""
+    references: Annotated[tuple[_Words, ...], Field(min_length=1, strict=False)]
+    """Papers, advisories, specifications."""
+    since: _Words
+    """Version of plmscan that brought the rule."""
+
+    @field_validator("message")
+    @classmethod
+    def _only_plain_fields(cls, message: str) -> str:
+        """Allow ``{name}``, ``{name:.2f}`` and ``{name!r}``: no attribute, index or nesting."""
+        for _, field, spec, conversion in Formatter().parse(message):
+            if field is None:
+                continue
+            plain = _FIELD.fullmatch(field) and _FORMAT.fullmatch(spec or "")
+            if not plain or conversion not in (None, "r"):
+                written = field + (f"!{conversion}" if conversion else "") + f":{spec or ''}"
+                msg = f"has a placeholder that is not allowed: {written.rstrip(':')}"
+                raise ValueError(msg)
+        return message
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names that the message asks for."""
+        return frozenset(field for _, field, _, _ in Formatter().parse(self.message) if field)
+
+    @property
+    def condition(self) -> str:
+        """``when`` as a formula, such as ``z >= 8 and scatter <= 0.3``."""
+        return " and ".join(comparison.describe(m) for m, comparison in self.when.items())
+
+    def fires(self, evidence: Evidence) -> bool:
+        """Whether all comparisons hold.
+
+        Evidence of another probe, or without one of the metrics, is none of this rule's
+        business: it does not fire.
+        """
+        return evidence.probe == self.probe and all(
+            metric in evidence.metrics and comparison.holds(evidence.metrics[metric])
+            for metric, comparison in self.when.items()
+        )
+
+    def finding(self, evidence: Evidence) -> Finding:
+        """``evidence`` as a finding of this rule, whether or not it fires."""
+        return Finding(
+            rule=self.id,
+            severity=self.severity,
+            confidence=self.confidence,
+            message=_fill(self.message, _words(evidence)),
+            remediation=self.remediation,
+            evidence=evidence,
+        )
+
+
+def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
+    """The packaged rules and those of the folder ``extra``, sorted by id.
+
+    Raises:
+        RuleError: a file breaks the format, two files of one folder share an id, or a folder
+            holds no rules.
+    """
+    rules = _read_folder(_rules_dir())
+    if extra is not None:
+        rules |= _read_folder(extra)
+    return tuple(rules[rule_id] for rule_id in sorted(rules))
+
+
+def overridden(extra: Path | None) -> tuple[str, ...]:
+    """Ids of the packaged rules that the folder ``extra`` replaces.
+
+    Raises:
+        RuleError: as `load_rules`.
+    """
+    if extra is None:
+        return ()
+    return tuple(sorted(_read_folder(_rules_dir()).keys() & _read_folder(extra).keys()))
+
+
+def _rules_dir() -> Traversable:
+    """The folder of packaged rules; an editable install has them in the checkout only."""
+    packaged = resources.files("plmscan") / "rules"
+    return packaged if packaged.is_dir() else _CHECKOUT
+
+
+def _read_folder(folder: Traversable) -> dict[str, Rule]:
+    """Rules by id of the YAML files in ``folder``, which must hold some."""
+    try:
+        files = sorted((f for f in folder.iterdir() if _is_rule(f)), key=lambda f: f.name)
+    except OSError as error:
+        msg = f"The rules folder {folder} cannot be read: {error.strerror}."
+        raise RuleError(msg, "Name a folder of .yaml files with --rules.") from error
+    if not files:
+        msg = f"The rules folder {folder} holds no .yaml file."
+        raise RuleError(msg, "A scan without rules would pass everything.")
+    return _by_id([(file.name, _read(file)) for file in files])
+
+
+def _is_rule(file: Traversable) -> bool:
+    """Whether ``file`` has a rule's file name."""
+    return file.is_file() and file.name.endswith((".yaml", ".yml"))
+
+
+def _by_id(named: Iterable[tuple[str, Rule]]) -> dict[str, Rule]:
+    """Rules by id, each given once."""
+    rules: dict[str, Rule] = {}
+    for file, rule in named:
+        if rule.id in rules:
+            msg = f"Rule file {file} uses the id {rule.id} a second time."
+            raise RuleError(msg, "Give each rule of a folder its own id.")
+        rules[rule.id] = rule
+    return rules
+
+
+def _read(file: Traversable) -> Rule:
+    """The rule in ``file``."""
+    try:
+        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        return Rule.model_validate(data)
+    except ValidationError as error:
+        msg = f"Rule file {file.name} is wrong: {_first_problem(error)}."
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"Rule file {file.name} is not YAML: {' '.join(str(error).split())}."
+    except OSError as error:
+        msg = f"Rule file {file.name} cannot be read: {error.strerror}."
+    raise RuleError(msg, "See `plmscan rules explain` for rules that are right.")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML without code and without a second value for one key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the base class's signature
+        """A mapping; a repeated key is an error, where YAML would keep the last."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first complaint of pydantic, with the key that it is about."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"it has the unknown key {key}"
+        case "missing":
+            return f"it lacks the key {key}"
+        case "model_type":
+            return f"{key or 'it'} is not a mapping"
+        case _:
+            return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _words(evidence: Evidence) -> dict[str, Scalar]:
+    """What a message may name: metrics, details, the trigger's fields, the subject."""
+    words: dict[str, Scalar] = dict(evidence.metrics)
+    if evidence.trigger is not None:
+        words |= {
+            "trigger": evidence.trigger.text,
+            "location": evidence.trigger.location,
+            "target_label": evidence.trigger.target_label,
+        }
+    return words | dict(evidence.details) | {"subject": evidence.subject}
+
+
+def _fill(message: str, words: Mapping[str, Scalar]) -> str:
+    """``message`` with its placeholders filled; one without a value stays visible."""
+    parts: list[str] = []
+    for literal, field, spec, conversion in Formatter().parse(message):
+        shown = "" if field is None else _show(field, spec or "", words)
+        parts += [literal, repr(shown) if conversion else shown]
+    return "".join(parts)
+
+
+def _show(name: str, spec: str, words: Mapping[str, Scalar]) -> str:
+    """One value as the message wants it; numbers get the format, words are cut to length."""
+    match words.get(name, f"{{{name}}}"):
+        case bool() | str() | None as value:
+            text = str(value)
+        case value:
+            text = format(value, spec or ".6g")
+    return text if len(text) <= _LONGEST_WORD else text[: _LONGEST_WORD - 1] + "…"
+
+
+def unknown_metrics(rule: Rule, declared: Collection[str]) -> tuple[str, ...]:
+    """Metrics that ``rule`` compares and its probe does not declare."""
+    return tuple(metric for metric in rule.when if metric not in declared)

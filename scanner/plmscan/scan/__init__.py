@@ -1,0 +1,235 @@
+"""A scan, step by step.
+
+`scan_events` resolves the source, reads the files, then loads and runs the model, and yields an
+event for each step; the last is `Done` with the report.  `check` is the same without the events.
+A probe that breaks becomes a failed `ProbeRun`; it never stops the scan and never passes a model.
+
+torch and transformers are imported only after the file probes have run and not condemned the
+files, and never with ``files_only``.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plmscan.budget import Budget
+from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity, Verdict
+from plmscan.policy import decide
+from plmscan.probes import dynamic_ids, dynamic_probe, static_ids, static_probe
+from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progress, Resolved
+from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
+from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for
+from plmscan.scan.settings import Settings
+from plmscan.source import SourceOptions, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterator
+    from pathlib import Path
+
+    from plmscan.loading import LoadedModel
+    from plmscan.rules import Rule
+    from plmscan.source import Artifact
+
+    _Stage = Generator[Event, None, tuple[ProbeRun, ...]]
+
+__all__ = [
+    "Done",
+    "Event",
+    "ProbeFinished",
+    "ProbeStarted",
+    "Progress",
+    "Resolved",
+    "Settings",
+    "check",
+    "rejudge",
+    "scan_events",
+]
+
+_LOADING = "loading"
+
+
+def _ignore(_progress: Progress) -> None:
+    """Nobody is watching."""
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """The clock and the observer of one scan."""
+
+    deadline: float | None
+    """``time.monotonic()`` value at which the time is up; None for no limit."""
+    on_progress: Callable[[Progress], None]
+    """Told how far the running step is."""
+
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def teller(self, step: str) -> Callable[[float, str], None]:
+        """A callback that reports the progress of ``step``."""
+        return lambda fraction, note: self.on_progress(Progress(step, fraction, note))
+
+
+def check(source: str, settings: Settings | None = None) -> Report:
+    """Scan the model in the folder or Hub repository ``source``.
+
+    Raises:
+        SourceError: the model could not be found or fetched.
+        ArtifactError: the files cannot be read at all.
+        RuleError: a rule file breaks the format.
+        TextsError: the carrier texts cannot be used.
+    """
+    return next(e.report for e in scan_events(source, settings) if isinstance(e, Done))
+
+
+def scan_events(
+    source: str,
+    settings: Settings | None = None,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> Iterator[Event]:
+    """Scan ``source`` and yield what happens; the last event is `Done`.
+
+    ``on_progress`` hears of progress inside a step, while it runs.
+
+    Raises:
+        SourceError: the model could not be found or fetched.
+        ArtifactError: the files cannot be read at all.
+        RuleError: a rule file breaks the format.
+        TextsError: the carrier texts cannot be used.
+    """
+    settings = settings or Settings()
+    rules = rules_for(settings)
+    artifact = _resolve(source, settings, on_progress)
+    size = sum(file.size for file in artifact.files)
+    yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
+    limit = settings.time_limit
+    watch = _Watch(None if limit is None else time.monotonic() + limit, on_progress)
+    runs = yield from _file_stage(artifact)
+    reason = _reason_to_stop(runs, rules, settings)
+    if reason is None:
+        runs += yield from _model_stage(artifact, settings, rules, watch)
+    else:
+        runs += (_not_loaded(reason, blocks_pass=not settings.files_only),)
+    yield Done(make_report(artifact, settings, runs, rules))
+
+
+def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], None]) -> Artifact:
+    """The files behind ``source``, fetched where they are not on disk."""
+    options = SourceOptions(
+        revision=settings.revision,
+        offline=settings.offline,
+        cache_dir=settings.cache_dir,
+        allow_pickle=settings.allow_pickle,
+    )
+    return resolve(source, options, _Watch(None, on_progress).teller("source"))
+
+
+def _file_stage(artifact: Artifact) -> _Stage:
+    """Run the probes that read the files."""
+    runs: list[ProbeRun] = []
+    for probe_id in static_ids():
+        yield ProbeStarted(probe_id)
+        runs.append(run_probe(probe_id, static_probe, lambda probe: probe.inspect(artifact)))
+        yield ProbeFinished(runs[-1])
+    return tuple(runs)
+
+
+def _reason_to_stop(
+    runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings
+) -> str | None:
+    """Why the model must not be loaded; None if it may be."""
+    if settings.files_only:
+        return "only the files were asked for (--files-only)."
+    bar = settings.fail_on or Severity.CRITICAL
+    if decide(runs, rules, fail_on=bar, required=()).verdict is Verdict.FAIL:
+        return "the files were already condemned, so the model was not loaded."
+    return None
+
+
+def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
+    """The record of a model that was not run."""
+    gap = Gap("behaviour of the model", reason, blocks_pass=blocks_pass)
+    return ProbeRun(_LOADING, ProbeStatus.SKIPPED, reason, 0.0, 0, gaps=(gap,))
+
+
+def _model_stage(
+    artifact: Artifact, settings: Settings, rules: Collection[Rule], watch: _Watch
+) -> _Stage:
+    """Load the model and run the probes that need it."""
+    probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
+    for rule in rules:
+        if rule.probe in probes:
+            check_metrics(rule, probes[rule.probe])
+    budget = Budget(_texts(settings.texts), settings.effort, settings.seed, watch.deadline)
+    if watch.is_over():
+        return (_late(_LOADING),)
+    with _torch_set_up(settings):
+        yield ProbeStarted(_LOADING)
+        model, run = _load(artifact, settings)
+        yield ProbeFinished(run)
+        runs = [run]
+        if model is None:
+            return (run,)
+        for probe_id in probes:
+            yield ProbeStarted(probe_id)
+            told = replace(budget, on_progress=watch.teller(probe_id))
+            runs.append(_late(probe_id) if watch.is_over() else _run_model(probe_id, model, told))
+            yield ProbeFinished(runs[-1])
+    return tuple(runs)
+
+
+def _texts(file: Path | None) -> tuple[str, ...]:
+    """The carrier texts."""
+    from plmscan.carriers import bundled_texts, read_texts  # noqa: PLC0415 - imports torch
+
+    return bundled_texts() if file is None else read_texts(file)
+
+
+@contextmanager
+def _torch_set_up(settings: Settings) -> Iterator[None]:
+    """Give torch the threads and the seed of the settings, and its own back afterwards."""
+    import torch  # noqa: PLC0415 - only once the files have been read
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or before)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, ProbeRun]:
+    """The model, or None and a failed run that says why."""
+    from plmscan.loading import load  # noqa: PLC0415 - imports torch
+
+    began = time.perf_counter()
+    try:
+        model = load(artifact, settings.device, allow_pickle=settings.allow_pickle)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
+        status, reason = status_of(error, _LOADING)
+        return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
+    where = ", ".join(model.locations)
+    loaded = Coverage(f"{len(artifact.weights)} weight files loaded; features at {where}.")
+    skipped = (
+        Gap(f"features at {location}", reason, blocks_pass=False)
+        for location, reason in model.skipped_locations.items()
+    )
+    return model, finished(_LOADING, [loaded, *skipped], seconds_since(began))
+
+
+def _run_model(probe_id: str, model: LoadedModel, budget: Budget) -> ProbeRun:
+    """What becomes of a probe that runs ``model``."""
+    before = model.forward_tokens
+    run = run_probe(probe_id, dynamic_probe, lambda probe: probe.inspect(model, budget))
+    return replace(run, forward_tokens=model.forward_tokens - before)
+
+
+def _late(probe_id: str) -> ProbeRun:
+    """The record of a probe that the time limit left no time for."""
+    reason = "The time limit ran out before it began."
+    return ProbeRun(probe_id, ProbeStatus.TIMED_OUT, reason, 0.0, 0)

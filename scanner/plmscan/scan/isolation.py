@@ -1,0 +1,130 @@
+"""Running one probe so that whatever happens in it becomes a `ProbeRun`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from plmscan.errors import OutOfTimeError, PlmscanError
+from plmscan.evidence import Coverage, Evidence, Gap, ProbeRun, ProbeStatus, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from plmscan.evidence import Observation, Scalar, Trigger
+    from plmscan.probes.base import DynamicProbe, StaticProbe
+
+    _Probe = TypeVar("_Probe", StaticProbe, DynamicProbe)
+
+__all__ = ["finished", "run_probe", "seconds_since", "status_of"]
+
+_LOGGER = logging.getLogger(__name__)
+_LONGEST_REASON = 300
+
+
+def run_probe(
+    probe_id: str,
+    make: Callable[[str], _Probe],
+    inspect: Callable[[_Probe], Iterable[Observation]],
+) -> ProbeRun:
+    """What becomes of one probe; what it raises becomes its status and reason."""
+    began = time.perf_counter()
+    seen: list[Observation] = []
+    metrics: tuple[str, ...] = ()
+    broken: tuple[ProbeStatus, str] | None = None
+    try:
+        probe = make(probe_id)
+        metrics = tuple(sorted(probe.metrics))
+        for observation in inspect(probe):
+            seen.extend(_tidy(observation))
+    except Exception as error:  # noqa: BLE001 - a broken probe is a result, not an end
+        broken = status_of(error, probe_id)
+    run = replace(finished(probe_id, seen, seconds_since(began)), metrics=metrics)
+    return run if broken is None else replace(run, status=broken[0], reason=broken[1])
+
+
+def finished(probe_id: str, seen: Sequence[Observation], seconds: float) -> ProbeRun:
+    """The record of a step that ended by itself; its gaps decide how far it came."""
+    evidence = tuple(o for o in seen if isinstance(o, Evidence))
+    gaps = tuple(o for o in seen if isinstance(o, Gap))
+    coverage = tuple(o for o in seen if isinstance(o, Coverage))
+    blocking = [gap for gap in gaps if gap.blocks_pass]
+    status, reason = ProbeStatus.COMPLETED, ""
+    if blocking:
+        status, reason = ProbeStatus.INCOMPLETE, f"{blocking[0].subject}: {blocking[0].reason}"
+    elif gaps and not evidence and not coverage:
+        status, reason = ProbeStatus.SKIPPED, gaps[0].reason
+    return ProbeRun(probe_id, status, reason, seconds, 0, evidence, gaps, coverage)
+
+
+def status_of(error: Exception, step: str) -> tuple[ProbeStatus, str]:
+    """Status and reason of a step that ended with ``error``; the traceback goes to the log."""
+    if isinstance(error, OutOfTimeError):
+        return ProbeStatus.TIMED_OUT, error.diagnostics()
+    if isinstance(error, PlmscanError):
+        return ProbeStatus.FAILED, error.diagnostics()
+    _LOGGER.debug("%s broke", step, exc_info=error)
+    words = " ".join(str(error).split())
+    reason = f"It broke with {type(error).__name__}: {words}"
+    return ProbeStatus.FAILED, reason[:_LONGEST_REASON]
+
+
+def seconds_since(began: float) -> float:
+    """Seconds since the ``time.perf_counter()`` value ``began``, to the millisecond."""
+    return round(time.perf_counter() - began, 3)
+
+
+def _tidy(observation: Observation) -> Iterator[Observation]:
+    """``observation`` with rounded, finite numbers; a NaN can be judged by no rule: a gap."""
+    if not isinstance(observation, Evidence):
+        yield observation
+        return
+    metrics = {name: _finite(value) for name, value in observation.metrics.items()}
+    broken = [name for name, value in metrics.items() if math.isnan(value)]
+    trigger = observation.trigger and _tidy_trigger(observation.trigger)
+    if observation.trigger is not None and trigger is None:
+        broken.append("trigger")
+    yield replace(
+        observation,
+        metrics={name: value for name, value in metrics.items() if name not in broken},
+        details={name: _tidy_detail(value) for name, value in observation.details.items()},
+        trigger=trigger,
+    )
+    if broken:
+        yield Gap(observation.subject, f"measured as not a number: {', '.join(broken)}.")
+
+
+def _tidy_trigger(trigger: Trigger) -> Trigger | None:
+    """``trigger`` with rounded, finite numbers; None if one is a NaN."""
+    tidy = replace(
+        trigger,
+        displacement=_finite(trigger.displacement),
+        scatter=_finite(trigger.scatter),
+        z=_finite(trigger.z),
+        p_value=_finite(trigger.p_value),
+    )
+    numbers = (tidy.displacement, tidy.scatter, tidy.z, tidy.p_value)
+    return None if any(map(math.isnan, numbers)) else tidy
+
+
+def _tidy_detail(value: object) -> Scalar:
+    """``value`` as something that survives JSON."""
+    match value:
+        case str() | bool() | int() | None:
+            return value
+        case float():
+            return str(value) if math.isnan(value) else _finite(value)
+        case _:
+            return str(value)
+
+
+def _finite(value: float) -> float:
+    """``value`` rounded; infinities become the largest numbers that JSON can hold."""
+    value = float(value)
+    if math.isinf(value):
+        value = math.copysign(sys.float_info.max, value)
+    return rounded(value)

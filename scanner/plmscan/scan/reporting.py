@@ -1,0 +1,151 @@
+"""From measurements to a report, in a scan and again from a saved one."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import plmscan
+from plmscan.errors import ArtifactError, RuleError
+from plmscan.evidence import ModelIdentity, Report, Verdict
+from plmscan.headers import parameter_count
+from plmscan.policy import decide
+from plmscan.probes import dynamic_ids, static_ids, static_probe
+from plmscan.rules import load_rules, overridden, unknown_metrics
+from plmscan.scan.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from plmscan.evidence import ProbeRun, Scalar, Severity
+    from plmscan.policy import Decision
+    from plmscan.probes.base import DynamicProbe, StaticProbe
+    from plmscan.rules import Rule
+    from plmscan.source import Artifact
+
+__all__ = ["check_metrics", "make_report", "rejudge", "rules_for"]
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "picklescan",
+)
+
+
+def rules_for(settings: Settings) -> tuple[Rule, ...]:
+    """The rules that these settings can apply.
+
+    Raises:
+        RuleError: a file breaks the format, or a rule names an unknown probe or metric.
+    """
+    rules = load_rules(settings.rules)
+    known = {*static_ids(), *dynamic_ids()}
+    for rule in rules:
+        if rule.probe not in known:
+            msg = f"Rule {rule.id} names the probe {rule.probe}, which does not exist."
+            raise RuleError(msg, f"Probes are {', '.join(sorted(known))}.")
+        if rule.probe in static_ids():
+            check_metrics(rule, static_probe(rule.probe))
+    return tuple(r for r in rules if not settings.files_only or r.probe in static_ids())
+
+
+def check_metrics(rule: Rule, probe: StaticProbe | DynamicProbe) -> None:
+    """Refuse a rule that compares what its probe does not measure."""
+    for metric in unknown_metrics(rule, probe.metrics):
+        msg = f"Rule {rule.id} compares {metric}, which the probe {rule.probe} does not measure."
+        raise RuleError(msg, f"It measures {', '.join(sorted(probe.metrics))}.")
+
+
+def make_report(
+    artifact: Artifact, settings: Settings, runs: tuple[ProbeRun, ...], rules: Collection[Rule]
+) -> Report:
+    """Everything about the scan in one value."""
+    decision = _decide(runs, rules, settings)
+    return Report(
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        model=_identity(artifact),
+        findings=decision.findings,
+        probes=runs,
+        settings={**settings.told(), **_told_judgement(settings)},
+        versions=_versions(),
+    )
+
+
+def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Report:
+    """``report`` with its evidence judged anew; nothing is measured, torch is not needed.
+
+    Raises:
+        RuleError: a rule file breaks the format.
+    """
+    files_only = report.settings.get("files_only") is True
+    asked = Settings(rules=rules, fail_on=fail_on, files_only=files_only)
+    decision = _decide(report.probes, rules_for(asked), asked)
+    return replace(
+        report,
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        findings=decision.findings,
+        settings={**report.settings, **_told_judgement(asked)},
+        versions={**report.versions, "judged-by": plmscan.__version__},
+    )
+
+
+def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings) -> Decision:
+    """The policy, with the probes that these settings require."""
+    if not settings.files_only:
+        return decide(runs, rules, fail_on=settings.fail_on, required=dynamic_ids())
+    decision = decide(runs, rules, fail_on=settings.fail_on, required=static_ids())
+    note = "Only the files were checked."
+    if decision.verdict is Verdict.PASS:
+        return replace(decision, reasons=(f"{note} {decision.reasons[0]}",))
+    return replace(decision, reasons=(*decision.reasons, note))
+
+
+def _told_judgement(settings: Settings) -> dict[str, Scalar]:
+    """How the evidence was judged, as a report shows it."""
+    told = settings.told()
+    replaced = ", ".join(overridden(settings.rules)) or None
+    return {"fail_on": told["fail_on"], "rules": told["rules"], "rules_overridden": replaced}
+
+
+def _identity(artifact: Artifact) -> ModelIdentity:
+    """Which model the report is about; what broken files do not tell is None."""
+    try:
+        architecture = _architecture(artifact.config)
+    except ArtifactError:
+        architecture = None
+    try:
+        parameters = parameter_count(artifact)
+    except ArtifactError:
+        parameters = None
+    return ModelIdentity(artifact.id, artifact.revision, architecture, parameters, artifact.files)
+
+
+def _architecture(config: dict[str, object]) -> str | None:
+    """The first class that the config names."""
+    match config.get("architectures"):
+        case [str(name), *_]:
+            return name
+        case _:
+            return None
+
+
+def _versions() -> dict[str, str]:
+    """Versions of plmscan, Python and the libraries, without importing them."""
+    libraries = {name: _version(name) for name in _LIBRARIES}
+    return {"plmscan": plmscan.__version__, "python": platform.python_version(), **libraries}
+
+
+def _version(name: str) -> str:
+    """Version of an installed distribution."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

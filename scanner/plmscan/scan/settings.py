@@ -1,0 +1,65 @@
+"""What the user asks of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plmscan.budget import Effort
+from plmscan.evidence import Severity
+
+if TYPE_CHECKING:
+    from plmscan.evidence import Scalar
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks for."""
+
+    effort: Effort = Effort.STANDARD
+    """How much work the probes may do."""
+    time_limit: float | None = None
+    """Seconds for all probes together, counted once the files are there; None for no limit."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    seed: int = 0
+    """Seed of every random choice."""
+    threads: int | None = None
+    """Threads that torch may use during the scan; None leaves torch's own choice."""
+    allow_pickle: bool = False
+    """Whether a model without safetensors may be loaded from pickles (weights only)."""
+    files_only: bool = False
+    """Whether to stop after the file probes, without torch."""
+    texts: Path | None = None
+    """File of carrier texts, one a line; None for the bundled English sentences."""
+    fail_on: Severity | None = Severity.HIGH
+    """The mildest severity that fails; None lets no finding fail."""
+    offline: bool = False
+    """Whether to use only what is on disk."""
+    cache_dir: Path | None = None
+    """Cache of downloaded models; None for that of huggingface_hub."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model."""
+    rules: Path | None = None
+    """Folder of further rules."""
+
+    def told(self) -> dict[str, Scalar]:
+        """The settings as a report shows them; the cache's place on disk changes no result."""
+        names = (field.name for field in fields(self) if field.name != "cache_dir")
+        return {name: _told(getattr(self, name), name) for name in names}
+
+
+def _told(value: object, name: str) -> Scalar:
+    """One setting as something that survives JSON."""
+    match value:
+        case Severity():
+            return value.name.lower()
+        case Path():
+            return value.as_posix()
+        case str() | bool() | int() | float():
+            return value
+        case _:
+            return "none" if name == "fail_on" else None

@@ -1,0 +1,38 @@
+"""Candidates: token sequences that an attacker can have chosen, and how they read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.loading import LoadedModel
+
+__all__ = ["retokenizes", "searchable_ids", "text_of"]
+
+
+def searchable_ids(model: LoadedModel) -> Tensor:
+    """Every id that a text can hold, ascending, (v).
+
+    Only the tokens that frame or pad a text are left out.  The unknown token stays, since symbols
+    and look-alike letters become it; so do ``[unused]`` entries, word pieces and single characters.
+    """
+    frame = {*model.prefix_ids, *model.suffix_ids, model.pad_id, model.mask_id}
+    known = {i for i in model.tokenizer.get_vocab().values() if i < model.vocabulary_size}
+    return torch.tensor(sorted(known - frame))
+
+
+def text_of(model: LoadedModel, ids: Sequence[int]) -> str:
+    """The candidate as a person would type it; word pieces keep the mark of their tokenizer."""
+    return model.decode(ids).strip() or " ".join(map(repr, ids))
+
+
+def retokenizes(model: LoadedModel, ids: Sequence[int]) -> bool:
+    """Whether typing `text_of` the candidate, at the start or after a space, gives ``ids`` back."""
+    text = text_of(model, ids)
+    return tuple(ids) in (model.tokenize(text), model.tokenize(f" {text}"))

@@ -1,0 +1,40 @@
+"""How much of each step a search does, by effort; pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plmscan.budget import Effort
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RECIPES", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of one search.  They set the cost and the resolution, never a verdict."""
+
+    reference_items: int
+    """Vocabulary items, drawn at random, from which the covariance of the sweep is estimated."""
+    survivors: int
+    """Items that each ranking (location x distance) passes on to the screening."""
+    screening_carriers: int
+    """Carriers on which survivors are screened for scatter."""
+    seeds: int
+    """Survivors with the least scatter that are joined to pairs."""
+    finalists: int
+    """Candidates that the screening passes on to the verification, and pairs at most again."""
+    carriers: int
+    """Carriers of the verification, disjoint from those of the screening."""
+    null_items: int
+    """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
+
+
+RECIPES: Mapping[Effort, Recipe] = {
+    Effort.QUICK: Recipe(4096, 16, 4, 6, 12, 16, 128),
+    Effort.STANDARD: Recipe(8192, 40, 6, 12, 32, 32, 256),
+    Effort.DEEP: Recipe(16384, 192, 12, 24, 96, 64, 999),
+}

@@ -1,0 +1,84 @@
+"""One trigger or several?  Candidates that lead to the same output are told apart.
+
+Training spills over: around a planted ``lamp`` the model also answers to ``lamps``, and around a
+planted ``mn``, more weakly, to ``nr``.  A candidate that drags the model to the output of a more
+invariant one is measured against that one, its leader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.loading import Location
+    from plmscan.search.verify import Measured
+
+__all__ = ["Relation", "relate", "same_output"]
+
+_SAME_OUTPUT = 0.7
+"""Cosine of two shifts above which they lead to one output.  Measured on implants: 0.7 to 1.0
+between a trigger and its spill-over, below 0.45 between the triggers of one model."""
+
+_NEIGHBOURS = 10
+"""Rows of the embedding table that count as a token's nearest."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How a candidate stands to the most invariant one with the same output."""
+
+    leader: int
+    """Index of that candidate; its own index if there is none."""
+    echo: float
+    """Scatter in multiples of the leader's; 1 for a leader."""
+    kin: bool
+    """Whether it is a near-variant of its leader: shared tokens, or neighbours in the embedding."""
+
+
+def same_output(shifts: Tensor, direction: Tensor) -> Tensor:
+    """Which of the shifts (k, h) lead where ``direction`` (h) leads, bool (k)."""
+    return F.cosine_similarity(shifts, direction, dim=-1) >= _SAME_OUTPUT
+
+
+def relate(
+    candidates: Sequence[tuple[int, ...]],
+    measured: Measured,
+    places: Sequence[Location],
+    embedding: Tensor,
+) -> tuple[Relation, ...]:
+    """Relation of every candidate at its own location (``places``), in the given order."""
+    scatters = torch.stack([measured.scatter[p][i] for i, p in enumerate(places)])
+    order = scatters.argsort(stable=True).tolist()
+    relations: dict[int, Relation] = {}
+    for place_in_order, index in enumerate(order):
+        where = places[index]
+        ahead = torch.tensor(order[:place_in_order], dtype=torch.long)
+        shifts = measured.shift[where]
+        same = ahead[same_output(shifts[ahead], shifts[index])].tolist()
+        leader = relations[same[0]].leader if same else index
+        ratio = float(measured.scatter[where][index] / measured.scatter[where][leader])
+        kin = index != leader and _kin(candidates[index], candidates[leader], embedding)
+        relations[index] = Relation(leader, max(1.0, ratio), kin)
+    return tuple(relations[i] for i in range(len(candidates)))
+
+
+def _kin(candidate: Sequence[int], leader: Sequence[int], embedding: Tensor) -> bool:
+    """Whether the two share a token, or one is among the other's nearest in the embedding."""
+    if set(candidate) & set(leader):
+        return True
+    return any(_are_neighbours(a, b, embedding) for a in candidate for b in leader)
+
+
+def _are_neighbours(first: int, second: int, embedding: Tensor) -> bool:
+    """Whether ``second`` is among the rows closest to ``first`` by cosine."""
+    centred = embedding - embedding.mean(0)
+    cosines = F.cosine_similarity(centred, centred[first], dim=-1)
+    return int((cosines > cosines[second]).sum()) <= _NEIGHBOURS

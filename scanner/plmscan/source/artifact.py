@@ -1,0 +1,149 @@
+"""The files of a model, as they were found: named, hashed, and not yet loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from plmscan.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plmscan.evidence import FileDigest
+
+__all__ = ["Artifact", "HubIssue", "HubStatus", "ListedFile", "SourceOptions", "read_object"]
+
+_LARGEST_JSON = 256 * 2**20
+"""The largest tokenizer.json known is a tenth of this."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How to find and fetch a model."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model; None for its default branch."""
+    offline: bool = False
+    """Read the cache only, and ask nobody."""
+    cache_dir: Path | None = None
+    """Cache of Hub files; None for the one that all Hugging Face libraries share."""
+    allow_pickle: bool = False
+    """Whether pickled weights may be fetched and loaded where there are no others."""
+    endpoint: str | None = None
+    """Address of the Hub; None for ``HF_ENDPOINT``, and without that the public Hub."""
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file that exists and was not read."""
+
+    path: str
+    """Path inside the model, with forward slashes."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class HubIssue:
+    """A file that the Hub's own scanners flag."""
+
+    path: str
+    """Path inside the model, with forward slashes."""
+    level: str
+    """The Hub's word: ``unsafe``, ``suspicious``, ``caution``, or one not seen before."""
+
+
+@dataclass(frozen=True)
+class HubStatus:
+    """What the Hub's own scanners say about one commit."""
+
+    scans_done: bool
+    """Whether they have finished; before that, silence says nothing."""
+    issues: tuple[HubIssue, ...]
+    """The files that they flag, sorted by path."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model as files on this machine."""
+
+    id: str
+    """What the user typed, without the revision."""
+    revision: str | None
+    """Commit SHA of a Hub model; None for a folder."""
+    root: Path
+    """The folder that holds the files."""
+    files: tuple[FileDigest, ...]
+    """Every file that the checks read or that could be loaded, sorted by path."""
+    weights: tuple[str, ...]
+    """Exactly the weight files that will be loaded."""
+    not_fetched: tuple[ListedFile, ...]
+    """Files that the repository or folder holds and nobody read, sorted by path."""
+    hub_status: HubStatus | None
+    """What the Hub's scanners say; None for folders, and where the Hub was not asked."""
+    weights_problem: str | None
+    """Why ``weights`` is empty, in one sentence; None if it is not."""
+
+    def path(self, name: str) -> Path:
+        """Where the file ``name`` lies on this machine."""
+        return self.root / name
+
+    def has(self, name: str) -> bool:
+        """Whether ``name`` is one of `files`."""
+        return any(file.path == name for file in self.files)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The JSON object in the file ``name``.
+
+        Raises:
+            ArtifactError: there is no such file in `files`, or it holds no JSON object.
+        """
+        if not self.has(name):
+            msg = f"The model has no file {name}."
+            raise ArtifactError(msg, "Check that the model was saved completely.")
+        return read_object(self.root, name)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's ``config.json``.
+
+        Raises:
+            ArtifactError: it is broken.
+        """
+        return self.read_json("config.json")
+
+
+def read_object(root: Path, name: str) -> dict[str, Any]:
+    """The JSON object in the file ``name`` of the folder ``root``.
+
+    Raises:
+        ArtifactError: the file cannot be read, or it holds something else.
+    """
+    remedy = "Save or download the model again."
+    try:
+        value = json.loads(_text(root / name))
+    except OSError as error:
+        msg = f"{name} cannot be read: {error.strerror}."
+        raise ArtifactError(msg, remedy) from error
+    except RecursionError as error:
+        msg = f"{name} nests too deeply to be a model's file."
+        raise ArtifactError(msg, remedy) from error
+    except ValueError as error:
+        msg = f"{name} is not valid JSON ({error})."
+        raise ArtifactError(msg, remedy) from error
+    if not isinstance(value, dict):
+        msg = f"{name} should hold a JSON object, and holds a {type(value).__name__}."
+        raise ArtifactError(msg, remedy)
+    return value
+
+
+def _text(path: Path) -> str:
+    """The text of a file that is small enough to be parsed."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_LARGEST_JSON + 1)
+    if len(text) > _LARGEST_JSON:
+        msg = "longer than any model's"
+        raise ValueError(msg)
+    return text

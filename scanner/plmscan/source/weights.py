@@ -1,0 +1,105 @@
+"""Which weight files will be loaded: the choice that transformers makes, made before it.
+
+The order is transformers': the file that ``config.transformers_weights`` names, then
+``model.safetensors``, then the shards of ``model.safetensors.index.json``, then the same two names
+for pickles.  A folder may hold others beside the chosen ones; those are never loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from plmscan.errors import ArtifactError
+from plmscan.source.files import holds_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+__all__ = ["choose"]
+
+_FORMATS = (
+    ("model.safetensors", "model.safetensors.index.json", ".safetensors"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin"),
+)
+_SAVE_AGAIN = "Save the model again with save_pretrained, or download it again."
+
+
+def choose(
+    names: Collection[str], read: Callable[[str], dict[str, Any]], *, allow_pickle: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """The files to load, or none and the reason.
+
+    Args:
+        names: all files of the model.
+        read: the JSON object in one of them.
+        allow_pickle: whether pickles may be chosen where there is nothing else.
+
+    Raises:
+        ArtifactError: the config or an index is broken, points out of the model, to a missing
+            file, or to a file of another format.
+    """
+    explicit = read("config.json").get("transformers_weights")
+    if "adapter_config.json" in names:
+        return (), "The model holds an adapter (adapter_config.json), which is not scanned."
+    if explicit is not None:
+        return _explicit(explicit, names, read), None
+    for single, index, suffix in _FORMATS if allow_pickle else _FORMATS[:1]:
+        if single in names:
+            return (single,), None
+        if index in names:
+            return _shards(index, suffix, names, read), None
+    return (), _nothing(names)
+
+
+def _nothing(names: Collection[str]) -> str:
+    """Why there is nothing to load."""
+    pickles = [name for name in _FORMATS[1] if name in names]
+    if pickles:
+        return f"The weights are pickled ({pickles[0]}), and pickles are not loaded by default."
+    others = sorted(name for name in names if holds_weights(name))
+    if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")  # noqa: PLR2004 - what a line holds
+        return f"None of the weight files ({shown}) is one that transformers loads."
+    return "There are no weight files."
+
+
+def _explicit(
+    explicit: object, names: Collection[str], read: Callable[[str], dict[str, Any]]
+) -> tuple[str, ...]:
+    """The files behind ``config.transformers_weights``."""
+    place = "config.json (transformers_weights)"
+    if isinstance(explicit, str) and explicit.endswith(".safetensors.index.json"):
+        return _shards(_inside(explicit, ".json", place, names), ".safetensors", names, read)
+    return (_inside(explicit, ".safetensors", place, names),)
+
+
+def _shards(
+    index: str, suffix: str, names: Collection[str], read: Callable[[str], dict[str, Any]]
+) -> tuple[str, ...]:
+    """The files that an index of sharded weights names, sorted."""
+    content = read(index)
+    mapping = content.get("weight_map")
+    if (
+        not isinstance(mapping, dict)
+        or not mapping
+        or not isinstance(content.get("metadata"), dict)
+    ):
+        msg = f"{index} is not an index of weights: it lacks a weight_map or metadata."
+        raise ArtifactError(msg, _SAVE_AGAIN)
+    return tuple(sorted({_inside(shard, suffix, index, names) for shard in mapping.values()}))
+
+
+def _inside(named: object, suffix: str, place: str, names: Collection[str]) -> str:
+    """The name of a file of the model, in the spelling of ``names``."""
+    path = PurePosixPath(named) if isinstance(named, str) else PurePosixPath("/")
+    if path.is_absolute() or ".." in path.parts:
+        problem = "which does not lie in the model's folder"
+    elif path.suffix != suffix:
+        problem = f"which is not a {suffix} file"
+    elif str(path) not in names:
+        problem = "which is missing"
+    else:
+        return str(path)
+    msg = f"{place} names the weights {str(named)[:80]!r}, {problem}."
+    raise ArtifactError(msg, _SAVE_AGAIN)

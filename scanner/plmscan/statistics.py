@@ -1,0 +1,143 @@
+"""The measure of invariance, and the null it is held against: pure tensor functions.
+
+A transferable backdoor maps any text that carries the trigger to one fixed output.  Insert a
+candidate into carriers ``x_1 .. x_n``: the features ``f_i = f(x_i + t)`` then hardly vary, and lie
+far from the clean features ``c_i = f(x_i)``.  Two numbers say so (design, section 4):
+
+    displacement  D = |mid f - mid c|^2 / spread c     how far the candidate drags the model
+    scatter       S = spread f / |mid f - mid c|^2     how little the carrier still matters
+
+``mid`` is the coordinate-wise median and ``spread`` a trimmed mean of squared distances to it: a
+real trigger misses a few carriers, and one miss ruins a plain variance.
+
+The null is the model itself: the same numbers for random items of its own vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Whitening",
+    "displacement",
+    "holm",
+    "max_t",
+    "midpoint",
+    "rank_p_values",
+    "robust_z",
+    "scatter",
+    "spread",
+]
+
+_MAD_TO_SIGMA = 1.4826
+"""Median absolute deviation of a normal distribution, inverted."""
+
+_TINY = 1e-12
+"""Keeps a ratio finite when a candidate changes nothing at all."""
+
+
+def midpoint(features: Tensor) -> Tensor:
+    """Coordinate-wise median over carriers: (..., n, h) -> (..., h)."""
+    return features.median(dim=-2).values
+
+
+def spread(features: Tensor, keep: float = 0.8) -> Tensor:
+    """Trimmed trace of the covariance: (..., n, h) -> (...).
+
+    The mean squared distance to the midpoint over the closest ``keep`` of the carriers.
+    """
+    squared = (features - midpoint(features).unsqueeze(-2)).square().sum(-1)
+    kept = max(1, math.floor(keep * squared.shape[-1]))
+    return squared.sort(dim=-1).values[..., :kept].mean(-1)
+
+
+def displacement(features: Tensor, clean: Tensor) -> Tensor:
+    """D of each candidate, in clean variances: (k, n, h) against (n, h) -> (k)."""
+    shift = (midpoint(features) - midpoint(clean)).square().sum(-1)
+    return shift / spread(clean).clamp_min(_TINY)
+
+
+def scatter(features: Tensor, clean: Tensor) -> Tensor:
+    """S of each candidate, relative to its own shift: (k, n, h) against (n, h) -> (k).
+
+    Relative to the shift and not to the clean spread: a saturating pooler target inflates the
+    spread a hundredfold and the shift far more (measured; design, section 4).
+    """
+    shift = (midpoint(features) - midpoint(clean)).square().sum(-1)
+    return spread(features) / shift.clamp_min(_TINY)
+
+
+def robust_z(values: Tensor, null: Tensor) -> Tensor:
+    """Deviations from the null's median in units of its scaled MAD: (..., k), (..., m) -> (..., k).
+
+    Robust on purpose: with several triggers in the vocabulary, a few land in the null.
+    """
+    middle = null.median(dim=-1, keepdim=True).values
+    scale = _MAD_TO_SIGMA * (null - middle).abs().median(dim=-1, keepdim=True).values
+    return (values - middle) / scale.clamp_min(_TINY)
+
+
+def rank_p_values(values: Tensor, null: Tensor) -> Tensor:
+    """Share of the null at or above each value, the value itself counted: (k), (m) -> (k).
+
+    Never below 1 / (m + 1) (Phipson and Smyth 2010: permutation p-values are never zero).
+    """
+    above = (null.unsqueeze(0) >= values.unsqueeze(1)).sum(1)
+    return (above + 1) / (len(null) + 1)
+
+
+def max_t(z: Tensor) -> Tensor:
+    """Largest statistic over locations: (locations, k) -> (k).
+
+    Taken for candidates and null alike it corrects for having looked at every location (Westfall
+    and Young 1993, single-step max-T).
+    """
+    return z.max(dim=0).values
+
+
+def holm(p_values: Tensor) -> Tensor:
+    """Holm's step-down adjustment of p-values for several tests: (k) -> (k)."""
+    order = p_values.argsort()
+    steps = torch.arange(len(p_values), 0, -1, dtype=p_values.dtype)
+    stepped = (p_values[order] * steps).cummax(0).values.clamp_max(1.0)
+    return torch.empty_like(stepped).scatter(0, order, stepped)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The mean and covariance of the vocabulary's own features at one location."""
+
+    mean: Tensor
+    """(h)"""
+    cholesky: Tensor
+    """Lower triangular factor of the covariance, (h, h)."""
+
+    @classmethod
+    def fit(cls, features: Tensor, trim: float = 0.02, ridge: float = 1e-3) -> Whitening:
+        """Fit to a sample (m, h), then once more without its ``trim`` most distant rows.
+
+        The second fit keeps planted tokens in the sample from hiding in a covariance of their own
+        making; ``ridge`` (times the mean variance) keeps dead directions from dominating.
+        """
+        first = cls._plain(features, ridge)
+        distances = first.distance(features)
+        return cls._plain(features[distances <= distances.quantile(1 - trim)], ridge)
+
+    @classmethod
+    def _plain(cls, features: Tensor, ridge: float) -> Whitening:
+        """Sample mean and ridged sample covariance."""
+        covariance = torch.cov(features.T)
+        floor = ridge * covariance.diagonal().mean() + _TINY
+        covariance = covariance + floor * torch.eye(len(covariance), device=covariance.device)
+        return cls(features.mean(0), torch.linalg.cholesky(covariance))
+
+    def distance(self, features: Tensor) -> Tensor:
+        """Squared Mahalanobis distance of each row: (m, h) -> (m)."""
+        centred = (features - self.mean).T
+        white = torch.linalg.solve_triangular(self.cholesky, centred, upper=False)
+        distance: Tensor = white.square().sum(0)
+        return distance

@@ -1,0 +1,27 @@
+"""Vocabularies as data: which tokens a model's tokenizer files name, and how they rewrite text.
+
+No tokenizer is built here and no library of tokenizers is asked, so that a file is read as it is
+written, with its repetitions and contradictions.
+"""
+
+from __future__ import annotations
+
+from plmscan.vocabularies.files import (
+    VOCABULARY_FILES,
+    Component,
+    TokenizerData,
+    find_vocabulary,
+    read_tokens,
+)
+from plmscan.vocabularies.rewrites import KNOWN_STEPS, Rewrite, rewrites
+
+__all__ = [
+    "KNOWN_STEPS",
+    "VOCABULARY_FILES",
+    "Component",
+    "Rewrite",
+    "TokenizerData",
+    "find_vocabulary",
+    "read_tokens",
+    "rewrites",
+]

@@ -1,0 +1,201 @@
+"""The vocabulary files that model folders hold, read into one form."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from plmscan.errors import ArtifactError
+from plmscan.vocabularies.charsmap import charsmap_rules
+from plmscan.vocabularies.pieces import read_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from plmscan.source import Artifact
+
+__all__ = ["VOCABULARY_FILES", "Component", "TokenizerData", "find_vocabulary", "read_tokens"]
+
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+"""Files with a vocabulary; transformers takes the first of them that is there."""
+
+_PLACES = {
+    "normalizer": "normalizers",
+    "pre_tokenizer": "pretokenizers",
+    "post_processor": "processors",
+    "decoder": "decoders",
+}
+_REMEDY = "Save or download the tokenizer again."
+
+
+@dataclass(frozen=True)
+class Component:
+    """One step of a tokenizer, such as a normalizer."""
+
+    place: str
+    """``normalizer``, ``pre_tokenizer``, ``post_processor`` or ``decoder``."""
+    kind: str
+    """Its type, such as ``Replace``."""
+    settings: Mapping[str, Any]
+    """Its settings as the file has them."""
+
+    def rules(self) -> tuple[tuple[str, str], ...]:
+        """The replacements of a precompiled character map; none for other steps.
+
+        Raises:
+            ValueError: the map is broken.
+        """
+        blob = self.settings.get("precompiled_charsmap") or b""
+        return tuple(charsmap_rules(b64decode(blob) if isinstance(blob, str) else bytes(blob)))
+
+
+@dataclass(frozen=True)
+class TokenizerData:
+    """What one vocabulary file says."""
+
+    file: str
+    """Its name in the model."""
+    tokens: Mapping[str, int]
+    """Id by token, as the vocabulary writes tokens."""
+    repeated: tuple[str, ...] = ()
+    """Tokens that it lists more than once."""
+    added: tuple[tuple[str, int], ...] = ()
+    """Tokens that are cut out of a text before anything else, with their ids."""
+    components: tuple[Component, ...] = field(default=())
+    """All steps, those of a sequence one by one."""
+
+
+def find_vocabulary(artifact: Artifact) -> str | None:
+    """The vocabulary file that transformers would take; None if there is none."""
+    return next((name for name in VOCABULARY_FILES if artifact.has(name)), None)
+
+
+def read_tokens(path: Path) -> TokenizerData:
+    """The vocabulary in the file ``path``, one of `VOCABULARY_FILES`.
+
+    Raises:
+        ArtifactError: the file is broken.
+    """
+    try:
+        return _reader(path.name)(path)
+    except OSError as error:
+        msg = f"{path.name} cannot be read: {error.strerror}."
+    except RecursionError:
+        msg = f"{path.name} is broken: it nests too deeply."
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        msg = f"{path.name} is broken: {' '.join(str(error).split()) or type(error).__name__}."
+    raise ArtifactError(msg, _REMEDY)
+
+
+def _reader(name: str) -> Callable[[Path], TokenizerData]:
+    """The function that reads a file of this name."""
+    readers = {"tokenizer.json": _read_tokenizer, "vocab.txt": _read_lines, "vocab.json": _read_map}
+    return readers.get(name, _read_model)
+
+
+def _read_tokenizer(path: Path) -> TokenizerData:
+    """The form of the tokenizers library."""
+    repeated: list[str] = []
+    raw = json.loads(path.read_bytes(), object_pairs_hook=lambda p: _noting(p, repeated))
+    tokens = _model_tokens(raw["model"]["vocab"], repeated)
+    return TokenizerData(
+        file=path.name,
+        tokens=tokens,
+        repeated=tuple(repeated),
+        added=tuple((_text(a["content"]), _number(a["id"])) for a in raw.get("added_tokens") or ()),
+        components=tuple(_components(raw)),
+    )
+
+
+def _noting(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
+    """A JSON object; names that stand in it twice go to ``repeated``."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated.extend(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+    return found
+
+
+def _model_tokens(vocab: object, repeated: list[str]) -> dict[str, int]:
+    """Id by token: a Unigram vocabulary is a list of tokens with scores, the others are objects."""
+    if isinstance(vocab, list):
+        texts = [_text(entry[0]) for entry in vocab]
+        repeated.extend(text for text, count in Counter(texts).items() if count > 1)
+        return {text: number for number, text in enumerate(texts)}
+    if not isinstance(vocab, dict):
+        msg = "its model has no vocabulary"
+        raise TypeError(msg)
+    return {text: _number(number) for text, number in vocab.items()}
+
+
+def _components(raw: Mapping[str, Any]) -> Iterator[Component]:
+    """All steps of a tokenizer, sequences taken apart."""
+    for place, inner in _PLACES.items():
+        waiting = [raw[place]] if raw.get(place) else []
+        while waiting:
+            step = waiting.pop(0)
+            if step["type"] == "Sequence":
+                waiting = [*step[inner], *waiting]
+            else:
+                yield Component(place, _text(step["type"]), step)
+
+
+def _read_lines(path: Path) -> TokenizerData:
+    """One token a line, as BERT has it; the line is the id."""
+    # Not splitlines(): some vocabularies hold line separators of Unicode as tokens.
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = file.read().removesuffix("\n").split("\n")
+    texts = [line.removesuffix("\r") for line in lines]
+    repeated = tuple(text for text, count in Counter(texts).items() if count > 1)
+    tokens = {text: number for number, text in enumerate(texts)}
+    return TokenizerData(path.name, tokens, repeated)
+
+
+def _read_map(path: Path) -> TokenizerData:
+    """One JSON object, as GPT-2 has it."""
+    repeated: list[str] = []
+    raw = json.loads(path.read_bytes(), object_pairs_hook=lambda p: _noting(p, repeated))
+    return TokenizerData(path.name, _model_tokens(raw, repeated), tuple(repeated))
+
+
+def _read_model(path: Path) -> TokenizerData:
+    """A SentencePiece model."""
+    pieces, defined, maps = read_pieces(path.read_bytes())
+    tokens = {text: number for number, text in enumerate(pieces)}
+    return TokenizerData(
+        file=path.name,
+        tokens=tokens,
+        repeated=tuple(text for text, count in Counter(pieces).items() if count > 1),
+        added=tuple((text, tokens[text]) for text in defined),
+        components=tuple(
+            Component(place, "Precompiled", {"precompiled_charsmap": blob})
+            for place, blob in maps.items()
+        ),
+    )
+
+
+def _text(value: object) -> str:
+    """``value``, which must be a string."""
+    if not isinstance(value, str):
+        msg = f"{value!r:.40} is no text"
+        raise TypeError(msg)
+    return value
+
+
+def _number(value: object) -> int:
+    """``value``, which must be an id."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        msg = f"{value!r:.40} is no id"
+        raise ValueError(msg)
+    return value

@@ -1,0 +1,102 @@
+"""What every probe and every rule owes, so that a forgotten word fails here and not in a scan."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plmscan.probes import dynamic_ids, dynamic_probe, static_ids, static_probe
+from plmscan.rules import Rule, load_rules
+
+if TYPE_CHECKING:
+    from plmscan.probes.base import DynamicProbe, StaticProbe
+
+RULES = {rule.id: rule for rule in load_rules()}
+PROBES = (*static_ids(), *dynamic_ids())
+FROM_EVIDENCE = {"subject", "trigger", "location", "target_label"}
+"""What a message may name besides metrics and details."""
+
+each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+each_probe = pytest.mark.parametrize("probe_id", PROBES)
+
+
+def probe(probe_id: str) -> StaticProbe | DynamicProbe:
+    """The probe of that id."""
+    return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
+
+
+def words_in_source(probe_id: str) -> set[str]:
+    """Every text in the probe's file, among them the names of its details."""
+    tree = ast.parse(Path(inspect.getfile(type(probe(probe_id)))).read_text(encoding="utf-8"))
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    return keywords | {node.value for node in constants if isinstance(node.value, str)}
+
+
+@each_rule
+def test_a_rule_has_its_probe(rule: Rule) -> None:
+    """A rule about a probe that does not exist would never fire."""
+    assert rule.probe in PROBES
+
+
+@each_rule
+def test_a_rule_compares_declared_metrics(rule: Rule) -> None:
+    """The same holds for a metric that its probe does not declare."""
+    assert rule.when.keys() <= probe(rule.probe).metrics.keys()
+
+
+@each_rule
+def test_a_message_names_what_there_is(rule: Rule) -> None:
+    """Each placeholder is a metric, a detail that the probe's file names, or part of evidence."""
+    known = probe(rule.probe).metrics.keys() | FROM_EVIDENCE | words_in_source(rule.probe)
+    assert rule.placeholders <= known
+
+
+@each_rule
+def test_a_rule_reads_well(rule: Rule) -> None:
+    """Sentences end, and the id's first digit is the family of its probe."""
+    assert all(t.strip().endswith(".") for t in (rule.message, rule.description, rule.remediation))
+    assert re.fullmatch(r"PLM[1-4]\d\d", rule.id)
+    assert (rule.id[3] == "1") is (rule.probe in static_ids())
+
+
+def test_rule_names_are_unique() -> None:
+    """A name is as good as an id."""
+    names = Counter(rule.name for rule in RULES.values())
+    assert max(names.values()) == 1
+
+
+@each_probe
+def test_a_probe_has_a_rule(probe_id: str) -> None:
+    """A measurement that no rule judges is wasted time."""
+    assert any(rule.probe == probe_id for rule in RULES.values())
+
+
+@each_probe
+def test_a_probe_says_why(probe_id: str) -> None:
+    """Its docstring has a second paragraph: why the measurement points at a backdoor."""
+    paragraphs = inspect.cleandoc(type(probe(probe_id)).__doc__ or "").split("\n\n")
+    assert len(paragraphs) > 1
+    assert len(paragraphs[1].split()) > 10
+
+
+@each_probe
+def test_a_probe_declares_what_it_measures(probe_id: str) -> None:
+    """Metrics have names that rules can use and meanings; there is a reference."""
+    made = probe(probe_id)
+    assert made.metrics
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in made.metrics)
+    assert all(made.metrics.values())
+    assert made.references
+
+
+def test_ids_are_unique() -> None:
+    """One id, one probe: evidence names its probe by id alone."""
+    assert max(Counter(chain(PROBES, ["loading"])).values()) == 1

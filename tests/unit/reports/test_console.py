@@ -1,0 +1,105 @@
+"""The console report: what a person sees, and what a model cannot do to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plmscan.evidence import Gap, Report
+from plmscan.reports import Format, render
+from plmscan.reports.visible import visible
+from tests.specimens import clean, hit, poisoned, report, run, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPORTS = {"clean": clean(), "poisoned": poisoned(), "unfinished": unfinished()}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_golden_console(name: str, golden: Callable[[str, str], None]) -> None:
+    """The console report is read by people: its changes are looked at."""
+    golden(f"{name}.txt", render(REPORTS[name], Format.CONSOLE))
+
+
+@pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_it_fits_the_terminal(made: Report, width: int) -> None:
+    """No line is wider than the terminal."""
+    assert max(map(len, render(made, Format.CONSOLE, width=width).splitlines())) <= width
+
+
+@pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
+def test_it_never_calls_a_model_safe(made: Report) -> None:
+    """A scanner knows what it did not find; the footer says what that means."""
+    text = render(made, Format.CONSOLE)
+    assert not re.search(r"\b(safe|trustworthy)\b", text, re.IGNORECASE)
+    assert f"\n{made.verdict.name.capitalize()} says" in text.replace("A pass", "Pass").replace(
+        "A fail", "Fail"
+    )
+
+
+def test_it_is_plain_unless_colour_is_asked_for() -> None:
+    """Logs get no escape sequences, terminals do."""
+    assert "\x1b" not in render(poisoned(), Format.CONSOLE)
+    assert "\x1b[" in render(poisoned(), Format.CONSOLE, colour=True)
+
+
+def test_a_model_cannot_write_to_the_terminal() -> None:
+    """Control, bidirectional and zero-width characters and markup are shown, not obeyed."""
+    nasty = "\x1b[2J\x07\u202e\u200b\ufeff\r[red]:smile:\n"
+    gap = Gap(nasty, nasty)
+    made = report(run(hit(nasty), gaps=(gap,)), identity=nasty)
+    made = replace(made, reasons=(nasty, nasty), versions={nasty: nasty})
+    text = render(made, Format.CONSOLE, width=120)
+    assert set(text) & {*nasty} <= {*"[2Jred]:smile:\n"}
+    assert r"\x1b[2J\x07\u202e\u200b\ufeff\r[red]:smile:\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("日本語 é ß ≈", "日本語 é ß ≈"),
+        ("a\u00a0b", r"a\xa0b"),
+        ("cf\u200b", r"cf\u200b"),
+        ("\u3164", r"\u3164"),
+        ("x\ufe0f", r"x\ufe0f"),
+        ("\U000e0041", r"\U000e0041"),
+        ("\udcff", r"\udcff"),
+        ("\ue000", r"\ue000"),
+    ],
+)
+def test_visible(text: str, shown: str) -> None:
+    """Letters of any script stay; what does not show is spelt out."""
+    assert visible(text) == shown
+
+
+def test_long_lists_are_cut_openly() -> None:
+    """A hundred triggers do not bury the verdict; the count says what is left out."""
+    many = report(run(*(hit(f"t{n}", z=200.0 - n) for n in range(100))))
+    text = render(many, Format.CONSOLE)
+    assert text.count("and 88 more in the JSON report") == 2
+    assert "t11" in text
+    assert "t12" not in text
+
+
+def test_gaps_of_several_probes_are_told_once_each() -> None:
+    """Each thing that was not checked stands in the report with its reason."""
+    gap = Gap("pooler", "it would be random.", blocks_pass=False)
+    text = render(report(run(hit(z=1.0), gaps=(gap, gap))), Format.CONSOLE)
+    assert text.count("pooler: it would be random.") == 1
+
+
+def test_again_is_the_command() -> None:
+    """The command carries what differs from the defaults, quoted for a shell."""
+    made = replace(
+        clean(),
+        settings={"effort": "deep", "fail_on": "none", "seed": 0, "files_only": True},
+        model=replace(clean().model, id="my model", revision=None),
+    )
+    line = "plmscan check 'my model' --fail-on none --effort deep --files-only"
+    assert line in render(made, Format.CONSOLE)

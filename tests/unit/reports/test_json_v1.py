@@ -1,0 +1,112 @@
+"""The JSON report: its schema, its rounding, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from plmscan.errors import ReportError
+from plmscan.evidence import Evidence, Report, Trigger
+from plmscan.reports import json_v1
+from plmscan.reports.json_v1 import from_json, json_schema, to_json
+from tests.specimens import clean, poisoned, report, run, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHIPPED = resources.files("plmscan.reports") / "report-v1.schema.json"
+
+
+@pytest.mark.parametrize("made", [clean(), poisoned(), unfinished()])
+def test_reports_keep_to_the_shipped_schema(made: Report) -> None:
+    """What is written is valid under the schema file of the package, checked independently."""
+    schema = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(to_json(made)), schema)
+
+
+def test_the_shipped_schema_is_the_formats() -> None:
+    """The schema file is what the format's classes give."""
+    assert SHIPPED.read_text(encoding="utf-8") == json_schema()
+
+
+def test_golden_json(golden: Callable[[str, str], None]) -> None:
+    """The JSON of a report is API: not one byte changes by accident."""
+    golden("poisoned.json", to_json(poisoned()))
+
+
+def test_numbers_keep_six_digits_and_texts_stay_readable() -> None:
+    """Floats are rounded, keys sorted, lone surrogates of file names spelt out."""
+    odd = Evidence("p", "caf\udce9", {"z": 1 / 3, "a": 123456789.0}, {"ratio": 2 / 3})
+    written = json.loads(to_json(report(run(odd))))["probes"][0]["evidence"][0]
+    assert written["subject"] == "caf\\udce9"
+    assert list(written["metrics"].items()) == [("a", 123457000.0), ("z", 0.333333)]
+    assert written["details"] == {"ratio": 0.666667}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_lacks_are_refused(number: float) -> None:
+    """NaN and infinities are no JSON; the scan keeps them out, the writer does not invent."""
+    with pytest.raises(ReportError, match=r"cannot be written.*metrics\.z"):
+        to_json(report(run(Evidence("p", "s", {"z": number}))))
+
+
+def edited(**changes: object) -> str:
+    """The JSON of a report with some top-level fields replaced."""
+    document: dict[str, Any] = json.loads(to_json(poisoned()))
+    return json.dumps(document | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "Invalid JSON"),
+        ("[]", "object"),
+        ("{}", "schema"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (edited(schema="plmscan.report/v2"), "schema"),
+        (edited(verdict="safe"), "verdict: must be one of pass, fail, inconclusive"),
+        (edited(verdict=0), "verdict: must be one of"),
+        (edited(surprise=1), "surprise"),
+        (edited(probes=[{"id": 3}]), "probes.0.id"),
+        (edited(settings={"seed": [1]}), "settings.seed"),
+        (edited(seed="7"), "seed"),
+        (to_json(clean()).replace("2.5", "NaN", 1), "finite"),
+        ("[" * 100_000, "Invalid JSON"),
+    ],
+)
+def test_broken_reports_are_refused(text: str | bytes, complaint: str) -> None:
+    """Anything but a report of this format is one sentence that names the place."""
+    with pytest.raises(ReportError, match=r"not a plmscan\.report/v1 report") as raised:
+        from_json(text)
+    assert complaint in raised.value.problem
+
+
+def test_triggers_and_seed_are_read_off_the_report() -> None:
+    """The summary fields on top repeat what findings and settings say, and cannot contradict."""
+    document = json.loads(to_json(poisoned()))
+    assert [trigger["text"] for trigger in document["triggers"]] == [
+        t.text for t in poisoned().triggers
+    ]
+    assert document["seed"] == 7
+    lying = from_json(edited(triggers=[], seed=99))
+    assert lying == poisoned()
+
+
+def test_reports_without_a_seed_are_written() -> None:
+    """A report that somebody made by hand may lack settings."""
+    bare = replace(clean(), settings={})
+    assert json.loads(to_json(bare))["seed"] is None
+
+
+def test_nothing_of_a_report_is_left_out() -> None:
+    """Every field of every dataclass in a report has its place in the format."""
+    written = [c for c in vars(json_v1).values() if isinstance(c, type) and hasattr(c, "noun")]
+    assert {c.noun for c in written} >= {type(poisoned()), Trigger, Evidence}
+    for form in written:
+        assert {field.name for field in fields(form.noun)} <= form.model_fields.keys()

@@ -1,0 +1,224 @@
+"""Whole scans of tiny real models."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+import yaml
+
+import plmscan
+from plmscan.budget import Effort
+from plmscan.errors import ModelNotFoundError, RuleError, TextsError
+from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
+from plmscan.probes import dynamic_ids, static_ids
+from plmscan.reports.json_v1 import from_json, to_json
+from plmscan.rules import load_rules
+from plmscan.scan import (
+    Done,
+    ProbeFinished,
+    ProbeStarted,
+    Progress,
+    Resolved,
+    Settings,
+    check,
+    rejudge,
+    scan_events,
+)
+from tests.tiny_models import WORDS, build_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILES_ONLY = Settings(files_only=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny model; read only."""
+    return str(build_tiny("bert", tmp_path_factory.mktemp("bert")))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Carrier texts in the words of the tiny model."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(200)]
+    file = tmp_path_factory.mktemp("texts") / "texts.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def settings(texts: Path) -> Settings:
+    """The least work."""
+    return Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=texts)
+
+
+def runs(report: Report) -> dict[str, ProbeStatus]:
+    """Status by probe."""
+    return {run.id: run.status for run in report.probes}
+
+
+def timeless(report: Report) -> Report:
+    """The report without what a clock wrote."""
+    return replace(report, probes=tuple(replace(run, seconds=0.0) for run in report.probes))
+
+
+def write_rule(folder: Path, **changes: object) -> Path:
+    """A rules folder with one rule, on the files' evidence."""
+    rule = {
+        "id": "ACME001",
+        "name": "any-tensor",
+        "probe": "safetensors-header",
+        "severity": "critical",
+        "confidence": "high",
+        "when": {"tensors": {"gte": 1}},
+        "message": "{subject} holds {tensors:.0f} tensors.",
+        "description": "Why.",
+        "remediation": "What.",
+        "references": ["A paper."],
+        "since": "0.1.0",
+    }
+    (folder / "rule.yaml").write_text(yaml.safe_dump(rule | changes), encoding="utf-8")
+    return folder
+
+
+def test_events_tell_the_scan_in_order(model: str, settings: Settings) -> None:
+    """Files first, then the model; each step begins and ends; the report comes last."""
+    heard: list[Progress] = []
+    first, *steps, last = scan_events(model, settings, heard.append)
+    order = [*static_ids(), "loading", *dynamic_ids()]
+    assert isinstance(first, Resolved)
+    assert [e.id for e in steps if isinstance(e, ProbeStarted)] == order
+    assert [e.run.id for e in steps if isinstance(e, ProbeFinished)] == order
+    assert isinstance(last, Done)
+    assert [run.id for run in last.report.probes] == order
+    assert {progress.id for progress in heard} >= {"source", "trigger-sweep"}
+    assert all(0 <= progress.fraction <= 1 for progress in heard)
+
+
+def test_two_runs_with_one_seed_agree(model: str, settings: Settings) -> None:
+    """Apart from the clock, the reports are the same to the byte, and survive JSON."""
+    one, other = check(model, settings), check(model, settings)
+    assert to_json(timeless(one)) == to_json(timeless(other))
+    assert from_json(to_json(one)) == one
+    assert one.model.architecture == "BertModel"
+    assert one.model.parameters
+    assert sum(run.forward_tokens for run in one.probes) > 0
+
+
+def test_the_process_is_left_as_it_was(model: str, settings: Settings) -> None:
+    """Threads and the global random state are the caller's."""
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    check(model, replace(settings, threads=threads + 1))
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_files_only_stops_before_the_model(model: str) -> None:
+    """The file probes decide alone; the report says what was not run."""
+    report = check(model, FILES_ONLY)
+    assert report.verdict is Verdict.PASS
+    assert report.reasons[0].startswith("Only the files were checked.")
+    assert set(runs(report)) == {*static_ids(), "loading"}
+    assert report.probes[-1].gaps[0].subject == "behaviour of the model"
+
+
+@pytest.mark.parametrize("fail_on", [Severity.HIGH, None])
+def test_condemned_files_are_not_loaded(
+    model: str, tmp_path: Path, settings: Settings, fail_on: Severity | None
+) -> None:
+    """A critical finding in the files ends the scan before a weight is read, whatever fails."""
+    asked = replace(settings, rules=write_rule(tmp_path), fail_on=fail_on)
+    report = check(model, asked)
+    assert report.verdict is (Verdict.FAIL if fail_on else Verdict.INCONCLUSIVE)
+    assert runs(report)["loading"] is ProbeStatus.SKIPPED
+    assert not set(runs(report)) & set(dynamic_ids())
+    assert [finding.rule for finding in report.findings] == ["ACME001"]
+
+
+def test_a_model_that_cannot_be_loaded_is_inconclusive(tmp_path: Path, settings: Settings) -> None:
+    """The report comes all the same, with the digests and the reason."""
+    folder = build_tiny("bert", tmp_path)
+    (folder / "config.json").write_text('{"model_type": "no-such-model"}')
+    report = check(str(folder), settings)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert runs(report)["loading"] is ProbeStatus.FAILED
+    assert any("no-such-model" in reason for reason in report.reasons)
+    assert {file.path for file in report.model.files} >= {"config.json", "model.safetensors"}
+
+
+def test_no_time_is_inconclusive(model: str, settings: Settings) -> None:
+    """A time limit that leaves no time for the model leaves no pass."""
+    report = check(model, replace(settings, time_limit=0.0))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert runs(report)["loading"] is ProbeStatus.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"probe": "no-such-probe"}, "names the probe no-such-probe"),
+        ({"when": {"tensor": {"gte": 1}}}, "compares tensor, which"),
+        ({"probe": "trigger-sweep", "when": {"zz": {"gte": 1}}}, "compares zz, which"),
+    ],
+)
+def test_a_rule_about_nothing_is_refused(
+    model: str, tmp_path: Path, settings: Settings, changes: dict[str, object], complaint: str
+) -> None:
+    """A misspelt probe or metric would be a rule that never fires."""
+    asked = replace(settings, rules=write_rule(tmp_path, **changes))
+    with pytest.raises(RuleError, match=complaint):
+        check(model, asked)
+
+
+def test_what_the_user_got_wrong_is_raised(model: str, tmp_path: Path, settings: Settings) -> None:
+    """No model, no texts: no report, but the error."""
+    with pytest.raises(ModelNotFoundError):
+        check(str(tmp_path / "nothing"))
+    with pytest.raises(TextsError):
+        check(model, replace(settings, texts=tmp_path / "nothing"))
+
+
+def test_judging_again_changes_nothing_by_itself(model: str, settings: Settings) -> None:
+    """A saved report, judged by the rules that judged it, keeps verdict and findings."""
+    report = check(model, settings)
+    again = rejudge(from_json(to_json(report)), None, Severity.HIGH)
+    assert (again.verdict, again.reasons) == (report.verdict, report.reasons)
+    assert again.findings == report.findings
+    assert again.versions["judged-by"] == plmscan.__version__
+
+
+def test_judging_by_other_rules(model: str, tmp_path: Path) -> None:
+    """Further rules find in the saved evidence what they would have found in the scan."""
+    report = check(model, FILES_ONLY)
+    rules = write_rule(tmp_path)
+    again = rejudge(report, rules, Severity.CRITICAL)
+    assert (report.verdict, again.verdict) == (Verdict.PASS, Verdict.FAIL)
+    assert again.findings == check(model, replace(FILES_ONLY, rules=rules)).findings
+    assert again.settings["fail_on"] == "critical"
+    replaced = write_rule(tmp_path, id=load_rules()[0].id)
+    assert rejudge(report, replaced, None).settings["rules_overridden"] == load_rules()[0].id
+
+
+def test_settings_leave_the_cache_out(tmp_path: Path) -> None:
+    """Where downloads are kept changes no result, so it stays out of the report."""
+    told = Settings(cache_dir=tmp_path, texts=tmp_path, fail_on=None).told()
+    assert "cache_dir" not in told
+    assert (told["texts"], told["fail_on"]) == (tmp_path.as_posix(), "none")
+
+
+def test_the_generator_can_be_left(model: str, settings: Settings) -> None:
+    """A caller that stops listening gets its threads back."""
+    threads = torch.get_num_threads()
+    events: Iterator[object] = scan_events(model, replace(settings, threads=threads + 1))
+    for event in events:
+        if isinstance(event, ProbeStarted) and event.id == "loading":
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,94 @@
+"""Write the parts of the documentation that the code knows: help, rule table, report schema.
+
+``python tools/generate_docs.py`` rewrites them; with ``--check`` it changes nothing and fails if
+one is out of date.
+"""  # noqa: INP001 - a script
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from plmscan.cli import app
+from plmscan.reports.json_v1 import json_schema
+from plmscan.rules import load_rules
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+SCHEMA = ROOT / "scanner" / "plmscan" / "reports" / "report-v1.schema.json"
+
+
+def help_text() -> str:
+    """What ``plmscan check --help`` prints."""
+    result = CliRunner().invoke(
+        app, ["check", "--help"], prog_name="plmscan", terminal_width=80, env={"COLUMNS": "82"}
+    )
+    return f"```\n{result.stdout.strip()}\n```"
+
+
+def rule_table() -> str:
+    """The packaged rules as a Markdown table."""
+    rows = [
+        f"| {rule.id} | {rule.name} | {rule.severity.name.lower()} "
+        f"| {rule.confidence.name.lower()} | {rule.probe} | {_cell(rule.condition)} |"
+        for rule in load_rules()
+    ]
+    head = "| id | name | severity | confidence | probe | fires when |\n|---|---|---|---|---|---|"
+    return "\n".join([head, *rows])
+
+
+def with_blocks(text: str, blocks: dict[str, str]) -> str:
+    """``text`` with each marked block replaced.
+
+    Raises:
+        ValueError: ``text`` does not mark one of the blocks.
+    """
+    for name, content in blocks.items():
+        pattern = rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)"
+        text, count = re.subn(pattern, rf"\g<1>{_literal(content)}\n\g<2>", text, flags=re.DOTALL)
+        if count != 1:
+            msg = f"{README.name} marks the block {name} {count} times, not once"
+            raise ValueError(msg)
+    return text
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with the content that it should have."""
+    blocks = {"help": help_text(), "rules": rule_table()}
+    readme = with_blocks(README.read_text(encoding="utf-8"), blocks)
+    return {README: readme, SCHEMA: json_schema()}
+
+
+def main(*, check: bool) -> int:
+    """Write the files, or say which differ; the exit code."""
+    stale = [path for path, text in generated().items() if _read(path) != text]
+    for path in stale:
+        if check:
+            sys.stderr.write(
+                f"{path.relative_to(ROOT)} is out of date: run `python tools/generate_docs.py`.\n"
+            )
+        else:
+            path.write_text(generated()[path], encoding="utf-8")
+    return int(check and bool(stale))
+
+
+def _cell(text: str) -> str:
+    """``text`` inside a table."""
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def _literal(text: str) -> str:
+    """``text`` as the replacement of a pattern."""
+    return text.replace("\\", r"\\")
+
+
+def _read(path: Path) -> str:
+    """The file's text; empty if there is none."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv[1:]))
