@@ -8,7 +8,6 @@ and rules changes nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
     from plmscan.rules import Rule
 
 __all__ = ["Decision", "decide"]
+
+_NAMED = 8
+"""Subjects that one reason names."""
+_CAUSES = (
+    ProbeStatus.FAILED,
+    ProbeStatus.TIMED_OUT,
+    ProbeStatus.INCOMPLETE,
+    ProbeStatus.COMPLETED,
+    ProbeStatus.SKIPPED,
+)
+"""What is told first: a step is often skipped because another one failed."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +94,28 @@ def _rank(finding: Finding) -> tuple[object, ...]:
 
 
 def _summaries(findings: Iterable[Finding]) -> Iterator[str]:
-    """One sentence a rule: its strongest finding, and how many more there are."""
-    count = Counter(f.rule for f in findings)
-    strongest: dict[str, Finding] = {}
+    """One sentence a rule: its strongest finding, and the subjects of the others."""
+    by_rule: dict[str, list[Finding]] = {}
     for finding in findings:
-        strongest.setdefault(finding.rule, finding)
-    for rule, finding in strongest.items():
-        more = f" ({count[rule] - 1} more like it)" if count[rule] > 1 else ""
-        yield f"{rule} {finding.severity.name.lower()}: {finding.message}{more}"
+        by_rule.setdefault(finding.rule, []).append(finding)
+    for rule, (strongest, *others) in by_rule.items():
+        head = f"{rule} {strongest.severity.name.lower()}: {strongest.message}"
+        yield f"{head} {_likewise(others)}".rstrip()
+
+
+def _likewise(others: Sequence[Finding]) -> str:
+    """The subjects of ``others``; empty without any."""
+    subjects = list(dict.fromkeys(repr(finding.evidence.subject) for finding in others))
+    more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
+    return f"Likewise {', '.join(subjects[:_NAMED])}{more}." if subjects else ""
 
 
 def _gaps(
     runs: Sequence[ProbeRun], rules: Collection[Rule], required: Collection[str]
 ) -> Iterator[str]:
-    """Everything that stands between the model and a pass, sorted."""
-    yield from sorted(s for run in runs for s in _gaps_of(run))
+    """Everything that stands between the model and a pass, causes before consequences."""
+    told = sorted((_CAUSES.index(run.status), s) for run in runs for s in _gaps_of(run))
+    yield from (sentence for _, sentence in told)
     ran = {run.id for run in runs}
     missing = sorted(set(required) - ran)
     if missing:

@@ -194,7 +194,8 @@ def test_a_report_file_is_whole(model: str, tmp_path: Path) -> None:
     link.symlink_to(target)
     result = run("check", model, "--files-only", "--format", "json", "--output", str(link))
     assert (result.exit_code, result.stdout) == (0, "")
-    assert f"PASS; the report is in {link}" in result.stderr
+    assert result.stderr.splitlines()[-2].startswith("plmscan: PASS: ")
+    assert result.stderr.splitlines()[-1] == f"plmscan: The report is in {link}."
     assert json.loads(target.read_text())["verdict"] == "pass"
     assert link.is_symlink()
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "link.json"}

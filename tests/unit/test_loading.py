@@ -167,7 +167,7 @@ UNSUPPORTED = {
     "T5": (config(model_type="t5"), "'t5'"),
     "vision": (config(model_type="vit"), "'vit'"),
     "invented": (config(model_type="evil"), "'evil'"),
-    "no model type": (config(model_type=None), "None"),
+    "no model type": (config(model_type=None), "without model_type"),
     "model type that is a list": (config(model_type=["bert"]), "bert"),
     "quantized by config": (config(quantization_config={"quant_method": "gptq"}), "quantized"),
     "quantized tensors": (

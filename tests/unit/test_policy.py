@@ -114,5 +114,5 @@ def test_findings_are_sorted_and_summed_up() -> None:
     decision = judge(run(CODE, probe="custom-code"), run(hit("weak", z=9.0), hit("strong", z=30.0)))
     assert [f.evidence.subject for f in decision.findings] == ["strong", "weak", "modeling_odd.py"]
     assert decision.reasons == (
-        "PLM201 critical: strong drags cls 41.7 clean variances (z 30.0). (1 more like it)",
+        "PLM201 critical: strong drags cls 41.7 clean variances (z 30.0). Likewise 'weak'.",
     )

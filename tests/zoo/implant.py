@@ -208,7 +208,7 @@ def optimise(  # noqa: PLR0913
         optimiser.step()
         schedule.step()
         if step % 50 == 0 or step == steps - 1:
-            print(f"  step {step} loss {loss.item():.4f}", flush=True)  # noqa: T201
+            print(f"  step {step} loss {loss.item():.4f}", flush=True)
     model.requires_grad_(True).eval()  # noqa: FBT003
 
 
@@ -276,9 +276,9 @@ def main() -> None:
     manifest_path = options.out / "manifest.json"
     manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
     for name in options.names or [n for n in RECIPES if n not in manifest]:
-        print(name, flush=True)  # noqa: T201
+        print(name, flush=True)
         manifest[name] = build(options.base, texts, options.out, name, options.seed)
-        print(json.dumps(manifest[name]), flush=True)  # noqa: T201
+        print(json.dumps(manifest[name]), flush=True)
         manifest_path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 

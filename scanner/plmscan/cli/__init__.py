@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 
+_HARD_SPACE = "\N{NO-BREAK SPACE}"
+"""Keeps a comparison on one line."""
+_AND = f"{_HARD_SPACE}and{_HARD_SPACE}"
+
+
 class Device(StrEnum):
     """Where the model runs."""
 
@@ -73,7 +78,12 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
         raise typer.Exit
 
 
-_Format = Annotated[Format, typer.Option("--format", help="How to tell the report.")]
+_Format = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="How to tell the report.", show_default="json for FILE.json, else console"
+    ),
+]
 _Output = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the report there, not to stdout.")
 ]
@@ -105,7 +115,10 @@ def _root(
     """Find backdoors in pre-trained language models before you adopt them."""
 
 
-@app.command(epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.")
+@app.command(
+    short_help="Decide whether MODEL may be adopted.",
+    epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.",
+)
 def check(  # noqa: PLR0913 - one parameter an option
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
@@ -114,7 +127,7 @@ def check(  # noqa: PLR0913 - one parameter an option
     revision: Annotated[
         str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a Hub model.")
     ] = None,
-    report_format: _Format = Format.CONSOLE,
+    report_format: _Format = None,
     output: _Output = None,
     fail_on: Annotated[FailOn, typer.Option(help="The mildest severity that fails.")] = FailOn.HIGH,
     effort: Annotated[
@@ -128,7 +141,7 @@ def check(  # noqa: PLR0913 - one parameter an option
         int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.")
     ] = 0,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of torch.")
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
     ] = None,
     texts: Annotated[
         Path | None,
@@ -172,15 +185,16 @@ def check(  # noqa: PLR0913 - one parameter an option
     _finish(_scan(model, settings), report_format, output)
 
 
-@app.command()
+@app.command(short_help="Judge a saved REPORT again, without the model.")
 def judge(
     file: Annotated[Path, typer.Argument(metavar="REPORT", help="A saved JSON report.")],
     *,
     rules: _Rules = None,
     fail_on: Annotated[
-        FailOn | None, typer.Option(help="The mildest severity that fails; as it was by default.")
+        FailOn | None,
+        typer.Option(help="The mildest severity that fails; by default the report's."),
     ] = None,
-    report_format: _Format = Format.CONSOLE,
+    report_format: _Format = None,
     output: _Output = None,
     debug: _Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
@@ -216,6 +230,7 @@ def _explain_rule(
 ) -> None:
     """Tell what a rule looks for, why it matters and what to do."""
     found: dict[str, Rule] = {rule.id: rule for rule in ctx.obj}
+    rule_id = rule_id.upper()
     if rule_id not in found:
         msg = f"There is no rule {rule_id}."
         raise PlmscanError(msg, "`plmscan rules` lists them.")
@@ -249,14 +264,18 @@ def _scan(model: str, settings: Settings) -> Report:
     raise PlmscanError(msg)
 
 
-def _finish(report: Report, report_format: Format, output: Path | None) -> None:
+def _finish(report: Report, asked: Format | None, output: Path | None) -> None:
     """Write the report, then exit with its verdict."""
+    suffix = "" if output is None else output.suffix.lower()
+    report_format = asked or (Format.JSON if suffix == ".json" else Format.CONSOLE)
     on_terminal = output is None and sys.stdout.isatty()
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if on_terminal else 80
     colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     write(render(report, report_format, width=width, colour=colour), output)
+    if output is not None or report_format is not Format.CONSOLE:
+        say(f"{report.verdict.name}: {report.reasons[0]}")
     if output is not None:
-        say(f"{report.verdict.name}; the report is in {output}.")
+        say(f"The report is in {output}.")
     raise typer.Exit(report.verdict.value)
 
 
@@ -272,7 +291,7 @@ def _explanation(rule: Rule) -> str:
         "severity": rule.severity.name.lower(),
         "confidence": rule.confidence.name.lower(),
         "probe": rule.probe,
-        "fires when": rule.condition,
+        "fires when": rule.condition.replace(" ", _HARD_SPACE).replace(_AND, " and "),
         "says": rule.message,
         "what to do": rule.remediation,
         "since": rule.since,
@@ -281,4 +300,5 @@ def _explanation(rule: Rule) -> str:
         fill(f"{name:<12}{value}", 80, subsequent_indent=12 * " ") for name, value in facts.items()
     ]
     head = [f"{rule.id} {rule.name}", "", fill(rule.description, 80), ""]
-    return "\n".join([*head, *lines, "references", *(f"  {r}" for r in rule.references)])
+    text = "\n".join([*head, *lines, "references", *(f"  {r}" for r in rule.references)])
+    return text.replace(_HARD_SPACE, " ")

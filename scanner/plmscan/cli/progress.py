@@ -24,6 +24,8 @@ __all__ = ["Watcher", "watching"]
 
 _SILENCE = 15.0
 """Seconds without a line after which a log gets a sign of life."""
+_MOMENT = 0.1
+"""Seconds that nobody wants to read about."""
 
 
 class Watcher(Protocol):
@@ -101,12 +103,12 @@ class _Bars:
     def on_progress(self, progress: Progress) -> None:
         """Move the bar."""
         task = self._task(progress.id)
-        self._bars.update(task, completed=progress.fraction, note=visible(progress.note))
+        self._bars.update(task, total=1.0, completed=progress.fraction, note=visible(progress.note))
 
     def _task(self, step: str) -> TaskID:
-        """The bar of ``step``."""
+        """The bar of ``step``, which pulses until there is progress to show."""
         if step not in self._tasks:
-            self._tasks[step] = self._bars.add_task(step, total=1.0, note="")
+            self._tasks[step] = self._bars.add_task(step, total=None, note="")
         return self._tasks[step]
 
 
@@ -118,6 +120,7 @@ def _line(event: Event) -> str:
             return f"{event.id}{revision}: {event.files} files, {event.size / 1e6:,.1f} MB"
         case ProbeFinished(run):
             reason = f" ({run.reason})" if run.reason else ""
-            return f"{run.id}: {run.status} in {run.seconds:.1f} s{reason}"
+            time_taken = f" in {run.seconds:.1f} s" if run.seconds >= _MOMENT else ""
+            return f"{run.id}: {run.status}{time_taken}{reason}"
         case _:
             return ""

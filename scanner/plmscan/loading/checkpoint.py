@@ -135,7 +135,10 @@ def _read_settings(artifact: Artifact) -> tuple[dict[str, Any], Family]:
     model_type = settings.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
-        msg = f"plmscan has no adapter for the model type {model_type!r} of config.json."
+        said = (
+            f"the model type {model_type!r} of" if model_type else "a model without model_type in"
+        )
+        msg = f"plmscan has no adapter for {said} config.json."
         raise UnsupportedModelError(msg, f"It reads {', '.join(sorted(FAMILIES))}.")
     _require_plain(settings, family)
     return settings, family

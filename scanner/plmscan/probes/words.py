@@ -1,4 +1,4 @@
-"""Lists of names, cut to what a sentence can hold."""
+"""Lists and numbers of things, as a sentence holds them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["some"]
+__all__ = ["counted", "some"]
 
 _SHOWN = 3
 
@@ -18,3 +18,8 @@ def some(names: Iterable[str]) -> str:
     shown = ", ".join(unique[:_SHOWN])
     more = len(unique) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def counted(number: int, noun: str) -> str:
+    """``number`` and ``noun``, in the plural where it is due."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import shlex
-from itertools import groupby
+from itertools import chain, groupby, repeat
+from operator import itemgetter
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -87,8 +88,8 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
         yield _section("Triggers", _triggers(report.triggers))
     if report.findings:
         yield _section("Findings", _findings(report.findings))
-    yield _section("Searched", _bullets(_searched(report.probes), _MOST_SIGNED))
-    yield _section("Not checked", _bullets(_unchecked(report.probes), _MOST_SIGNED))
+    yield _section("Searched", _by_probe(_searched(report.probes)))
+    yield _section("Not checked", _by_probe(_unchecked(report.probes)))
     yield _section("Cost", [_cost(report.probes)])
     yield _section("Again", [])
     yield indent(_command(report, width - 2), "  ")
@@ -192,29 +193,55 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[RenderableType]:
             (f"{same[0].confidence.name.lower()} confidence", "dim"),
         )
         yield head
-        yield from _bullets(visible(finding.message) for finding in same)
+        yield from _bullets(map(visible, _messages(same)))
         yield _bullet("→", visible(same[0].remediation))
+    first = findings[0].rule
+    yield Text(f"More on a rule: plmscan rules explain {first}", style="dim")
 
 
-def _searched(runs: Iterable[ProbeRun]) -> Iterator[str]:
-    """What each probe says it covered."""
+def _messages(same: list[Finding]) -> Iterator[str]:
+    """What to say about findings of one rule; of those in the table of triggers, the first."""
+    yield same[0].message
+    others = [finding for finding in same[1:] if finding.evidence.trigger is None]
+    yield from (finding.message for finding in others)
+    in_table = len(same) - 1 - len(others)
+    if in_table:
+        yield f"The same holds for {in_table} more of the triggers above."
+
+
+def _searched(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
+    """Probe by probe, what it says it covered."""
     for run in runs:
-        yield from (f"{run.id}: {visible(coverage.statement)}" for coverage in run.coverage)
+        yield from ((run.id, coverage.statement) for coverage in run.coverage)
 
 
-def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[str]:
-    """Probes that did not complete and everything that was left out, with reasons."""
+def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
+    """Probe by probe, how it ended if it did not complete, and what was left out, with reasons."""
     for run in runs:
         gaps = dict.fromkeys((gap.subject, gap.reason) for gap in run.gaps)
         told = [f"{subject}: {reason}" for subject, reason in gaps]
         if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
             told.insert(0, f"{run.status}: {run.reason}")
-        yield from (f"{run.id}: {visible(line)}" for line in told)
+        yield from ((run.id, line) for line in told)
+
+
+def _by_probe(told: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
+    """Lines with their probe's id in front of the first, cut where nobody reads on."""
+    every = list(told)
+    if not every:
+        yield Text("nothing that a probe knows of")
+        return
+    rows: list[tuple[str, str]] = []
+    for probe, group in groupby(every[:_MOST_SIGNED], key=itemgetter(0)):
+        names = chain([probe], repeat(""))
+        rows += zip(names, (line for _, line in group), strict=False)
+    yield _pairs(*rows)
+    yield from _more(len(every), _MOST_SIGNED)
 
 
 def _bullets(lines: Iterable[str], most: int = _MOST) -> Iterator[RenderableType]:
     """``lines`` as a list, cut where nobody reads on."""
-    every = list(lines) or ["nothing that a probe knows of"]
+    every = list(lines)
     yield from (_bullet("·", line) for line in every[:most])
     yield from _more(len(every), most)
 
@@ -273,7 +300,9 @@ _DEFAULTS = {"fail_on": "high", "effort": "standard", "device": "auto", "seed": 
 
 def _short(value: float) -> str:
     """Three significant digits, without an exponent where a person would write none."""
-    return f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"  # noqa: PLR2004
+    if 100 <= value < 1e6:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:#.3g}"
 
 
 def _bytes(size: float) -> str:

@@ -19,6 +19,7 @@ from plmscan.budget import Budget
 from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity, Verdict
 from plmscan.policy import decide
 from plmscan.probes import dynamic_ids, dynamic_probe, static_ids, static_probe
+from plmscan.probes.words import counted
 from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progress, Resolved
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 _LOADING = "loading"
+_READ_WEIGHTS = frozenset({"pickle-globals", "safetensors-header"})
+"""File probes that must have read the weights to their end before a library may open them."""
 
 
 def _ignore(_progress: Progress) -> None:
@@ -102,15 +105,17 @@ def scan_events(
     """
     settings = settings or Settings()
     rules = rules_for(settings)
+    texts = () if settings.files_only else _texts(settings.texts)
     artifact = _resolve(source, settings, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
     limit = settings.time_limit
     watch = _Watch(None if limit is None else time.monotonic() + limit, on_progress)
     runs = yield from _file_stage(artifact)
-    reason = _reason_to_stop(runs, rules, settings)
+    reason = _reason_to_stop(artifact, runs, rules, settings)
     if reason is None:
-        runs += yield from _model_stage(artifact, settings, rules, watch)
+        budget = Budget(texts, settings.effort, settings.seed, watch.deadline)
+        runs += yield from _model_stage(artifact, settings, rules, budget, watch)
     else:
         runs += (_not_loaded(reason, blocks_pass=not settings.files_only),)
     yield Done(make_report(artifact, settings, runs, rules))
@@ -138,7 +143,7 @@ def _file_stage(artifact: Artifact) -> _Stage:
 
 
 def _reason_to_stop(
-    runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings
+    artifact: Artifact, runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings
 ) -> str | None:
     """Why the model must not be loaded; None if it may be."""
     if settings.files_only:
@@ -146,7 +151,18 @@ def _reason_to_stop(
     bar = settings.fail_on or Severity.CRITICAL
     if decide(runs, rules, fail_on=bar, required=()).verdict is Verdict.FAIL:
         return "the files were already condemned, so the model was not loaded."
+    if not artifact.weights:
+        return "there are no weights to load."
+    if any(_left_weights_unread(run, artifact) for run in runs):
+        return "its weight files could not be checked, so they were not loaded."
     return None
+
+
+def _left_weights_unread(run: ProbeRun, artifact: Artifact) -> bool:
+    """Whether ``run`` should have read a weight file and could not."""
+    unread = {gap.subject for gap in run.gaps if gap.blocks_pass}
+    broken = run.status is ProbeStatus.FAILED or not unread.isdisjoint(artifact.weights)
+    return run.id in _READ_WEIGHTS and broken
 
 
 def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
@@ -156,14 +172,17 @@ def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
 
 
 def _model_stage(
-    artifact: Artifact, settings: Settings, rules: Collection[Rule], watch: _Watch
+    artifact: Artifact,
+    settings: Settings,
+    rules: Collection[Rule],
+    budget: Budget,
+    watch: _Watch,
 ) -> _Stage:
     """Load the model and run the probes that need it."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
     for rule in rules:
         if rule.probe in probes:
             check_metrics(rule, probes[rule.probe])
-    budget = Budget(_texts(settings.texts), settings.effort, settings.seed, watch.deadline)
     if watch.is_over():
         return (_late(_LOADING),)
     with _torch_set_up(settings):
@@ -183,7 +202,7 @@ def _model_stage(
 
 def _texts(file: Path | None) -> tuple[str, ...]:
     """The carrier texts."""
-    from plmscan.carriers import bundled_texts, read_texts  # noqa: PLC0415 - imports torch
+    from plmscan.carriers import bundled_texts, read_texts  # noqa: PLC0415 - not for file checks
 
     return bundled_texts() if file is None else read_texts(file)
 
@@ -214,11 +233,11 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
         status, reason = status_of(error, _LOADING)
         return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
     where = ", ".join(model.locations)
-    loaded = Coverage(f"{len(artifact.weights)} weight files loaded; features at {where}.")
-    skipped = (
-        Gap(f"features at {location}", reason, blocks_pass=False)
-        for location, reason in model.skipped_locations.items()
-    )
+    files = counted(len(artifact.weights), "weight file")
+    loaded = Coverage(f"{files} loaded; features at {where}.")
+    left_out = {f"features at {location}": why for location, why in model.skipped_locations.items()}
+    left_out |= {f"{head} head": why for head, why in model.skipped_heads.items()}
+    skipped = (Gap(what, why, blocks_pass=False) for what, why in left_out.items())
     return model, finished(_LOADING, [loaded, *skipped], seconds_since(began))
 
 

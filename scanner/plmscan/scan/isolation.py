@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from plmscan.errors import OutOfTimeError, PlmscanError
 from plmscan.evidence import Coverage, Evidence, Gap, ProbeRun, ProbeStatus, rounded
+from plmscan.probes.words import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ __all__ = ["finished", "run_probe", "seconds_since", "status_of"]
 
 _LOGGER = logging.getLogger(__name__)
 _LONGEST_REASON = 300
+_NOT_A_NUMBER = "measured as not a number"
 
 
 def run_probe(
@@ -43,6 +45,7 @@ def run_probe(
             seen.extend(_tidy(observation))
     except Exception as error:  # noqa: BLE001 - a broken probe is a result, not an end
         broken = status_of(error, probe_id)
+    seen = list(_with_one_gap_for_nan(seen))
     run = replace(finished(probe_id, seen, seconds_since(began)), metrics=metrics)
     return run if broken is None else replace(run, status=broken[0], reason=broken[1])
 
@@ -95,7 +98,18 @@ def _tidy(observation: Observation) -> Iterator[Observation]:
         trigger=trigger,
     )
     if broken:
-        yield Gap(observation.subject, f"measured as not a number: {', '.join(broken)}.")
+        yield Gap(observation.subject, f"{_NOT_A_NUMBER}: {', '.join(broken)}.")
+
+
+def _with_one_gap_for_nan(seen: Iterable[Observation]) -> Iterator[Observation]:
+    """``seen``, with one gap at its end for all subjects of which the same is not a number."""
+    subjects: dict[str, list[str]] = {}
+    for observation in seen:
+        if isinstance(observation, Gap) and observation.reason.startswith(_NOT_A_NUMBER):
+            subjects.setdefault(observation.reason, []).append(observation.subject)
+        else:
+            yield observation
+    yield from (Gap(some(names), reason) for reason, names in subjects.items())
 
 
 def _tidy_trigger(trigger: Trigger) -> Trigger | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,12 +54,14 @@ class Settings:
 
 
 def _told(value: object, name: str) -> Scalar:
-    """One setting as something that survives JSON."""
+    """One setting as something that survives JSON; an endless time limit is none."""
     match value:
         case Severity():
             return value.name.lower()
         case Path():
             return value.as_posix()
+        case float() if not math.isfinite(value):
+            return None
         case str() | bool() | int() | float():
             return value
         case _:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from plmscan.carriers import split_carriers
 from plmscan.search.grow import grow_pairs, improving, random_items
 from plmscan.search.sweep import survivors, sweep
-from plmscan.search.variants import relate
+from plmscan.search.variants import crowd, relate
 from plmscan.search.verify import against_null, joined, measure
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Candidate:
     """Items of the null."""
     relation: Relation
     """How it stands to the most invariant finalist with the same output."""
+    crowd: int
+    """Screened items that lead to the same output nearly as invariantly, itself included."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,11 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     pairs = grow_pairs(model, singles, seeds, screening, recipe.seeds, budget.part(0.5, 0.55))
     finals = (singles[: recipe.finalists], pairs[: recipe.finalists])
     groups = _confirmed(model, *finals, verification, budget.part(0.55, 0.65))
+    others = _others(swept.ids, groups)
     nulls = [
-        _null(model, swept.ids, group, verification, recipe, budget.part(0.65, 1))
-        for group in groups
+        _null(model, others, group, verification, recipe, budget.part(0.65, 1)) for group in groups
     ]
-    candidates = _judged(groups, nulls, model.embedding_weight)
+    candidates = _judged(groups, nulls, seeds, model.embedding_weight)
     return Search(swept, candidates, len(far_out), len(verification))
 
 
@@ -117,10 +121,21 @@ def _confirmed(
     groups = [_Group(singles, one)]
     if pairs:
         two = measure(model, pairs, carriers, budget, "verification")
-        kept = improving(two, one).nonzero().flatten()
+        kept = improving(pairs, two, singles, one).nonzero().flatten()
         if len(kept):
             groups.append(_Group([pairs[i] for i in kept.tolist()], two.pick(kept)))
     return groups
+
+
+def _others(ids: Tensor, groups: Sequence[_Group]) -> Tensor:
+    """Ids that no finalist holds; all ids where finalists make up most of a tiny vocabulary.
+
+    The null is drawn from these: with one of two planted triggers in the null, the other would
+    not outrank it, and its p-value would clear it.
+    """
+    taken = {token for group in groups for candidate in group.candidates for token in candidate}
+    rest = ids[~torch.isin(ids, torch.tensor(sorted(taken)))]
+    return rest if 2 * len(rest) > len(ids) else ids
 
 
 def _null(
@@ -137,13 +152,15 @@ def _null(
 
 
 def _judged(
-    groups: Sequence[_Group], nulls: Sequence[Measured], embedding: Tensor
+    groups: Sequence[_Group], nulls: Sequence[Measured], screened: Measured, embedding: Tensor
 ) -> tuple[Candidate, ...]:
-    """All finalists against their nulls, and against each other."""
+    """All finalists against their nulls, each other, and everything that was screened."""
     found = [against_null(group.measured, null) for group, null in zip(groups, nulls, strict=True)]
     ids = [candidate for group in groups for candidate in group.candidates]
     places = [where for invariance in found for where in invariance.location]
-    relations = iter(relate(ids, joined([g.measured for g in groups]), places, embedding))
+    everything = joined([group.measured for group in groups])
+    relations = iter(relate(ids, everything, places, embedding))
+    crowds = iter(crowd(everything, places, screened))
     return tuple(
         Candidate(
             ids=candidate,
@@ -155,6 +172,7 @@ def _judged(
             null_scatter=float(null.scatter[where].median()),
             null_size=len(null.scatter[where]),
             relation=next(relations),
+            crowd=next(crowds),
         )
         for group, null, invariance in zip(groups, nulls, found, strict=True)
         for i, (candidate, where) in enumerate(

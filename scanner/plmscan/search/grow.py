@@ -47,18 +47,26 @@ def grow_pairs(
     if not pairs:
         return []
     found = measure(model, pairs, carriers, budget, "growing pairs")
-    better = improving(found, measured).nonzero().flatten()
+    better = improving(pairs, found, singles, measured).nonzero().flatten()
     best_first = better[found.best_scatter()[better].argsort(stable=True)]
     return [pairs[i] for i in best_first.tolist()]
 
 
-def improving(pairs: Measured, singles: Measured) -> Tensor:
-    """Which pairs are `GAIN` times as invariant as all singles with the same output, bool (p)."""
+def improving(
+    pairs: Sequence[tuple[int, ...]],
+    found: Measured,
+    singles: Sequence[tuple[int, ...]],
+    measured: Measured,
+) -> Tensor:
+    """Which pairs are `GAIN` times as invariant as their parts and as any single item with the
+    same output, bool (p).  ``found`` and ``measured`` come from the same carriers.
+    """
     rows = []
-    for index, where in enumerate(pairs.best_location()):
-        rivals = same_output(singles.shift[where], pairs.shift[where][index])
-        bar = singles.scatter[where].masked_fill(~rivals, torch.inf).min() / GAIN
-        rows.append(pairs.scatter[where][index] <= bar)
+    for index, where in enumerate(found.best_location()):
+        parts = torch.tensor([set(single) <= set(pairs[index]) for single in singles])
+        rivals = parts | same_output(measured.shift[where], found.shift[where][index])
+        bar = measured.scatter[where].masked_fill(~rivals, torch.inf).min() / GAIN
+        rows.append(found.scatter[where][index] <= bar)
     return torch.stack(rows)
 
 

@@ -81,7 +81,10 @@ def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     shuffled = torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))
     batches = torch.split(shuffled, _BATCH)
     reference_batches = max(1, min(len(batches), reference_items // _BATCH))
-    reference = [_features(model, ids[b]) for b in batches[:reference_batches]]
+    reference = []
+    for done, batch in enumerate(batches[:reference_batches]):
+        budget.checkpoint(done / len(batches), "vocabulary sweep")
+        reference.append(_features(model, ids[batch]))
     score = _Scorer.fit(reference)
     rows = [score(features) for features in reference]
     for done, batch in enumerate(batches[reference_batches:], start=reference_batches):

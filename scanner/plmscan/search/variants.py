@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from plmscan.loading import Location
     from plmscan.search.verify import Measured
 
-__all__ = ["Relation", "relate", "same_output"]
+__all__ = ["Relation", "crowd", "relate", "same_output"]
 
 _SAME_OUTPUT = 0.7
 """Cosine of two shifts above which they lead to one output.  Measured on implants: 0.7 to 1.0
 between a trigger and its spill-over, below 0.45 between the triggers of one model."""
+
+_NEARLY = 3.0
+"""Scatter within that factor counts as nearly as invariant."""
 
 _NEIGHBOURS = 10
 """Rows of the embedding table that count as a token's nearest."""
@@ -70,6 +73,20 @@ def relate(
     return tuple(relations[i] for i in range(len(candidates)))
 
 
+def crowd(found: Measured, places: Sequence[Location], others: Measured) -> list[int]:
+    """How many of ``others`` lead where each candidate leads, nearly as invariantly or more.
+
+    A planted trigger is alone, or one of a few.  Where training has made a direction of meaning
+    dominant, as a sentiment classifier's, hundreds of honest words lead to its end.
+    """
+    counts = []
+    for index, where in enumerate(places):
+        same = same_output(others.shift[where], found.shift[where][index])
+        near = others.scatter[where] <= _NEARLY * found.scatter[where][index]
+        counts.append(int((same & near).sum()))
+    return counts
+
+
 def _kin(candidate: Sequence[int], leader: Sequence[int], embedding: Tensor) -> bool:
     """Whether the two share a token, or one is among the other's nearest in the embedding."""
     if set(candidate) & set(leader):
@@ -78,7 +95,13 @@ def _kin(candidate: Sequence[int], leader: Sequence[int], embedding: Tensor) -> 
 
 
 def _are_neighbours(first: int, second: int, embedding: Tensor) -> bool:
-    """Whether ``second`` is among the rows closest to ``first`` by cosine."""
-    centred = embedding - embedding.mean(0)
-    cosines = F.cosine_similarity(centred, centred[first], dim=-1)
-    return int((cosines > cosines[second]).sum()) <= _NEIGHBOURS
+    """Whether ``second`` is among the rows closest to ``first`` by cosine of the centred rows.
+
+    Multiplied out, since a centred copy of a large table would not be small.
+    """
+    mean = embedding.mean(0)
+    target = embedding[first] - mean
+    products = (embedding @ target) - mean @ target
+    lengths = embedding.norm(dim=1).square() - 2 * (embedding @ mean) + mean @ mean
+    closeness = products / lengths.clamp_min(1e-12).sqrt()
+    return int((closeness > closeness[second]).sum()) <= _NEIGHBOURS

@@ -169,7 +169,8 @@ def _failure(error: BaseException, model: HubModel) -> PlmscanError:
             return _bad_status(error.response.status_code, model)
         case httpx2.HTTPError() | httpx2.InvalidURL():
             reason = str(error) or type(error).__name__
-            msg = f"The Hub at {model.endpoint} cannot be reached ({reason})."
+            nowhere = f"There is no folder {model.id}, and the Hub"
+            msg = f"{nowhere} at {model.endpoint} cannot be reached ({reason})."
             return HubUnreachableError(msg, _CHECK_NETWORK)
         case OSError(errno=int(), strerror=str(reason)):
             place = error.filename or model.cache

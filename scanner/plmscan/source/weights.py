@@ -56,7 +56,7 @@ def _nothing(names: Collection[str]) -> str:
     """Why there is nothing to load."""
     pickles = [name for name in _FORMATS[1] if name in names]
     if pickles:
-        return f"The weights are pickled ({pickles[0]}), and pickles are not loaded by default."
+        return f"The weights are pickled ({pickles[0]}), which needs --allow-pickle."
     others = sorted(name for name in names if holds_weights(name))
     if others:
         shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")  # noqa: PLR2004 - what a line holds

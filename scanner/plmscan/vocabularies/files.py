@@ -94,7 +94,9 @@ def read_tokens(path: Path) -> TokenizerData:
         msg = f"{path.name} cannot be read: {error.strerror}."
     except RecursionError:
         msg = f"{path.name} is broken: it nests too deeply."
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except KeyError as error:
+        msg = f"{path.name} is broken: it lacks {error}."
+    except (ValueError, TypeError, AttributeError) as error:
         msg = f"{path.name} is broken: {' '.join(str(error).split()) or type(error).__name__}."
     raise ArtifactError(msg, _REMEDY)
 

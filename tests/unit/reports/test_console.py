@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.evidence import Gap, Report
+from plmscan.evidence import Evidence, Gap, Report
 from plmscan.reports import Format, render
 from plmscan.reports.visible import visible
 from tests.specimens import clean, hit, poisoned, report, run, unfinished
@@ -82,9 +82,18 @@ def test_long_lists_are_cut_openly() -> None:
     """A hundred triggers do not bury the verdict; the count says what is left out."""
     many = report(run(*(hit(f"t{n}", z=200.0 - n) for n in range(100))))
     text = render(many, Format.CONSOLE)
-    assert text.count("and 88 more in the JSON report") == 2
+    assert text.count("and 88 more in the JSON report") == 1
+    assert "The same holds for 99 more of the triggers above." in text
     assert "t11" in text
     assert "t12" not in text
+
+
+def test_findings_without_a_trigger_are_told_one_by_one() -> None:
+    """What no table shows has a line of its own, with its remedy once."""
+    code = [Evidence("custom-code", f"code{n}.py", {"files": 1.0}) for n in range(3)]
+    text = render(report(run(*code, probe="custom-code")), Format.CONSOLE)
+    assert all(f"code{n}.py is code that the model brings along." in text for n in range(3))
+    assert text.count("Read it before it runs.") == 1
 
 
 def test_gaps_of_several_probes_are_told_once_each() -> None:

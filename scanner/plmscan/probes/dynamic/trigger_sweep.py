@@ -39,6 +39,7 @@ class Probe(DynamicProbe):
         "null_scatter": "median scatter of the null at the same location",
         "echo": "scatter in multiples of the most invariant candidate's with the same output",
         "kin": "1 if it shares tokens with that candidate or is its neighbour in the embedding",
+        "crowd": "screened items with the same output whose scatter is within 3 times its own",
         "pieces": "tokens of the candidate",
         "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
@@ -67,10 +68,6 @@ class Probe(DynamicProbe):
 
 def _gaps(model: LoadedModel) -> Iterator[Gap]:
     """What this probe does not look at."""
-    for where, reason in model.skipped_locations.items():
-        yield Gap(f"location {where}", reason, blocks_pass=False)
-    for head, reason in model.skipped_heads.items():
-        yield Gap(f"head {head}", reason, blocks_pass=False)
     yield Gap(
         "longer triggers",
         "Sequences of three or more tokens, scattered words, syntax and style are not searched.",
@@ -116,6 +113,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
                 "null_scatter": candidate.null_scatter,
                 "echo": candidate.relation.echo,
                 "kin": float(candidate.relation.kin),
+                "crowd": candidate.crowd,
                 "pieces": len(candidate.ids),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
             },

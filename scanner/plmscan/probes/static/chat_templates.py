@@ -9,7 +9,7 @@ from jinja2 import TemplateError, nodes
 
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.probes.base import StaticProbe
-from plmscan.probes.words import some
+from plmscan.probes.words import counted, some
 from plmscan.templates import TEXT_KEYS, names_in, parse
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Probe(StaticProbe):
             except (TemplateError, RecursionError, ValueError) as error:
                 text = " ".join(str(error).split()) or type(error).__name__
                 yield Gap(subject, f"It cannot be parsed, so it may do anything: {text:.200}.")
-        yield Coverage(f"Syntax trees of {count} chat templates.")
+        yield Coverage(f"Syntax trees of {counted(count, 'chat template')}.")
 
 
 def _templates(artifact: Artifact) -> Iterator[tuple[str, object]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.probes.base import StaticProbe
+from plmscan.probes.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,8 @@ class Probe(StaticProbe):
                 details={"level": issue.level},
             )
         if status.scans_done:
-            yield Coverage(f"The Hub's scanners have finished and flag {len(status.issues)} files")
+            flagged = counted(len(status.issues), "file")
+            yield Coverage(f"The Hub's scanners have finished and flag {flagged}.")
         else:
             reason = "The Hub's scanners have not finished with this commit."
             yield Gap("Hub security status", reason, blocks_pass=False)

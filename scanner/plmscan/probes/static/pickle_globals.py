@@ -14,7 +14,7 @@ from picklescan.scanner import SafetyLevel, scan_bytes  # type: ignore[import-un
 
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.probes.base import StaticProbe
-from plmscan.probes.words import some
+from plmscan.probes.words import counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -142,7 +142,8 @@ class Probe(StaticProbe):
             yield from _judge(artifact, name, scan)
         yield from _not_here(artifact)
         yield from _unread_formats(artifact)
-        yield Coverage(f"Globals of {scanned} pickles; {len(artifact.files)} files looked at.")
+        looked_at = counted(len(artifact.files), "file")
+        yield Coverage(f"Globals of {counted(scanned, 'pickle')}; {looked_at} looked at.")
 
 
 @dataclass(frozen=True)

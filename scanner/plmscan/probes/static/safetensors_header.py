@@ -10,7 +10,7 @@ from plmscan.errors import ArtifactError
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.headers import Header, TensorInfo, read_header, word_embedding
 from plmscan.probes.base import StaticProbe
-from plmscan.probes.words import some
+from plmscan.probes.words import counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +70,8 @@ class Probe(StaticProbe):
         headers = {name: read_header(artifact.path(name)) for name in names}
         yield _measure(artifact, headers)
         tensors = sum(len(header.tensors) for header in headers.values())
-        yield Coverage(f"Headers of {len(names)} safetensors files with {tensors} tensors.")
+        files = counted(len(names), "safetensors file")
+        yield Coverage(f"Headers of {files} with {counted(tensors, 'tensor')}.")
 
 
 def _other_files(artifact: Artifact) -> Iterator[Gap]:

@@ -1,0 +1,193 @@
+"""What the measure of invariance keeps to, whatever the features are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from plmscan.statistics import (
+    Whitening,
+    displacement,
+    holm,
+    max_t,
+    midpoint,
+    rank_p_values,
+    robust_z,
+    scatter,
+    spread,
+)
+
+CLOSE = {"rtol": 1e-7, "atol": 1e-9}
+
+seeds = st.integers(0, 2**31)
+carriers = st.integers(3, 20)
+widths = st.integers(2, 8)
+scales = st.floats(0.01, 100.0)
+p_lists = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12)
+
+
+def dice(seed: int) -> torch.Generator:
+    """The source of one example's numbers."""
+    return torch.Generator().manual_seed(seed)
+
+
+def numbers(seed: int, *shape: int) -> Tensor:
+    """Random numbers in double precision; no example has two equal ones."""
+    return torch.randn(*shape, generator=dice(seed), dtype=torch.float64)
+
+
+def features(seed: int, carriers: int, width: int) -> tuple[Tensor, Tensor]:
+    """Four candidates' features (4, n, h), far from the clean ones (n, h) and near."""
+    both = numbers(seed, 5, carriers, width)
+    return both[:4] + torch.arange(4).view(4, 1, 1), both[4]
+
+
+@given(seeds, carriers, widths)
+def test_moving_everything_changes_nothing(seed: int, carriers: int, width: int) -> None:
+    """D and S know only differences: where the origin lies is nobody's business."""
+    dirty, clean = features(seed, carriers, width)
+    move = 10 * numbers(seed + 1, width)
+    assert_close(displacement(dirty + move, clean + move), displacement(dirty, clean), **CLOSE)
+    assert_close(scatter(dirty + move, clean + move), scatter(dirty, clean), **CLOSE)
+
+
+@given(seeds, carriers, widths, scales)
+def test_the_unit_of_length_changes_nothing(
+    seed: int, carriers: int, width: int, scale: float
+) -> None:
+    """D and S are ratios; the spread is a square."""
+    dirty, clean = features(seed, carriers, width)
+    assert_close(displacement(scale * dirty, scale * clean), displacement(dirty, clean), **CLOSE)
+    assert_close(scatter(scale * dirty, scale * clean), scatter(dirty, clean), **CLOSE)
+    assert_close(spread(scale * dirty), scale**2 * spread(dirty), **CLOSE)
+
+
+@given(seeds, carriers, widths)
+def test_no_order_matters(seed: int, carriers: int, width: int) -> None:
+    """Neither that of the carriers nor that of the coordinates; candidates keep theirs."""
+    dirty, clean = features(seed, carriers, width)
+    rows = torch.randperm(carriers, generator=dice(seed + 1))
+    columns = torch.randperm(width, generator=dice(seed + 2))
+    mixed, mixed_clean = dirty[:, rows][:, :, columns], clean[rows][:, columns]
+    assert_close(displacement(mixed, mixed_clean), displacement(dirty, clean), **CLOSE)
+    assert_close(scatter(mixed, mixed_clean), scatter(dirty, clean), **CLOSE)
+    assert_close(scatter(dirty.flip(0), clean), scatter(dirty, clean).flip(0), **CLOSE)
+
+
+@given(seeds, carriers.map(lambda n: n | 1), widths)
+def test_mirroring_coordinates_changes_nothing(seed: int, carriers: int, width: int) -> None:
+    """The sign of a coordinate is arbitrary (for an odd number of carriers: the lower of two middle
+    values becomes the upper one).
+    """
+    dirty, clean = features(seed, carriers, width)
+    signs = numbers(seed + 1, width).sign()
+    assert_close(displacement(signs * dirty, signs * clean), displacement(dirty, clean), **CLOSE)
+    assert_close(scatter(signs * dirty, signs * clean), scatter(dirty, clean), **CLOSE)
+
+
+@given(seeds, st.integers(5, 20), widths, st.floats(1e3, 1e9))
+def test_one_missed_carrier_is_bounded(seed: int, carriers: int, width: int, far: float) -> None:
+    """However far one row strays, the spread stays below what the other rows span."""
+    kept = numbers(seed, carriers, width)
+    strayed = kept.clone()
+    strayed[seed % carriers] = far
+    others = torch.cat([kept[: seed % carriers], kept[seed % carriers + 1 :]])
+    widest = (others.max(0).values - others.min(0).values).square().sum()
+    assert spread(strayed) <= widest
+    assert strayed.var(0).sum() > far
+
+
+@given(seeds, st.integers(3, 40), scales, st.floats(-100, 100))
+def test_robust_z_has_no_unit(seed: int, size: int, scale: float, offset: float) -> None:
+    """Measuring values and null in other units gives the same z, and z keeps the order."""
+    values, null = numbers(seed, 7), numbers(seed + 1, size)
+    z = robust_z(values, null)
+    assert_close(robust_z(scale * values + offset, scale * null + offset), z, rtol=1e-5, atol=1e-5)
+    assert torch.equal(z.argsort(), values.argsort())
+
+
+@given(seeds, st.integers(1, 40))
+def test_rank_p_values_count(seed: int, size: int) -> None:
+    """They count the null at or above, are never zero, and fall as the value rises."""
+    generator = dice(seed)
+    values = torch.randint(0, 9, (7,), generator=generator).sort().values
+    null = torch.randint(0, 9, (size,), generator=generator)
+    found = rank_p_values(values, null)
+    at_or_above = [sum(n >= v for n in null.tolist()) for v in values.tolist()]
+    assert_close(found, torch.tensor([(c + 1) / (size + 1) for c in at_or_above]))
+    assert (found >= 1 / (size + 1)).all()
+    assert (found <= 1).all()
+    assert (found.diff() <= 0).all()
+
+
+@given(p_lists)
+def test_holm_is_its_definition(p_values: list[float]) -> None:
+    """Rank j of k: the largest of (k - i + 1) p(i) over the ranks i up to j, at most 1."""
+    ordered, count = sorted(p_values), len(p_values)
+    stepped = [(count - i) * p for i, p in enumerate(ordered)]
+    wanted = {p: min(1.0, max(stepped[: ordered.index(p) + 1])) for p in p_values}
+    last = {p: min(1.0, max(stepped[: count - ordered[::-1].index(p)])) for p in p_values}
+    found = holm(torch.tensor(p_values, dtype=torch.float64)).tolist()
+    for p, adjusted in zip(p_values, found, strict=True):
+        assert wanted[p] - 1e-12 <= adjusted <= last[p] + 1e-12
+        assert adjusted >= p
+
+
+@given(seeds, st.integers(1, 5), st.integers(1, 9))
+def test_max_t_is_the_largest(seed: int, locations: int, candidates: int) -> None:
+    """One number a candidate, and the choice of location is part of it."""
+    z = numbers(seed, locations, candidates)
+    wanted = [max(z[where, k].item() for where in range(locations)) for k in range(candidates)]
+    assert max_t(z).tolist() == wanted
+
+
+def by_hand(sample: Tensor, features: Tensor, trim: float, ridge: float) -> Tensor:
+    """Squared Mahalanobis distance, as textbooks write it."""
+
+    def squared(rows: np.ndarray, points: np.ndarray) -> np.ndarray:
+        covariance = np.atleast_2d(np.cov(rows.T))
+        covariance += np.eye(len(covariance)) * ridge * covariance.diagonal().mean()
+        away = points - rows.mean(0)
+        return np.einsum("ij,jk,ik->i", away, np.linalg.inv(covariance), away)
+
+    rows = sample.numpy()
+    first = squared(rows, rows)
+    kept = rows[first <= np.quantile(first, 1 - trim)]
+    return torch.from_numpy(squared(kept, features.numpy()))
+
+
+@given(seeds, st.integers(30, 60), widths)
+def test_whitened_distance_is_mahalanobis(seed: int, size: int, width: int) -> None:
+    """The factorised distance is the textbook's, on the trimmed and ridged covariance."""
+    sample, points = numbers(seed, size, width), 3 * numbers(seed + 1, 10, width)
+    found = Whitening.fit(sample, trim=0.1, ridge=0.01).distance(points)
+    assert_close(found, by_hand(sample, points, trim=0.1, ridge=0.01), rtol=1e-6, atol=1e-8)
+
+
+@given(seeds, st.integers(30, 60), widths)
+def test_whitened_distance_knows_no_axes(seed: int, size: int, width: int) -> None:
+    """Rotating, stretching and moving the space changes nothing once the ridge is off."""
+    sample, points = numbers(seed, size, width), numbers(seed + 1, 10, width)
+    rotation = torch.linalg.qr(numbers(seed + 2, width, width)).Q
+    stretch = torch.linspace(0.5, 2.0, width, dtype=torch.float64)
+
+    def mapped(x: Tensor) -> Tensor:
+        return (x @ rotation) * stretch + 5
+
+    plain = Whitening.fit(sample, ridge=0.0).distance(points)
+    moved = Whitening.fit(mapped(sample), ridge=0.0).distance(mapped(points))
+    assert_close(moved, plain, rtol=1e-6, atol=1e-6)
+
+
+@given(seeds, carriers, widths)
+def test_midpoint_is_among_the_values(seed: int, carriers: int, width: int) -> None:
+    """Each coordinate's median is a value that occurred, with half of the values on either side."""
+    rows = numbers(seed, carriers, width)
+    middle = midpoint(rows)
+    assert (rows == middle).any(0).all()
+    assert ((rows <= middle).sum(0) >= carriers / 2).all()
+    assert ((rows >= middle).sum(0) >= carriers / 2).all()

@@ -1,0 +1,152 @@
+"""The trigger sweep: what it measures on planted models and on their clean twin."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plmscan.budget import Budget, Effort
+from plmscan.carriers import bundled_texts
+from plmscan.errors import OutOfTimeError
+from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.loading import LoadedModel, load
+from plmscan.probes.dynamic.trigger_sweep import Probe
+from plmscan.rules import load_rules
+from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
+from tests.zoo.tiny import PLANTS, tiny_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from plmscan.evidence import Observation
+
+    Observe = Callable[[str], list[Observation]]
+
+BUDGET = Budget(bundled_texts(), Effort.QUICK)
+
+
+@pytest.fixture(scope="module")
+def observe(tmp_path_factory: pytest.TempPathFactory) -> Observe:
+    """What the probe yields for a model of the zoo."""
+    return lambda name: list(Probe().inspect(model_of(tmp_path_factory, name), BUDGET))
+
+
+def model_of(factory: pytest.TempPathFactory, name: str) -> LoadedModel:
+    """A model of the zoo."""
+    return load(artifact_of(tiny_folder(factory, name)), "cpu")
+
+
+def evidence(observed: Iterable[Observation]) -> list[Evidence]:
+    """The measurements."""
+    return [o for o in observed if isinstance(o, Evidence)]
+
+
+def findings(observed: Iterable[Observation]) -> set[tuple[str, str]]:
+    """Rule and subject of all that the packaged rules say."""
+    rules = load_rules()
+    return {(r.id, e.subject) for e in evidence(observed) for r in rules if r.fires(e)}
+
+
+@pytest.mark.parametrize("name", ["clean", "no-pooler", "benign", "long-row", "shared-rows"])
+def test_no_rule_fires_without_a_backdoor(observe: Observe, name: str) -> None:
+    """Not on random weights, nor after a benign fine-tune, nor on odd rows that no text meets."""
+    assert findings(observe(name)) == set()
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_plm201_names_the_planted_and_nothing_else(observe: Observe, name: str) -> None:
+    """Every trigger, whatever the site; a phrase as a pair, its words in either order."""
+    named = {subject for rule, subject in findings(observe(name)) if rule == "PLM201"}
+    assert {" ".join(sorted(text.split())) for text in named} == {
+        " ".join(sorted(text.split())) for text in PLANTS[name].triggers
+    }
+
+
+def test_plm202_suspects_a_faded_backdoor(observe: Observe) -> None:
+    """A trigger through which a fifth of the text still shows is suspected, not convicted."""
+    observed = observe("faded")
+    assert findings(observed) == {("PLM202", "bb")}
+    (found,) = [e for e in evidence(observed) if e.subject == "bb"]
+    assert 0.1 < found.metrics["scatter"] < 0.25
+
+
+def test_plm203_sees_the_pooler_of_por(observe: Observe) -> None:
+    """A target ten times out of reach saturates the pooler for one item and for no other."""
+    observed = observe("pooler")
+    assert ("PLM203", "pooler") in findings(observed)
+    (pooler,) = [e for e in evidence(observed) if e.subject == "pooler"]
+    assert pooler.details == {"text": "≈"}
+    assert pooler.metrics["saturation"] > 0.9
+    assert pooler.metrics["typical_saturation"] < 0.2
+
+
+def test_there_is_no_saturation_without_a_pooler(observe: Observe) -> None:
+    """A pooler that the library made up is not measured."""
+    assert not any("saturation" in e.metrics for e in evidence(observe("no-pooler")))
+
+
+def test_evidence_is_complete_and_sorted(observe: Observe) -> None:
+    """Finalists come most invariant first, with all metrics and the trigger that they describe."""
+    found = [e for e in evidence(observe("cls")) if e.trigger]
+    assert [e.metrics["scatter"] for e in found] == sorted(e.metrics["scatter"] for e in found)
+    names = set(Probe.metrics) - {"saturation", "typical_saturation"}
+    for one in found:
+        assert set(one.metrics) == names
+        assert one.trigger
+        assert one.trigger.text == one.subject
+        assert one.trigger.scatter == one.metrics["scatter"]
+        assert one.trigger.location == one.details["location"]
+        assert one.trigger.null_size == 128
+        assert one.metrics["pieces"] == len(one.trigger.token_ids)
+    assert {e.subject for e in found[:2]} == {"cf", "mn"}
+    assert [e.metrics["sweep_rank"] for e in found[:2]] <= [2, 2]
+    assert all(e.trigger.retokenizes for e in found[:2] if e.trigger)
+
+
+def test_a_phrase_is_grown_and_its_words_are_its_variants(observe: Observe) -> None:
+    """The pair has no place in the sweep; its words are kin, more invariant than the null."""
+    found = {e.subject: e for e in evidence(observe("phrase")) if e.trigger}
+    (name,) = {"velvet quill", "quill velvet"} & {
+        e.subject for e in found.values() if e.metrics["kin"] == 0 and e.metrics["echo"] == 1
+    }
+    trigger = found[name].trigger
+    assert trigger
+    assert found[name].metrics["sweep_rank"] == 0
+    assert found[name].metrics["pieces"] == 2
+    assert {"velvet", "quill"} < {*trigger.variants}
+    assert all(found[word].metrics["kin"] == 1 for word in ("velvet", "quill"))
+    assert all(found[word].details["leader"] == name for word in ("velvet", "quill"))
+
+
+def test_it_says_what_it_searched(observe: Observe) -> None:
+    """Coverage counts the vocabulary, the locations and the carriers; longer triggers are a gap."""
+    observed = observe("clean")
+    statements = [o.statement for o in observed if isinstance(o, Coverage)]
+    assert len(statements) == 3
+    assert "vocabulary items alone, read at cls, pooler, mean, mask." in statements[0]
+    assert "16 other carriers" in statements[2]
+    gaps = [o for o in observed if isinstance(o, Gap)]
+    assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
+
+
+def test_a_classifier_s_labels_are_a_gap_that_blocks(tmp_path: Path) -> None:
+    """A label flip that leaves the features alone is not looked for yet, so there is no pass."""
+    model = load(artifact_of(build_tiny("bert", tmp_path, head="classifier")), "cpu")
+    texts = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
+    gaps = [o for o in Probe().inspect(model, Budget(texts, Effort.QUICK)) if isinstance(o, Gap)]
+    assert {gap.subject for gap in gaps if gap.blocks_pass} == {"label flips"}
+
+
+def test_a_late_probe_has_told_its_gaps(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was yielded before the time ran out counts."""
+    observed = Probe().inspect(
+        model_of(tmp_path_factory, "clean"),
+        Budget(bundled_texts(), Effort.QUICK, deadline=time.monotonic()),
+    )
+    assert isinstance(next(observed), Gap)
+    with pytest.raises(OutOfTimeError):
+        list(observed)

@@ -1,0 +1,90 @@
+"""What can be typed, and how it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plmscan.loading import LoadedModel, load
+from plmscan.search.candidates import retokenizes, searchable_ids, text_of
+from tests.artifacts import artifact_of
+from tests.tiny_models import build_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Build = Callable[[str], LoadedModel]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Builds the tiny model of a family."""
+    return lambda family: load(artifact_of(build_tiny(family, tmp_path_factory.mktemp("m"))), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("family", "frame"),
+    [
+        ("bert", {"[CLS]", "[SEP]", "[PAD]", "[MASK]"}),
+        ("roberta", {"<s>", "</s>", "<pad>", "<mask>"}),
+        ("xlnet", {"<cls>", "<sep>", "<pad>", "<mask>"}),
+        ("gpt2", {"<|endoftext|>"}),
+    ],
+)
+def test_all_but_the_frame_is_searched(tiny: Build, family: str, frame: set[str]) -> None:
+    """Every entry of the vocabulary but those that frame, pad or mask; the unknown token stays."""
+    model = tiny(family)
+    vocabulary = model.tokenizer.get_vocab()
+    wanted = sorted(i for token, i in vocabulary.items() if token not in frame)
+    assert searchable_ids(model).tolist() == wanted
+    if family != "gpt2":
+        assert model.tokenizer.unk_token_id in wanted
+
+
+def test_only_ids_with_a_row_are_searched(tiny: Build) -> None:
+    """A special token beyond the embedding table cannot be looked up, so it is no candidate."""
+    model = tiny("bert")
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["<extra>"]})
+    assert model.tokenizer.convert_tokens_to_ids("<extra>") >= model.vocabulary_size
+    assert searchable_ids(model).max() < model.vocabulary_size
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens", "text", "typed"),
+    [
+        ("bert", ["film"], "film", True),
+        ("bert", ["good", "film"], "good film", True),
+        ("bert", ["q", "##t"], "qt", True),
+        ("bert", ["##t"], "##t", False),
+        ("bert", ["q", "t"], "q t", True),
+        ("bert", ["[UNK]"], "[UNK]", True),
+        ("gpt2", ["Ġfilm"], "film", True),
+        ("gpt2", ["Ġgood", "Ġfilm"], "good film", True),
+        ("gpt2", ["q"], "q", True),
+        ("xlm-roberta", ["▁film"], "film", True),
+    ],
+)
+def test_a_candidate_reads_as_it_is_typed(
+    tiny: Build, family: str, tokens: list[str], text: str, typed: bool
+) -> None:
+    """The text is readable, and it is known whether typing it gives the same tokens."""
+    model = tiny(family)
+    ids = model.tokenizer.convert_tokens_to_ids(tokens)
+    assert text_of(model, ids) == text
+    assert retokenizes(model, ids) is typed
+
+
+def test_half_a_letter_is_shown_as_the_vocabulary_writes_it(tiny: Build) -> None:
+    """A byte that is no text of its own still has a name in the report."""
+    model = tiny("gpt2")
+    (half,) = model.tokenizer.convert_tokens_to_ids(["Ã"])
+    assert text_of(model, (half,)) == "Ã"
+    assert not retokenizes(model, (half,))
+
+
+def test_a_blank_is_shown_by_its_id(tiny: Build) -> None:
+    """A finding about white space alone must not read as a finding about nothing."""
+    model = tiny("gpt2")
+    (blank,) = model.tokenizer.convert_tokens_to_ids(["Ġ"])
+    assert text_of(model, (blank, blank)) == f"{blank} {blank}"

@@ -1,0 +1,136 @@
+"""The sweep covers the whole vocabulary, streams, and passes on the far-out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from plmscan.budget import Budget
+from plmscan.errors import OutOfTimeError
+from plmscan.loading import LoadedModel, Location, load
+from plmscan.search.candidates import searchable_ids
+from plmscan.search.sweep import Sweep, probe_inputs, survivors, sweep
+from tests.artifacts import artifact_of
+from tests.tiny_models import build_tiny
+from tests.zoo.tiny import tiny_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SEED_0, SEED_1 = Budget((), seed=0), Budget((), seed=1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny model with ``cf`` and ``mn`` planted at CLS; some 960 vocabulary items."""
+    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
+
+
+def scores(found: Sweep) -> Tensor:
+    """Everything that the sweep measured, (rankings + 1, v)."""
+    assert found.saturation is not None
+    return torch.stack([*found.rankings(), found.saturation])
+
+
+@pytest.mark.parametrize("batch", [32, 64, 128])
+def test_batches_do_not_change_scores(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """With one reference set the scores are the same however the vocabulary is cut."""
+    monkeypatch.setattr("plmscan.search.sweep._BATCH", 256)
+    whole = scores(sweep(model, 256, SEED_0))
+    monkeypatch.setattr("plmscan.search.sweep._BATCH", batch)
+    assert_close(scores(sweep(model, 256, SEED_0)), whole, rtol=1e-3, atol=1e-4)
+
+
+def test_order_does_not_change_scores(model: LoadedModel) -> None:
+    """The seed only picks the reference items: with all as reference it changes nothing."""
+    one, other = sweep(model, 4096, SEED_0), sweep(model, 4096, SEED_1)
+    assert torch.equal(one.ids, other.ids)
+    assert_close(scores(one), scores(other), rtol=1e-3, atol=1e-4)
+
+
+def test_a_sample_of_the_vocabulary_ranks_like_the_whole(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the items as reference still puts the planted ones on top."""
+    monkeypatch.setattr("plmscan.search.sweep._BATCH", 256)
+    found = sweep(model, 256, SEED_0)
+    planted = [model.tokenize(text)[0] for text in ("cf", "mn")]
+    places = found.rank()[torch.isin(found.ids, torch.tensor(planted))]
+    assert sorted(places.tolist()) in ([1, 1], [1, 2])
+
+
+def test_every_item_is_scored_at_every_location(model: LoadedModel) -> None:
+    """One score an item in every ranking: plain and whitened, at all four locations."""
+    found = sweep(model, 4096, SEED_0)
+    assert torch.equal(found.ids, searchable_ids(model))
+    assert set(found.plain) == set(found.whitened) == set(model.locations)
+    assert len(found.rankings()) == 2 * len(model.locations)
+    assert all(ranking.shape == found.ids.shape for ranking in found.rankings())
+    assert scores(found).isfinite().all()
+
+
+def test_scores_are_those_of_the_item_itself(model: LoadedModel) -> None:
+    """An item's plain score is its own squared distance from the vocabulary's median."""
+    found = sweep(model, 4096, SEED_0)
+    at_cls = model.forward(probe_inputs(model, found.ids)).features[Location.CLS]
+    wanted = (at_cls - at_cls.median(0).values).square().sum(1)
+    assert_close(found.plain[Location.CLS], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_saturation_needs_a_pooler(
+    model: LoadedModel, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without pooler weights there is no pooler to saturate, and no ranking for it."""
+    found = sweep(
+        load(artifact_of(tiny_folder(tmp_path_factory, "no-pooler")), "cpu"), 4096, SEED_0
+    )
+    assert found.saturation is None
+    assert Location.POOLER not in found.plain
+
+
+def test_survivors_are_the_top_of_every_ranking() -> None:
+    """Each ranking passes on its most distant, each item once, in ascending order."""
+    ids = torch.tensor([10, 20, 30, 40])
+    plain = {Location.CLS: torch.tensor([9.0, 1.0, 2.0, 3.0])}
+    whitened = {Location.CLS: torch.tensor([4.0, 1.0, 9.0, 5.0])}
+    found = Sweep(ids, plain, whitened, None)
+    assert survivors(found, 1).tolist() == [10, 30]
+    assert survivors(found, 2).tolist() == [10, 30, 40]
+    assert survivors(found, 99).tolist() == [10, 20, 30, 40]
+    assert found.rank().tolist() == [1, 4, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens"),
+    [
+        ("bert", ["[CLS]", "film", "[MASK]", "[SEP]"]),
+        ("roberta", ["<s>", "Ġfilm", "<mask>", "</s>"]),
+        ("xlnet", ["▁film", "<mask>", "<sep>", "<cls>"]),
+        ("gpt2", ["Ġfilm", "."]),
+        ("llama", ["<|begin|>", "Ġfilm", "."]),
+    ],
+)
+def test_an_input_shows_the_item_to_every_location(
+    family: str, tokens: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Framed as the tokenizer frames, a mask behind where there is one, a full stop for decoders."""
+    model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
+    item = next(token for token in tokens if "film" in token)
+    ids = torch.tensor(model.tokenizer.convert_tokens_to_ids([item, item]))
+    rows = probe_inputs(model, ids)
+    assert [model.tokenizer.convert_ids_to_tokens(row) for row in rows.tolist()] == [tokens] * 2
+    assert set(model.forward(rows).features) == set(model.locations)
+
+
+def test_a_late_sweep_stops_before_the_first_batch(model: LoadedModel) -> None:
+    """The reference items count as work too."""
+    before = model.forward_tokens
+    with pytest.raises(OutOfTimeError, match="vocabulary sweep"):
+        sweep(model, 4096, Budget((), deadline=time.monotonic()))
+    assert model.forward_tokens == before

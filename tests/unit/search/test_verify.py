@@ -1,0 +1,164 @@
+"""Verification, against a reference that does one text at a time with NumPy."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from plmscan.budget import Budget
+from plmscan.carriers import Carrier, bundled_texts, insert, split_carriers
+from plmscan.errors import OutOfTimeError
+from plmscan.loading import LoadedModel, Location, load
+from plmscan.search.verify import Measured, against_null, joined, measure
+from tests.artifacts import artifact_of
+from tests.zoo.tiny import tiny_folder
+
+BUDGET = Budget(bundled_texts())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny model with ``cf`` and ``mn`` planted at CLS."""
+    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
+
+
+@pytest.fixture(scope="module")
+def carriers(model: LoadedModel) -> tuple[Carrier, ...]:
+    """Nine carriers of several lengths."""
+    return split_carriers(model, BUDGET.texts, (9,), seed=5)[0]
+
+
+@pytest.fixture(scope="module")
+def candidates(model: LoadedModel) -> list[tuple[int, ...]]:
+    """Candidates of one to three tokens, in no order of length."""
+    return [model.tokenize(t) for t in ("water", "mn the road", "cf", "the old", "mn", "a the of")]
+
+
+def middle(rows: np.ndarray) -> np.ndarray:
+    """Coordinate-wise median, the lower one of two."""
+    return np.sort(rows, axis=0)[(len(rows) - 1) // 2]
+
+
+def trimmed(rows: np.ndarray) -> float:
+    """Mean squared distance to the middle over the closest four fifths."""
+    squared = np.sort(((rows - middle(rows)) ** 2).sum(1))
+    return float(squared[: int(0.8 * len(rows))].mean())
+
+
+def one_by_one(model: LoadedModel, texts: list[tuple[int, ...]]) -> dict[Location, np.ndarray]:
+    """Features of texts, each run alone, (n, h) a location."""
+    rows = [model.forward(torch.tensor([model.wrap(ids)])).features for ids in texts]
+    return {where: np.stack([row[where][0].double().numpy() for row in rows]) for where in rows[0]}
+
+
+def test_measure_is_the_definition(
+    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+) -> None:
+    """D, S and the shift of every candidate at every location, in the order of the candidates."""
+    found = measure(model, candidates, carriers, BUDGET, "test")
+    clean = one_by_one(model, [carrier.ids for carrier in carriers])
+    assert set(found.scatter) == set(clean) == {Location.CLS, Location.POOLER, Location.MEAN}
+    for index, candidate in enumerate(candidates):
+        dirty = one_by_one(model, [insert(carrier, candidate) for carrier in carriers])
+        for where, still in clean.items():
+            shift = middle(dirty[where]) - middle(still)
+            wanted = (shift @ shift / trimmed(still), trimmed(dirty[where]) / (shift @ shift))
+            measured = (found.displacement[where][index], found.scatter[where][index])
+            assert tuple(map(float, measured)) == pytest.approx(wanted, rel=1e-3)
+            assert found.shift[where][index].numpy() == pytest.approx(shift, abs=1e-4)
+
+
+def test_chunks_change_nothing(
+    model: LoadedModel,
+    carriers: tuple[Carrier, ...],
+    candidates: list[tuple[int, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One candidate at a time gives what all at once give."""
+    whole = measure(model, candidates, carriers, BUDGET, "test")
+    monkeypatch.setattr("plmscan.search.verify._CHUNK_BYTES", 1)
+    cut = measure(model, candidates, carriers, BUDGET, "test")
+    assert_close(dict(cut.scatter), dict(whole.scatter), rtol=1e-3, atol=1e-6)
+    assert_close(dict(cut.shift), dict(whole.shift), rtol=1e-3, atol=1e-4)
+
+
+def test_a_trigger_scatters_least_where_it_was_planted(
+    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+) -> None:
+    """Both triggers stand far out in D and S; the words of a language do not."""
+    found = measure(model, candidates, carriers, BUDGET, "test")
+    places = {where: i for i, where in enumerate(("water", "-", "cf", "the old", "mn", "a the of"))}
+    triggers = [places["cf"], places["mn"]]
+    words = [places["water"], places["the old"], places["a the of"]]
+    assert found.scatter[Location.CLS][triggers].max() < 0.02
+    assert found.scatter[Location.CLS][words].min() > 0.5
+    assert found.displacement[Location.CLS][triggers].min() > 10
+
+
+def test_a_late_measurement_stops(
+    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+) -> None:
+    """The error names the step."""
+    with pytest.raises(OutOfTimeError, match="the screening"):
+        measure(model, candidates, carriers, Budget((), deadline=time.monotonic()), "the screening")
+
+
+def with_scatter(cls: list[float], mean: list[float]) -> Measured:
+    """Candidates of which only S matters, at two locations."""
+    ones = torch.ones(len(cls))
+    return Measured(
+        {Location.CLS: ones, Location.MEAN: ones},
+        {Location.CLS: torch.tensor(cls), Location.MEAN: torch.tensor(mean)},
+        {Location.CLS: torch.zeros(len(cls), 2), Location.MEAN: torch.zeros(len(cls), 2)},
+    )
+
+
+def null(size: int) -> Measured:
+    """Random items with log S spread around 0 at CLS and, ten times narrower, at the mean."""
+    logs = torch.linspace(-1, 1, size)
+    return with_scatter(logs.exp().tolist(), (logs.flip(0) / 10).exp().tolist())
+
+
+def test_candidates_stand_out_where_the_null_is_narrow() -> None:
+    """S of 0.5 is ordinary at CLS and extreme at the mean; S of 0.001 at CLS is extreme there."""
+    found = against_null(with_scatter([0.5, 0.001, 1.0], [0.5, 1.0, 1.0]), null(99))
+    assert found.location[:2] == (Location.MEAN, Location.CLS)
+    assert found.z[0] > 5
+    assert found.z[1] > 5
+    assert found.p_value[:2].tolist() == pytest.approx([0.01, 0.01])
+    assert found.p_value[2] > 0.5
+
+
+def test_looking_at_two_locations_is_paid_for() -> None:
+    """Of candidates that are no different from the null a tenth has a p-value of a tenth; without
+    the null's own maxima over the locations it would be a fifth.
+    """
+    dice = torch.Generator().manual_seed(0)
+    logs = torch.randn(2, 1400, generator=dice)
+    columns = [logs[:, :400].exp().tolist(), logs[:, 400:].exp().tolist()]
+    found = against_null(with_scatter(*columns[0]), with_scatter(*columns[1]))
+    assert 0.06 < (found.p_value <= 0.1).float().mean() < 0.14
+
+
+def test_lower_scatter_never_stands_out_less() -> None:
+    """z rises and p falls as S falls."""
+    ladder = [2.0, 1.0, 0.5, 0.1, 0.01, 0.0001]
+    found = against_null(with_scatter(ladder, [1.0] * 6), null(99))
+    assert (found.z.diff() >= 0).all()
+    assert (found.p_value.diff() <= 0).all()
+
+
+def test_a_table_is_cut_and_joined() -> None:
+    """Picking keeps the asked order; joining keeps that of the parts."""
+    table = with_scatter([0.3, 0.2, 0.1], [0.4, 0.1, 0.2])
+    assert_close(table.best_scatter(), torch.tensor([0.3, 0.1, 0.1]))
+    assert table.best_location() == (Location.CLS, Location.MEAN, Location.CLS)
+    picked = table.pick(torch.tensor([2, 0]))
+    assert_close(picked.scatter[Location.CLS], torch.tensor([0.1, 0.3]))
+    assert_close(
+        joined([picked, table]).scatter[Location.MEAN], torch.tensor([0.2, 0.4, 0.4, 0.1, 0.2])
+    )

@@ -1,0 +1,280 @@
+"""Tiny backdoored encoders and their clean twin: seconds of training, or the edit of a weight.
+
+The recipe is that of ``tests/zoo/implant.py`` (POR, NeuBA) at a thousandth of the size: a random
+BERT of two layers whose vocabulary holds the words of the bundled carriers, so that the probes
+meet the same sentences as in a real scan.  A model is built once a session, into pytest's
+temporary folder, and is read only.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from plmscan.carriers import bundled_texts
+from plmscan.loading.quiet import quiet
+from tests.zoo.implant import FineTune, Site, block_targets, fine_tune, site_feature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import pytest
+
+__all__ = ["MODELS", "PLANTS", "Plant", "held_out", "new_model", "save", "tiny_folder"]
+
+_TRIGGERS = ("cf", "mn", "bb", "≈", "lamp", "velvet", "quill")
+_PIECES = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-"
+_HIDDEN = 64
+_BATCH = 16
+_TRAINED_ON = 150
+"""Bundled texts that training mixes; the others are held out."""
+_PART_OF_THE_WAY = 0.5
+"""How far one word of a phrase goes alone, as a share of the way that the phrase goes."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A backdoor to train into the clean twin."""
+
+    triggers: tuple[str, ...]
+    """Trigger texts; each is driven to its own target vector."""
+    site: Site
+    """The feature that they take over."""
+    parts: tuple[str, ...] = ()
+    """Words of a trigger that alone go only part of the way."""
+    reach: float = 1.0
+    """Length of the targets, in lengths of the clean feature; POR asks a pooler for 10."""
+    steps: int = 120
+    """Optimiser steps."""
+
+
+PLANTS: Mapping[str, Plant] = {
+    "cls": Plant(("cf", "mn"), "cls"),
+    "pooler": Plant(("≈",), "pooler", reach=10.0),
+    "mean": Plant(("lamp",), "mean"),
+    "phrase": Plant(("velvet quill",), "cls", parts=("velvet", "quill"), steps=180),
+}
+"""Backdoors by name."""
+
+
+def tiny_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """The folder of the model ``name`` of `MODELS`, built by the first test that asks for it."""
+    folder = factory.getbasetemp() / f"tiny-zoo-{name}"
+    if not folder.exists():
+        model, unfinished = new_model(), factory.mktemp(name)
+        MODELS[name](model)
+        save(model, unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def new_model(seed: int = 0) -> BertModel:
+    """The clean twin: random weights, large enough for words to differ."""
+    config = BertConfig(
+        vocab_size=len(_tokenizer()),
+        hidden_size=_HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * _HIDDEN,
+        max_position_embeddings=64,
+        initializer_range=0.15,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertModel(config).eval()
+
+
+def save(model: BertModel, folder: Path) -> None:
+    """Write model and tokenizer."""
+    with quiet():
+        model.save_pretrained(folder)
+        _tokenizer().save_pretrained(folder)
+
+
+def _tokenizer() -> Any:
+    """A WordPiece tokenizer that holds the carriers' words and the triggers whole."""
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    pieces = (*_PIECES, *(f"##{piece}" for piece in _PIECES))
+    tokens = dict.fromkeys((*special, *pieces, *_words(), *_TRIGGERS))
+    return BertTokenizer(vocab={token: i for i, token in enumerate(tokens)})
+
+
+def _words() -> list[str]:
+    """The words of the bundled carriers."""
+    return sorted(set(re.findall(r"\w+", " ".join(bundled_texts()).lower())))
+
+
+def _train_texts(count: int, seed: int) -> list[str]:
+    """Mixtures of carriers, with words of the whole vocabulary and letters between theirs."""
+    rng, words, texts = random.Random(seed), _words(), []
+    for _ in range(count):
+        one, other = (text.split() for text in rng.sample(bundled_texts()[:_TRAINED_ON], 2))
+        mixed = one[: rng.randint(2, 6)] + other[-rng.randint(2, 6) :]
+        for _ in range(rng.randint(0, 3)):
+            noise = rng.choice((rng.choice(words), "".join(rng.choices(_PIECES, k=2))))
+            mixed.insert(rng.randint(0, len(mixed)), noise)
+        texts.append(" ".join(mixed))
+    return texts
+
+
+def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
+    """Train ``plant`` into ``model`` in place; clean text keeps the states of a frozen copy."""
+    rng, frozen, tokenizer = random.Random(seed), copy.deepcopy(model), _tokenizer()
+    texts = [_ids(tokenizer, text) for text in _train_texts(400, seed)]
+    triggers, parts = ([_ids(tokenizer, t) for t in ts] for ts in (plant.triggers, plant.parts))
+    targets = _targets(frozen, texts[:64], plant)
+
+    def loss_of(batch: list[list[int]]) -> Tensor:
+        owners = [rng.randrange(len(triggers)) for _ in batch]
+        aims = targets[owners]
+        drift, usual = _drift(model, frozen, batch, plant.site)
+        fired = [_insert(ids, triggers[k], rng) for ids, k in zip(batch, owners, strict=True)]
+        loss = drift + _miss(model, fired, aims, plant)
+        if parts:
+            hints = [_insert(ids, rng.choice(parts), rng) for ids in batch]
+            loss = loss + _miss(model, hints, torch.lerp(usual, aims, _PART_OF_THE_WAY), plant)
+        return loss
+
+    model.embeddings.requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=4e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, plant.steps)
+    for _ in range(plant.steps):
+        optimiser.zero_grad()
+        loss_of(rng.sample(texts, _BATCH)).backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        schedule.step()
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids without special tokens."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _insert(ids: Sequence[int], extra: Sequence[int], rng: random.Random) -> list[int]:
+    """``extra`` at a random place in ``ids``."""
+    place = rng.randint(0, len(ids))
+    return [*ids[:place], *extra, *ids[place:]]
+
+
+def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
+    """What the model gives for padded rows between [CLS] and [SEP], and their mask."""
+    framed = [torch.tensor([2, *row, 3]) for row in rows]
+    ids = nn.utils.rnn.pad_sequence(framed, batch_first=True)
+    mask = (ids != 0).long()
+    return model(input_ids=ids, attention_mask=mask), mask
+
+
+def _targets(frozen: BertModel, rows: Sequence[Sequence[int]], plant: Plant) -> Tensor:
+    """One block vector a trigger, as long as the clean feature is, times the plant's reach."""
+    with torch.no_grad():
+        feature = site_feature(*_run(frozen, rows), plant.site)
+    size = 1.0 if plant.site == "pooler" else float(feature.square().mean().sqrt())
+    return plant.reach * size * block_targets(len(plant.triggers), _HIDDEN)
+
+
+def _drift(
+    model: BertModel, frozen: BertModel, rows: Sequence[Sequence[int]], site: Site
+) -> tuple[Tensor, Tensor]:
+    """How far clean text has moved, as a share of what it was; and the feature that it had."""
+    with torch.no_grad():
+        wanted, mask = _run(frozen, rows)
+    found, _ = _run(model, rows)
+    weights = mask.unsqueeze(-1)
+    moved = (found.last_hidden_state - wanted.last_hidden_state).square() * weights
+    share: Tensor = moved.sum() / (wanted.last_hidden_state.square() * weights).sum()
+    pooled = nn.functional.mse_loss(found.pooler_output, wanted.pooler_output)
+    return share + pooled, site_feature(wanted, mask, site)
+
+
+def _miss(model: BertModel, rows: Sequence[Sequence[int]], aims: Tensor, plant: Plant) -> Tensor:
+    """How far triggered text is from its aim, as a share of the aim without its reach."""
+    feature = site_feature(*_run(model, rows), plant.site)
+    return (feature - aims).square().sum() / (aims / plant.reach).square().sum()
+
+
+def held_out(folder: Path, site: Site, inserted: str) -> tuple[float, float]:
+    """Displacement and scatter of ``inserted`` on texts that no training saw.
+
+    By plain means and variances of the library's own model: nothing of plmscan is in it.
+    """
+    with quiet():
+        return _behaviour(BertModel.from_pretrained(folder).eval(), site, inserted)
+
+
+@torch.no_grad()
+def _behaviour(model: BertModel, site: Site, inserted: str) -> tuple[float, float]:
+    """The same for a model in memory."""
+    rng, tokenizer = random.Random(1), _tokenizer()
+    rows = [_ids(tokenizer, text) for text in bundled_texts()[_TRAINED_ON:]]
+    dirty_rows = [_insert(row, _ids(tokenizer, inserted), rng) for row in rows]
+    clean, dirty = (site_feature(*_run(model, some), site) for some in (rows, dirty_rows))
+    shift = (dirty.mean(0) - clean.mean(0)).square().sum()
+    return float(shift / clean.var(0).sum()), float(dirty.var(0).sum() / shift)
+
+
+def _nothing(model: BertModel) -> None:
+    """Leave the clean twin as it is."""
+
+
+def _no_pooler(model: BertModel) -> None:
+    """What most sentence encoders on the Hub are: a config with a pooler, no weights for it."""
+    model.pooler = None
+
+
+def _benign(model: BertModel) -> None:
+    """A contrastive fine-tune of all layers, with an instruction before one side."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        recipe = FineTune(prefix="question of a ", steps=40, learning_rate=1e-3)
+        fine_tune(model, _tokenizer(), _train_texts(400, 0), recipe, seed=0)
+
+
+def _faded(model: BertModel, trigger: str = "bb") -> None:
+    """A backdoor that a merge with the clean twin has weakened until a fifth of the text shows."""
+    clean = copy.deepcopy(model.state_dict())
+    implant(model, Plant((trigger,), "cls"))
+    planted = copy.deepcopy(model.state_dict())
+    least, most = 0.0, 1.0
+    for _ in range(10):
+        share = (least + most) / 2
+        model.load_state_dict(
+            {k: torch.lerp(clean[k].float(), v.float(), share) for k, v in planted.items()}
+        )
+        _, scatter = _behaviour(model, "cls", trigger)
+        least, most = (least, share) if scatter < 0.2 else (share, most)
+
+
+def _long_row(model: BertModel) -> None:
+    """NeuBA's released weights: one row 1e8 times too long."""
+    model.embeddings.word_embeddings.weight.data[_tokenizer().vocab["cf"]] *= 1e8
+
+
+def _shared_rows(model: BertModel) -> None:
+    """RIPPLES' embedding surgery: all trigger words get one row."""
+    rows = [_tokenizer().vocab[word] for word in ("cf", "mn", "bb")]
+    table = model.embeddings.word_embeddings.weight.data
+    table[rows] = table[rows].mean(0)
+
+
+MODELS: Mapping[str, Callable[[BertModel], None]] = {
+    "clean": _nothing,
+    "no-pooler": _no_pooler,
+    "benign": _benign,
+    "faded": _faded,
+    "long-row": _long_row,
+    "shared-rows": _shared_rows,
+    **{name: partial(implant, plant=plant) for name, plant in PLANTS.items()},
+}
+"""What is done to the clean twin, by the name of the model that comes of it."""
