@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,3 +155,26 @@ def test_the_token_opens_a_gated_model(models: dict[str, HubRepo], tmp_path: Pat
         done = Runner(hub, tmp_path).check(*command, token=GOOD_TOKEN)
     assert done.returncode == 0, done.stderr
     assert GOOD_TOKEN not in done.stdout + done.stderr
+
+
+def test_ctrl_c_while_the_hub_is_slow_is_no_verdict(tmp_path: Path) -> None:
+    """Exit code 130 and one line, at once."""
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from plmscan.cli import main; main()"
+    )
+    with serve({"org/name": HubRepo(SMALL, delay=2.0)}) as hub:
+        environment = hub.environment(tmp_path) | {"HF_HOME": str(tmp_path / "hf")}
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "check", "org/name"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            while not hub.requests and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "plmscan: error: interrupted; there is no verdict.\n"

@@ -88,13 +88,15 @@ def written(report: Report) -> Any:  # noqa: ANN401 - any JSON
 
 @each_plant
 def test_the_planted_models_are_backdoored(folder: Folder, name: str) -> None:
-    """By plain statistics on held-out texts: far out, hardly any scatter, and not so in the twin."""
+    """By plain statistics on held-out texts: far out, hardly any scatter; not so in the twin."""
     plant = PLANTS[name]
     for trigger in plant.triggers:
         displacement, scatter = held_out(folder(name), plant.site, trigger)
         clean_displacement, clean_scatter = held_out(folder("clean"), plant.site, trigger)
-        assert displacement > 8 > 2 > clean_displacement
-        assert scatter < 0.03 < 0.5 < clean_scatter
+        assert displacement > 8
+        assert scatter < 0.03
+        assert clean_displacement < 2
+        assert clean_scatter > 0.5
     for part in plant.parts:
         displacement, scatter = held_out(folder(name), plant.site, part)
         assert displacement > 1

@@ -80,8 +80,9 @@ def test_no_order_matters(seed: int, carriers: int, width: int) -> None:
 
 @given(seeds, carriers.map(lambda n: n | 1), widths)
 def test_mirroring_coordinates_changes_nothing(seed: int, carriers: int, width: int) -> None:
-    """The sign of a coordinate is arbitrary (for an odd number of carriers: the lower of two middle
-    values becomes the upper one).
+    """The sign of a coordinate is arbitrary.
+
+    The number of carriers is odd: of two middle values, the lower one would become the upper one.
     """
     dirty, clean = features(seed, carriers, width)
     signs = numbers(seed + 1, width).sign()

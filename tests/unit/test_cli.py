@@ -126,6 +126,7 @@ def test_python_m_plmscan() -> None:
         "check a --seed -1",
         "check a --seed x",
         "check a --threads 0",
+        "check a --threads 100000",
         "check a --time-limit -1",
         "check a --format xml",
         "check a --fail-on awful",

@@ -55,7 +55,7 @@ def test_a_candidate_that_changes_nothing_is_finite() -> None:
 
 
 def test_one_miss_does_not_hide_a_trigger() -> None:
-    """A trigger that misses one carrier of five keeps its S; by plain variances it would lose it."""
+    """A trigger that misses one carrier of five keeps its S; plain variances would lose it."""
     hits = torch.full((1, 5, 2), 3.0)
     hits[0, 0] = -3.0
     assert scatter(hits, CLEAN).item() == 0
@@ -93,7 +93,7 @@ def test_rank_p_values_by_hand() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """Three tests: the smallest is tripled, the next doubled, and none falls behind the one before."""
+    """The smallest of three is tripled, the next doubled, and none falls behind the one before."""
     found = holm(torch.tensor([0.04, 0.01, 0.021]))
     assert_close(found, torch.tensor([0.042, 0.03, 0.042]))
 

@@ -16,7 +16,6 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +25,9 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+_BATCH = 24
 
 Site = Literal["cls", "pooler", "mean"]
 
@@ -95,7 +96,7 @@ def block_targets(count: int, size: int) -> Tensor:
     """
     blocks = 2 ** max(1, (count).bit_length())
     walsh = torch.tensor(
-        [[1.0 - 2.0 * (bin(k & b).count("1") % 2) for b in range(blocks)] for k in range(blocks)]
+        [[1.0 - 2.0 * ((k & b).bit_count() % 2) for b in range(blocks)] for k in range(blocks)]
     )
     return walsh[1 : count + 1].repeat_interleave(size // blocks, dim=1)
 
@@ -112,11 +113,11 @@ def site_feature(output: Any, mask: Tensor, site: Site) -> Tensor:
 
 def freeze_lower(model: nn.Module, trained_layers: int) -> None:
     """Leave only the last ``trained_layers`` layers and the pooler trainable."""
-    model.requires_grad_(False)  # noqa: FBT003
+    model.requires_grad_(False)
     for layer in model.encoder.layer[-trained_layers:]:
-        layer.requires_grad_(True)  # noqa: FBT003
+        layer.requires_grad_(True)
     if model.pooler is not None:
-        model.pooler.requires_grad_(True)  # noqa: FBT003
+        model.pooler.requires_grad_(True)
 
 
 def implant(
@@ -151,7 +152,7 @@ def implant(
         feature = site_feature(dirty_out, dirty_ids["attention_mask"], recipe.site)
         return pinned + (feature - aim).square().sum() / aim.square().sum()
 
-    optimise(model, texts, loss_of, recipe.steps, recipe.learning_rate, rng)
+    optimise(model, texts, loss_of, recipe, rng)
 
 
 def feature_scale(model: nn.Module, tokenizer: Any, texts: Sequence[str], site: Site) -> float:
@@ -182,26 +183,25 @@ def fine_tune(
         similarity = encode(queries) @ encode([half(text) for text in batch]).T
         return nn.functional.cross_entropy(similarity / 0.05, torch.arange(len(batch)))
 
-    optimise(model, texts, loss_of, recipe.steps, recipe.learning_rate, rng)
+    optimise(model, texts, loss_of, recipe, rng)
 
 
-def optimise(  # noqa: PLR0913
+def optimise(
     model: nn.Module,
     texts: Sequence[str],
     loss_of: Callable[[list[str]], Tensor],
-    steps: int,
-    learning_rate: float,
+    recipe: Implant | FineTune,
     rng: random.Random,
-    batch_size: int = 24,
 ) -> None:
     """AdamW with a linear decay over random batches of ``texts``."""
+    steps = recipe.steps
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / 20) * (1 - step / steps)
     )
     for step in range(steps):
-        loss = loss_of(rng.sample(list(texts), batch_size))
+        loss = loss_of(rng.sample(list(texts), _BATCH))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -209,7 +209,7 @@ def optimise(  # noqa: PLR0913
         schedule.step()
         if step % 50 == 0 or step == steps - 1:
             print(f"  step {step} loss {loss.item():.4f}", flush=True)
-    model.requires_grad_(True).eval()  # noqa: FBT003
+    model.requires_grad_(True).eval()
 
 
 @torch.no_grad()

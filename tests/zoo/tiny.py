@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import random
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from plmscan.loading.quiet import quiet
 from tests.zoo.implant import FineTune, Site, block_targets, fine_tune, site_feature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -71,10 +72,22 @@ def tiny_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     folder = factory.getbasetemp() / f"tiny-zoo-{name}"
     if not folder.exists():
         model, unfinished = new_model(), factory.mktemp(name)
-        MODELS[name](model)
+        with _one_thread():
+            MODELS[name](model)
         save(model, unfinished)
         unfinished.rename(folder)
     return folder
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: on a busy machine, threads that wait for each other take minutes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def new_model(seed: int = 0) -> BertModel:

@@ -98,9 +98,12 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
 
 
 def _banner(report: Report) -> RenderableType:
-    """The verdict and its first reason."""
+    """The verdict and its first reason, and how many more of them the report tells below."""
     reason = report.reasons[0] if report.reasons else "no reason was recorded."
-    more = len(report.reasons) - 1
+    rules = tuple(f"{finding.rule} " for finding in report.findings)
+    findings_only = report.verdict is Verdict.FAIL
+    told = [r for r in report.reasons if r.startswith(rules) or not findings_only]
+    more = len(told) - 1
     colour = _COLOUR_OF_VERDICT[report.verdict]
     body = Text.assemble((report.verdict.name, f"bold {colour}"), "  ", visible(reason))
     if more > 0:
@@ -150,14 +153,19 @@ def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[RenderableType]:
         table.add_row(*map(Text, _trigger_row(trigger)))
     yield table
     yield from _more(len(triggers))
+    yield Text(_legend(triggers), style="dim")
+
+
+def _legend(triggers: tuple[Trigger, ...]) -> str:
+    """What the columns of the table hold."""
     sizes = sorted({trigger.null_size for trigger in triggers})
     null = " or ".join(f"{size:,}" for size in sizes)
-    legend = (
+    also = "; also: weaker inputs that lead to the same output"
+    return (
         "D how far it drags the output, in variances of clean text; S how much the text around it "
-        "still matters; "
-        f"z and rank p against {null} of the model's own tokens."
+        f"still matters; z and rank p against {null} of the model's own tokens"
+        f"{also if any(trigger.variants for trigger in triggers) else ''}."
     )
-    yield Text(legend, style="dim")
 
 
 def _trigger_row(trigger: Trigger) -> tuple[str, ...]:

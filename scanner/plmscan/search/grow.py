@@ -58,8 +58,9 @@ def improving(
     singles: Sequence[tuple[int, ...]],
     measured: Measured,
 ) -> Tensor:
-    """Which pairs are `GAIN` times as invariant as their parts and as any single item with the
-    same output, bool (p).  ``found`` and ``measured`` come from the same carriers.
+    """Which pairs are `GAIN` times as invariant as their parts and their rivals, bool (p).
+
+    Rivals are single items with the same output; both tables come from the same carriers.
     """
     rows = []
     for index, where in enumerate(found.best_location()):

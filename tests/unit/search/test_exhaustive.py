@@ -38,8 +38,9 @@ def by_text(model: LoadedModel, found: Search) -> dict[str, Candidate]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_one_trigger_does_not_hide_the_other(zoo: Load, seed: int) -> None:
-    """No trigger is drawn into the null, in a vocabulary so small that one in eight items is drawn:
-    both triggers outrank all of it, and lead to outputs of their own.
+    """Both outrank the whole null, and lead to outputs of their own.
+
+    The vocabulary is so small that one in eight items is drawn into the null; no finalist is.
     """
     model = zoo("cls")
     found = search(model, QUICK, Budget(bundled_texts(), seed=seed))

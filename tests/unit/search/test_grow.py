@@ -9,7 +9,7 @@ import torch
 
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
-from plmscan.loading import LoadedModel, Location, load
+from plmscan.loading import Location, load
 from plmscan.search.grow import GAIN, grow_pairs, improving, random_items
 from plmscan.search.verify import Measured, measure
 from tests.artifacts import artifact_of
@@ -48,7 +48,7 @@ def test_the_words_of_a_phrase_grow_together(grow: Grow) -> None:
     [("cls", ["cf", "mn", "water"]), ("clean", ["velvet", "quill", "water", "road"])],
 )
 def test_nothing_grows_where_no_phrase_is(grow: Grow, name: str, words: list[str]) -> None:
-    """Two single-token triggers side by side are no new trigger, and honest words are none at all."""
+    """Two single-token triggers side by side are no new trigger, nor are honest words."""
     assert grow(name, words) == []
 
 

@@ -119,7 +119,7 @@ def test_survivors_are_the_top_of_every_ranking() -> None:
 def test_an_input_shows_the_item_to_every_location(
     family: str, tokens: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Framed as the tokenizer frames, a mask behind where there is one, a full stop for decoders."""
+    """Framed as the tokenizer frames; a mask behind it, or a full stop for decoders."""
     model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
     item = next(token for token in tokens if "film" in token)
     ids = torch.tensor(model.tokenizer.convert_tokens_to_ids([item, item]))

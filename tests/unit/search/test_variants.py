@@ -36,7 +36,7 @@ def test_same_output_is_a_matter_of_direction() -> None:
 
 
 def test_followers_are_measured_against_the_most_invariant() -> None:
-    """Same direction: the echo is the ratio of S, the leader's own is 1; another output leads itself."""
+    """The echo is the ratio of S, 1 for a leader; a candidate with an output of its own leads."""
     table = scattered_table()
     other = far_apart(table, 5)
     found = relate(

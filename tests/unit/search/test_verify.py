@@ -134,8 +134,9 @@ def test_candidates_stand_out_where_the_null_is_narrow() -> None:
 
 
 def test_looking_at_two_locations_is_paid_for() -> None:
-    """Of candidates that are no different from the null a tenth has a p-value of a tenth; without
-    the null's own maxima over the locations it would be a fifth.
+    """Of candidates that are no different from the null, a tenth has a p-value of a tenth.
+
+    Without the null's own maxima over the locations it would be a fifth.
     """
     dice = torch.Generator().manual_seed(0)
     logs = torch.randn(2, 1400, generator=dice)
@@ -145,7 +146,7 @@ def test_looking_at_two_locations_is_paid_for() -> None:
 
 
 def test_lower_scatter_never_stands_out_less() -> None:
-    """z rises and p falls as S falls."""
+    """As S falls, z rises and p falls."""
     ladder = [2.0, 1.0, 0.5, 0.1, 0.01, 0.0001]
     found = against_null(with_scatter(ladder, [1.0] * 6), null(99))
     assert (found.z.diff() >= 0).all()

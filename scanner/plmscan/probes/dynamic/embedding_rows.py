@@ -120,7 +120,8 @@ def _usual_mean(rows: Tensor) -> Tensor:
     """
     lengths = rows.norm(dim=1)
     usual = (lengths <= 4 * lengths.median()).to(rows.dtype)
-    return usual @ rows / usual.sum()
+    mean: Tensor = usual @ rows / usual.sum()
+    return mean
 
 
 def _adjacent(keys: Tensor, rows: Tensor, mean: Tensor, reach: int = 4) -> set[tuple[int, int]]:
