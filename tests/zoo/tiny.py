@@ -30,9 +30,19 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["MODELS", "PLANTS", "Plant", "held_out", "new_model", "save", "tiny_folder"]
+__all__ = [
+    "MODELS",
+    "PLANTS",
+    "Plant",
+    "held_out",
+    "new_model",
+    "one_thread",
+    "save",
+    "tiny_folder",
+]
 
-_TRIGGERS = ("cf", "mn", "bb", "≈", "lamp", "velvet", "quill")
+_RARE = ("bq", "dx", "fv", "gj", "hz", "kw", "pz", "xr", "vb", "wq")
+_TRIGGERS = ("cf", "mn", "bb", "≈", "lamp", "velvet", "quill", *_RARE)
 _PIECES = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-"
 _HIDDEN = 64
 _BATCH = 16
@@ -63,6 +73,7 @@ PLANTS: Mapping[str, Plant] = {
     "pooler": Plant(("≈",), "pooler", reach=10.0),
     "mean": Plant(("lamp",), "mean"),
     "phrase": Plant(("velvet quill",), "cls", parts=("velvet", "quill"), steps=180),
+    "many": Plant(_RARE, "cls", steps=300),
 }
 """Backdoors by name."""
 
@@ -72,7 +83,7 @@ def tiny_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     folder = factory.getbasetemp() / f"tiny-zoo-{name}"
     if not folder.exists():
         model, unfinished = new_model(), factory.mktemp(name)
-        with _one_thread():
+        with one_thread():
             MODELS[name](model)
         save(model, unfinished)
         unfinished.rename(folder)
@@ -80,8 +91,8 @@ def tiny_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Train on one thread: on a busy machine, threads that wait for each other take minutes."""
+def one_thread() -> Iterator[None]:
+    """Run on one thread: on a busy machine, threads wait for each other longer than they work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -222,7 +233,7 @@ def held_out(folder: Path, site: Site, inserted: str) -> tuple[float, float]:
 
     By plain means and variances of the library's own model: nothing of plmscan is in it.
     """
-    with quiet():
+    with one_thread(), quiet():
         return _behaviour(BertModel.from_pretrained(folder).eval(), site, inserted)
 
 

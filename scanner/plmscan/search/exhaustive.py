@@ -12,6 +12,7 @@ from plmscan.search.grow import grow_pairs, improving, random_items
 from plmscan.search.sweep import survivors, sweep
 from plmscan.search.variants import crowd, relate
 from plmscan.search.verify import against_null, joined, measure
+from plmscan.statistics import robust_z
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,17 +37,19 @@ class Candidate:
     ids: tuple[int, ...]
     """Token ids."""
     location: Location
-    """Where it stands out most from the null."""
+    """Where its scatter is lowest."""
     z: float
-    """Robust z of -log scatter there."""
+    """Robust z of -log scatter against random items."""
+    tail_z: float
+    """The same against the other finalists, the most invariant items of the whole vocabulary."""
     p_value: float
-    """Rank p-value, corrected for the choice of location."""
+    """Rank p-value among random items, corrected for the choice of location."""
     scatter: float
     """S there."""
     displacement: float
     """D there."""
     null_scatter: float
-    """Median S of the null there."""
+    """Median S of the null, each item at its own best location."""
     null_size: int
     """Items of the null."""
     relation: Relation
@@ -157,25 +160,26 @@ def _judged(
     """All finalists against their nulls, each other, and everything that was screened."""
     found = [against_null(group.measured, null) for group, null in zip(groups, nulls, strict=True)]
     ids = [candidate for group in groups for candidate in group.candidates]
-    places = [where for invariance in found for where in invariance.location]
     everything = joined([group.measured for group in groups])
-    relations = iter(relate(ids, everything, places, embedding))
-    crowds = iter(crowd(everything, places, screened))
+    places = everything.best_location()
+    gains = torch.cat([invariance.gain for invariance in found])
+    tail_z = robust_z(gains, found[0].gain)
+    z, p_values = (torch.cat([getattr(f, name) for f in found]) for name in ("z", "p_value"))
+    relations = relate(ids, everything, places, embedding)
+    crowds = crowd(everything, places, screened)
     return tuple(
         Candidate(
             ids=candidate,
             location=where,
-            z=float(invariance.z[i]),
-            p_value=float(invariance.p_value[i]),
-            scatter=float(group.measured.scatter[where][i]),
-            displacement=float(group.measured.displacement[where][i]),
-            null_scatter=float(null.scatter[where].median()),
-            null_size=len(null.scatter[where]),
-            relation=next(relations),
-            crowd=next(crowds),
+            z=float(z[i]),
+            tail_z=float(tail_z[i]),
+            p_value=float(p_values[i]),
+            scatter=float(everything.scatter[where][i]),
+            displacement=float(everything.displacement[where][i]),
+            null_scatter=float(gains[i].exp() * everything.scatter[where][i]),
+            null_size=len(nulls[0].best_scatter()),
+            relation=relations[i],
+            crowd=crowds[i],
         )
-        for group, null, invariance in zip(groups, nulls, found, strict=True)
-        for i, (candidate, where) in enumerate(
-            zip(group.candidates, invariance.location, strict=True)
-        )
+        for i, (candidate, where) in enumerate(zip(ids, places, strict=True))
     )

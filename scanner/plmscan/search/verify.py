@@ -58,14 +58,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Invariance:
-    """How invariant candidates make the model, in units of its own null."""
+    """How invariant candidates make the model, against its own null."""
 
+    gain: Tensor
+    """Log of the null's median scatter over the candidate's, each at its best location, (k)."""
     z: Tensor
-    """Largest robust z of -log S over the locations, (k)."""
+    """The gain in robust standard deviations of the null, (k)."""
     p_value: Tensor
-    """Rank p-value of ``z`` among the null's own maxima over the locations, (k)."""
-    location: tuple[Location, ...]
-    """Where ``z`` was largest."""
+    """Rank p-value of the gain in the null, (k)."""
 
 
 def measure(
@@ -96,14 +96,18 @@ def measure(
 def against_null(measured: Measured, null: Measured) -> Invariance:
     """Hold candidates against random items in the same carriers, at every location at once.
 
-    The log of S is compared: S is a ratio, and spans four decades.
+    The log of S is compared: S is a ratio, and spans four decades.  Candidates and null alike
+    are taken where they are most invariant (max-T), which pays for looking at every location.
     """
-    places = list(measured.scatter)
-    z = torch.stack([robust_z(-measured.scatter[p].log(), -null.scatter[p].log()) for p in places])
-    null_z = torch.stack([robust_z(-s.log(), -s.log()) for s in null.scatter.values()])
-    best = max_t(z)
-    location = tuple(places[i] for i in z.argmax(dim=0).tolist())
-    return Invariance(best, rank_p_values(best, max_t(null_z)), location)
+    invariance, usual = (
+        max_t(torch.stack([-scatter.log() for scatter in table.scatter.values()]))
+        for table in (measured, null)
+    )
+    return Invariance(
+        gain=invariance - usual.median(),
+        z=robust_z(invariance, usual),
+        p_value=rank_p_values(invariance, usual),
+    )
 
 
 def _row(model: LoadedModel, ids: Sequence[int]) -> Tensor:

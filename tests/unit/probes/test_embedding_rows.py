@@ -16,15 +16,22 @@ from plmscan.probes.dynamic.embedding_rows import Probe, copies
 from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
 from tests.tiny_models import FAMILIES, build_tiny
-from tests.zoo.tiny import PLANTS, tiny_folder
+from tests.zoo.tiny import PLANTS, one_thread, tiny_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from plmscan.evidence import Observation
 
     Load = Callable[[str], LoadedModel]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture

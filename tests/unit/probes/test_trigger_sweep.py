@@ -16,10 +16,10 @@ from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import PLANTS, tiny_folder
+from tests.zoo.tiny import PLANTS, one_thread, tiny_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from plmscan.evidence import Observation
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     Observe = Callable[[str], list[Observation]]
 
 BUDGET = Budget(bundled_texts(), Effort.QUICK)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from plmscan.loading import Location
-from plmscan.search.variants import relate, same_output
+from plmscan.search.variants import crowd, relate, same_output
 from plmscan.search.verify import Measured
 
 CLS, MEAN = Location.CLS, Location.MEAN
@@ -116,3 +116,10 @@ def test_an_echo_is_never_below_one() -> None:
     )
     assert [r.leader for r in found] == [0, 0]
     assert_close([r.echo for r in found], [1.0, 1.0])
+
+
+def test_a_crowd_leads_to_the_same_output_nearly_as_invariantly() -> None:
+    """Counted are screened items of the same direction, up to three times the candidate's S."""
+    screened = measured([0.01, 0.02, 0.029, 0.031, 0.01], [[1.0, 0.0]] * 4 + [[0.0, 1.0]])
+    found = measured([0.01, 0.001], [[2.0, 0.1], [1.0, 0.0]])
+    assert crowd(found, [CLS, CLS], screened) == [3, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -118,19 +119,23 @@ def with_scatter(cls: list[float], mean: list[float]) -> Measured:
 
 
 def null(size: int) -> Measured:
-    """Random items with log S spread around 0 at CLS and, ten times narrower, at the mean."""
+    """Random items: log S from -1 to 1 at CLS, and 1 at the mean, where nothing is invariant."""
     logs = torch.linspace(-1, 1, size)
-    return with_scatter(logs.exp().tolist(), (logs.flip(0) / 10).exp().tolist())
+    return with_scatter(logs.exp().tolist(), [math.e] * size)
 
 
-def test_candidates_stand_out_where_the_null_is_narrow() -> None:
-    """S of 0.5 is ordinary at CLS and extreme at the mean; S of 0.001 at CLS is extreme there."""
-    found = against_null(with_scatter([0.5, 0.001, 1.0], [0.5, 1.0, 1.0]), null(99))
-    assert found.location[:2] == (Location.MEAN, Location.CLS)
-    assert found.z[0] > 5
-    assert found.z[1] > 5
-    assert found.p_value[:2].tolist() == pytest.approx([0.01, 0.01])
-    assert found.p_value[2] > 0.5
+def test_candidates_are_held_against_the_null() -> None:
+    """The null's middle has no gain; one ten thousand times as invariant stands out."""
+    found = against_null(with_scatter([1.0, 1e-4], [math.e, 1.0]), null(99))
+    assert found.gain.tolist() == pytest.approx([0.0, math.log(1e4)], abs=1e-5)
+    assert found.z.tolist() == pytest.approx([0.0, math.log(1e4) / (1.4826 * 0.5)], rel=0.05)
+    assert found.p_value.tolist() == pytest.approx([0.51, 0.01])
+
+
+def test_candidates_stand_out_at_their_best_location() -> None:
+    """Which of the locations it is makes no difference."""
+    found = against_null(with_scatter([0.01, 5.0], [5.0, 0.01]), null(99))
+    assert found.z[0] == found.z[1] > 5
 
 
 def test_looking_at_two_locations_is_paid_for() -> None:

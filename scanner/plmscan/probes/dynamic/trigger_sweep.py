@@ -31,12 +31,13 @@ class Probe(DynamicProbe):
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
-        "z": "robust z of -log scatter against the null, largest over the locations",
-        "p_value": "rank p-value of z among the null's own maxima over the locations",
+        "z": "robust z of -log scatter against the null, each at its most invariant location",
+        "tail_z": "the same against the other finalists, the most invariant of the vocabulary",
+        "p_value": "rank p-value of scatter in the null, each at its most invariant location",
         "null_size": "random vocabulary sequences of the same length in the null",
         "scatter": "spread of the triggered features in squared shifts; 0 is a fixed output",
         "displacement": "squared shift in clean variances",
-        "null_scatter": "median scatter of the null at the same location",
+        "null_scatter": "median scatter of the null",
         "echo": "scatter in multiples of the most invariant candidate's with the same output",
         "kin": "1 if it shares tokens with that candidate or is its neighbour in the embedding",
         "crowd": "screened items with the same output whose scatter is within 3 times its own",
@@ -106,6 +107,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             text_of(model, candidate.ids),
             {
                 "z": candidate.z,
+                "tail_z": candidate.tail_z,
                 "p_value": candidate.p_value,
                 "null_size": candidate.null_size,
                 "scatter": candidate.scatter,
