@@ -90,6 +90,17 @@ _Output = Annotated[
 _Rules = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of further rules; the same id replaces.")
 ]
+_TimeLimit = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Time for all probes together.")
+]
+_Texts = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
+]
+_AllowPickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
+]
 _Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks and logs.")]
 
 app = typer.Typer(
@@ -133,9 +144,7 @@ def check(  # noqa: PLR0913 - one parameter an option
     effort: Annotated[
         Effort, typer.Option(help="How much work the probes may do.")
     ] = Effort.STANDARD,
-    time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Time for all probes together.")
-    ] = None,
+    time_limit: _TimeLimit = None,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.")
@@ -143,21 +152,13 @@ def check(  # noqa: PLR0913 - one parameter an option
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
     ] = None,
-    texts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
-    ] = None,
+    texts: _Texts = None,
     rules: _Rules = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")] = False,
     cache_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")
     ] = None,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle", help="Load .bin weights (weights only) without safetensors."
-        ),
-    ] = False,
+    allow_pickle: _AllowPickle = False,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="Check the files; do not load the model.")
     ] = False,

@@ -34,7 +34,7 @@ class Recipe:
 
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 16, 4, 6, 24, 16, 128),
+    Effort.QUICK: Recipe(4096, 32, 4, 6, 40, 16, 128),
     Effort.STANDARD: Recipe(8192, 40, 6, 12, 40, 32, 256),
     Effort.DEEP: Recipe(16384, 192, 12, 24, 96, 64, 999),
 }
