@@ -52,7 +52,8 @@ def read_texts(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"The texts file {path} cannot be read: {error}."
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        msg = f"The texts file {path} cannot be read: {reason}."
         raise TextsError(msg, "Give a UTF-8 file with one text a line.") from error
     texts = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if len(texts) < _FEWEST:

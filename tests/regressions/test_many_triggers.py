@@ -24,3 +24,11 @@ def test_a_trigger_among_many_is_held_against_random_items_alone(
     metrics = dict(zip(("tail_z", "z", "scatter"), measured, strict=True)) | _MEASURED
     evidence = Evidence("trigger-sweep", "vb", metrics, {"location": "cls"})
     assert [rule.id for rule in load_rules() if rule.fires(evidence)] == rules
+
+
+@pytest.mark.parametrize(("crowd", "rules"), [(20.0, ["PLM201"]), (36.0, ["PLM205"])])
+def test_a_crowd_is_told_and_never_silent(crowd: float, rules: list[str]) -> None:
+    """Eight triggers with one target passed without a word when a crowd merely stopped PLM201."""
+    metrics = {"tail_z": 4.0, "z": 10.0, "scatter": 0.005} | _MEASURED | {"crowd": crowd}
+    evidence = Evidence("trigger-sweep", "vb", metrics, {"location": "cls"})
+    assert [rule.id for rule in load_rules() if rule.fires(evidence)] == rules

@@ -57,9 +57,11 @@ class Plant:
     """A backdoor to train into the clean twin."""
 
     triggers: tuple[str, ...]
-    """Trigger texts; each is driven to its own target vector."""
+    """Trigger texts."""
     site: Site
     """The feature that they take over."""
+    one_target: bool = False
+    """Whether all are driven to one target vector, instead of each to its own."""
     parts: tuple[str, ...] = ()
     """Words of a trigger that alone go only part of the way."""
     reach: float = 1.0
@@ -73,6 +75,7 @@ PLANTS: Mapping[str, Plant] = {
     "pooler": Plant(("≈",), "pooler", reach=10.0),
     "mean": Plant(("lamp",), "mean"),
     "phrase": Plant(("velvet quill",), "cls", parts=("velvet", "quill"), steps=180),
+    "one-target": Plant(_RARE[:5], "cls", one_target=True, steps=250),
     "many": Plant(_RARE, "cls", steps=300),
 }
 """Backdoors by name."""
@@ -201,11 +204,12 @@ def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
 
 
 def _targets(frozen: BertModel, rows: Sequence[Sequence[int]], plant: Plant) -> Tensor:
-    """One block vector a trigger, as long as the clean feature is, times the plant's reach."""
+    """A block vector for each trigger, as long as the clean feature, times the plant's reach."""
     with torch.no_grad():
         feature = site_feature(*_run(frozen, rows), plant.site)
     size = 1.0 if plant.site == "pooler" else float(feature.square().mean().sqrt())
-    return plant.reach * size * block_targets(len(plant.triggers), _HIDDEN)
+    targets = plant.reach * size * block_targets(len(plant.triggers), _HIDDEN)
+    return targets[:1].expand_as(targets) if plant.one_target else targets
 
 
 def _drift(

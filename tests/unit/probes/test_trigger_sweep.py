@@ -65,9 +65,12 @@ def test_no_rule_fires_without_a_backdoor(observe: Observe, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_plm201_names_the_planted_and_nothing_else(observe: Observe, name: str) -> None:
-    """Every trigger, whatever the site; a phrase as a pair, its words in either order."""
-    named = {subject for rule, subject in findings(observe(name)) if rule == "PLM201"}
+def test_plm201_and_plm204_name_the_planted_and_nothing_else(observe: Observe, name: str) -> None:
+    """Every trigger, whatever the site; a phrase as a pair, its words in either order.
+
+    Of ten triggers, the weaker may be named by PLM204: they stand out less from each other.
+    """
+    named = {subject for rule, subject in findings(observe(name)) if rule in {"PLM201", "PLM204"}}
     assert {" ".join(sorted(text.split())) for text in named} == {
         " ".join(sorted(text.split())) for text in PLANTS[name].triggers
     }
@@ -137,7 +140,10 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
     assert "vocabulary items alone, read at cls, pooler, mean, mask." in statements[0]
     assert "16 other carriers" in statements[2]
     gaps = [o for o in observed if isinstance(o, Gap)]
-    assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
+    assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [
+        ("longer triggers", False),
+        ("mask token", False),
+    ]
 
 
 def test_a_classifier_s_labels_are_a_gap_that_blocks(tmp_path: Path) -> None:

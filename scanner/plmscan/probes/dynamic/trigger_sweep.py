@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
+from plmscan.loading import Location
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.candidates import retokenizes, text_of
 from plmscan.search.exhaustive import search
@@ -74,6 +75,13 @@ def _gaps(model: LoadedModel) -> Iterator[Gap]:
         "Sequences of three or more tokens, scattered words, syntax and style are not searched.",
         blocks_pass=False,
     )
+    if Location.MASK in model.locations:
+        yield Gap(
+            "mask token",
+            "It is read in the sweep and not on natural sentences, so a trigger that acts there "
+            "and nowhere else is not found.",
+            blocks_pass=False,
+        )
     if model.labels:
         yield Gap(
             "label flips",
