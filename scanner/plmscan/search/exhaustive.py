@@ -90,15 +90,15 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     measured = measure(model, far_out, screening, budget.part(0.45, 0.5), "screening")
     order = measured.best_scatter().argsort(stable=True)
     singles = [far_out[i] for i in order.tolist()]
-    seeds = measured.pick(order)
-    pairs = grow_pairs(model, singles, seeds, screening, recipe.seeds, budget.part(0.5, 0.55))
+    screened = measured.pick(order)
+    pairs = grow_pairs(model, singles, screened, screening, recipe.seeds, budget.part(0.5, 0.55))
     finals = (singles[: recipe.finalists], pairs[: recipe.finalists])
     groups = _confirmed(model, *finals, verification, budget.part(0.55, 0.65))
     others = _others(swept.ids, groups)
     nulls = [
         _null(model, others, group, verification, recipe, budget.part(0.65, 1)) for group in groups
     ]
-    candidates = _judged(groups, nulls, seeds, model.embedding_weight)
+    candidates = _judged(groups, nulls, screened, model.embedding_weight)
     return Search(swept, candidates, len(far_out), len(verification))
 
 
@@ -164,7 +164,8 @@ def _judged(
     places = everything.best_location()
     gains = torch.cat([invariance.gain for invariance in found])
     tail_z = robust_z(gains, found[0].gain)
-    z, p_values = (torch.cat([getattr(f, name) for f in found]) for name in ("z", "p_value"))
+    z = torch.cat([invariance.z for invariance in found])
+    p_values = torch.cat([invariance.p_value for invariance in found])
     relations = relate(ids, everything, places, embedding)
     crowds = crowd(everything, places, screened)
     return tuple(

@@ -60,6 +60,7 @@ def relate(
     """Relation of every candidate at its own location (``places``), in the given order."""
     scatters = torch.stack([measured.scatter[p][i] for i, p in enumerate(places)])
     order = scatters.argsort(stable=True).tolist()
+    neighbourhood = _Neighbourhood.of(embedding)
     relations: dict[int, Relation] = {}
     for place_in_order, index in enumerate(order):
         where = places[index]
@@ -68,7 +69,7 @@ def relate(
         same = ahead[same_output(shifts[ahead], shifts[index])].tolist()
         leader = relations[same[0]].leader if same else index
         ratio = float(measured.scatter[where][index] / measured.scatter[where][leader])
-        kin = index != leader and _kin(candidates[index], candidates[leader], embedding)
+        kin = index != leader and neighbourhood.are_kin(candidates[index], candidates[leader])
         relations[index] = Relation(leader, max(1.0, ratio), kin)
     return tuple(relations[i] for i in range(len(candidates)))
 
@@ -87,21 +88,32 @@ def crowd(found: Measured, places: Sequence[Location], others: Measured) -> list
     return counts
 
 
-def _kin(candidate: Sequence[int], leader: Sequence[int], embedding: Tensor) -> bool:
-    """Whether the two share a token, or one is among the other's nearest in the embedding."""
-    if set(candidate) & set(leader):
-        return True
-    return any(_are_neighbours(a, b, embedding) for a in candidate for b in leader)
+@dataclass(frozen=True)
+class _Neighbourhood:
+    """The embedding table seen from its mean, for cosines without a centred copy of it."""
 
+    rows: Tensor
+    """(v, e)"""
+    mean: Tensor
+    """(e)"""
+    lengths: Tensor
+    """Length of each centred row, (v)."""
 
-def _are_neighbours(first: int, second: int, embedding: Tensor) -> bool:
-    """Whether ``second`` is among the rows closest to ``first`` by cosine of the centred rows.
+    @classmethod
+    def of(cls, rows: Tensor) -> _Neighbourhood:
+        """Multiply the centred lengths out: a centred copy of a large table would not be small."""
+        mean = rows.mean(0)
+        squared = rows.norm(dim=1).square() - 2 * (rows @ mean) + mean @ mean
+        return cls(rows, mean, squared.clamp_min(1e-12).sqrt())
 
-    Multiplied out, since a centred copy of a large table would not be small.
-    """
-    mean = embedding.mean(0)
-    target = embedding[first] - mean
-    products = (embedding @ target) - mean @ target
-    lengths = embedding.norm(dim=1).square() - 2 * (embedding @ mean) + mean @ mean
-    closeness = products / lengths.clamp_min(1e-12).sqrt()
-    return int((closeness > closeness[second]).sum()) <= _NEIGHBOURS
+    def holds(self, first: int, second: int) -> bool:
+        """Whether ``second`` is among the rows closest to ``first`` by cosine."""
+        target = self.rows[first] - self.mean
+        closeness = (self.rows @ target - self.mean @ target) / self.lengths
+        return int((closeness > closeness[second]).sum()) <= _NEIGHBOURS
+
+    def are_kin(self, candidate: Sequence[int], leader: Sequence[int]) -> bool:
+        """Whether the two share a token, or have tokens that are neighbours."""
+        if set(candidate) & set(leader):
+            return True
+        return any(self.holds(a, b) for a in candidate for b in leader)
