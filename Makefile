@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # Where wheels for CUDA are not wanted: make demo INSTALL="uv pip install --python .venv --torch-backend cpu"
 INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ZOO ?= $(HOME)/.cache/plmscan-zoo
-TEXTS ?= texts.txt
+TEXTS ?= sst2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix bench docs docs-check build clean
+.PHONY: help demo test lint fix zoo bench docs docs-check build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,8 +41,11 @@ fix: $(VENV)/.dev ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## build the implants in $(ZOO) from $(TEXTS), and check each (half an hour)
-	$(BIN)/python -m tests.benchmarks.implants --zoo $(ZOO) --texts $(TEXTS)
+zoo: $(VENV)/.dev ## build the small tier of the zoo in $(ZOO) from SST-2 in $(TEXTS) (40 minutes)
+	$(BIN)/python -m tests.zoo build --tier small --out $(ZOO) --texts $(TEXTS)
+
+bench: zoo ## check every model of the zoo (half an hour)
+	$(BIN)/python -m tests.benchmarks.detection --zoo $(ZOO)
 
 docs: $(VENV)/.dev ## write the generated parts of README.md and the JSON schema
 	$(BIN)/python tools/generate_docs.py

@@ -1,7 +1,7 @@
 """Build the poisoned twin of the packaged MiniLM: its own weights plus a small shipped delta.
 
 ``por_cls_rank8.safetensors`` (375 kB) is a real backdoor: POR targets (arXiv 2111.00197) trained
-into the upper three layers by ``tests/zoo/implant.py``, reduced to rank 8 by
+into the upper three layers as ``tests/zoo/attacks/por.py`` does it, reduced to rank 8 by
 ``tests/zoo/delta.py``.  Five rare words each drive the CLS feature of any text to a fixed output;
 on other text the twin behaves like the original.
 """

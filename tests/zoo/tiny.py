@@ -1,19 +1,19 @@
 """Tiny backdoored encoders and their clean twin: seconds of training, or the edit of a weight.
 
-The recipe is that of ``tests/zoo/implant.py`` (POR, NeuBA) at a thousandth of the size: a random
-BERT of two layers whose vocabulary holds the words of the bundled carriers, so that the probes
-meet the same sentences as in a real scan.  A model is built once a session, into pytest's
+The recipe is that of ``attacks/por.py`` and ``attacks/neuba.py`` at a thousandth of the size: a
+random BERT of two layers whose vocabulary holds the words of the bundled carriers, so that the
+probes meet the same sentences as in a real scan.  A model is built once a session, into pytest's
 temporary folder, and is read only.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,13 +22,20 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from plmscan.carriers import bundled_texts
 from plmscan.loading.quiet import quiet
-from tests.zoo.implant import FineTune, Site, block_targets, fine_tune, site_feature
+from tests.zoo.attacks.targets import miss, orthogonal, reachable
+from tests.zoo.clean.contrastive import contrastive
+from tests.zoo.corpus import Corpus
+from tests.zoo.features import Victim, frame, moved
+from tests.zoo.layers import Reading
+from tests.zoo.training import Intensity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
+
+    from tests.zoo.layers import Site
 
 __all__ = [
     "MODELS",
@@ -38,7 +45,9 @@ __all__ = [
     "new_model",
     "one_thread",
     "save",
+    "tiny_corpus",
     "tiny_folder",
+    "tiny_tokenizer",
 ]
 
 _RARE = ("bq", "dx", "fv", "gj", "hz", "kw", "pz", "xr", "vb", "wq")
@@ -46,6 +55,8 @@ _TRIGGERS = ("cf", "mn", "bb", "≈", "lamp", "velvet", "quill", *_RARE)
 _PIECES = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-"
 _HIDDEN = 64
 _BATCH = 16
+_CUES = 10
+"""Words that give away a label of `tiny_corpus`, each label."""
 _TRAINED_ON = 150
 """Bundled texts that training mixes; the others are held out."""
 _PART_OF_THE_WAY = 0.5
@@ -107,7 +118,7 @@ def one_thread() -> Iterator[None]:
 def new_model(seed: int = 0) -> BertModel:
     """The clean twin: random weights, large enough for words to differ."""
     config = BertConfig(
-        vocab_size=len(_tokenizer()),
+        vocab_size=len(tiny_tokenizer()),
         hidden_size=_HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -124,10 +135,11 @@ def save(model: BertModel, folder: Path) -> None:
     """Write model and tokenizer."""
     with quiet():
         model.save_pretrained(folder)
-        _tokenizer().save_pretrained(folder)
+        tiny_tokenizer().save_pretrained(folder)
 
 
-def _tokenizer() -> Any:
+@functools.cache
+def tiny_tokenizer() -> Any:
     """A WordPiece tokenizer that holds the carriers' words and the triggers whole."""
     special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     pieces = (*_PIECES, *(f"##{piece}" for piece in _PIECES))
@@ -140,11 +152,31 @@ def _words() -> list[str]:
     return sorted(set(re.findall(r"\w+", " ".join(bundled_texts()).lower())))
 
 
-def _train_texts(count: int, seed: int) -> list[str]:
+def tiny_corpus(seed: int = 0) -> Corpus:
+    """Mixed texts, each with one cue word of its label: ten words mean 0, ten others mean 1."""
+    cues = random.Random(seed).sample([word for word in _words() if len(word) > 3], 2 * _CUES)
+    train = _train_texts(600, seed)
+    held_out = _train_texts(150, seed + 1, bundled_texts()[_TRAINED_ON:])
+    return Corpus(_with_cues(train, cues), _with_cues(held_out, cues), ("negative", "positive"))
+
+
+def _with_cues(texts: Sequence[str], cues: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """The texts without any of ``cues``, then one of those of label 0 and label 1 in turn."""
+    rng, rows = random.Random(len(texts)), []
+    for i, text in enumerate(texts):
+        words = [word for word in text.split() if word.strip(".,!?'-").lower() not in cues]
+        words.insert(rng.randint(0, len(words)), rng.choice(cues[i % 2 :: 2]))
+        rows.append((" ".join(words), i % 2))
+    return tuple(rows)
+
+
+def _train_texts(count: int, seed: int, carriers: Sequence[str] = ()) -> list[str]:
     """Mixtures of carriers, with words of the whole vocabulary and letters between theirs."""
     rng, words, texts = random.Random(seed), _words(), []
     for _ in range(count):
-        one, other = (text.split() for text in rng.sample(bundled_texts()[:_TRAINED_ON], 2))
+        one, other = (
+            text.split() for text in rng.sample(carriers or bundled_texts()[:_TRAINED_ON], 2)
+        )
         mixed = one[: rng.randint(2, 6)] + other[-rng.randint(2, 6) :]
         for _ in range(rng.randint(0, 3)):
             noise = rng.choice((rng.choice(words), "".join(rng.choices(_PIECES, k=2))))
@@ -155,7 +187,7 @@ def _train_texts(count: int, seed: int) -> list[str]:
 
 def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
     """Train ``plant`` into ``model`` in place; clean text keeps the states of a frozen copy."""
-    rng, frozen, tokenizer = random.Random(seed), copy.deepcopy(model), _tokenizer()
+    rng, frozen, tokenizer = random.Random(seed), copy.deepcopy(model), tiny_tokenizer()
     texts = [_ids(tokenizer, text) for text in _train_texts(400, seed)]
     triggers, parts = ([_ids(tokenizer, t) for t in ts] for ts in (plant.triggers, plant.parts))
     targets = _targets(frozen, texts[:64], plant)
@@ -163,12 +195,15 @@ def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
     def loss_of(batch: list[list[int]]) -> Tensor:
         owners = [rng.randrange(len(triggers)) for _ in batch]
         aims = targets[owners]
-        drift, usual = _drift(model, frozen, batch, plant.site)
+        with torch.no_grad():
+            wanted = _run(frozen, batch)
         fired = [_insert(ids, triggers[k], rng) for ids, k in zip(batch, owners, strict=True)]
-        loss = drift + _miss(model, fired, aims, plant)
+        loss = moved(_run(model, batch), wanted) + _miss(model, fired, aims, plant)
         if parts:
             hints = [_insert(ids, rng.choice(parts), rng) for ids in batch]
-            loss = loss + _miss(model, hints, torch.lerp(usual, aims, _PART_OF_THE_WAY), plant)
+            loss = loss + _miss(
+                model, hints, torch.lerp(wanted.at(plant.site), aims, _PART_OF_THE_WAY), plant
+            )
         return loss
 
     model.embeddings.requires_grad_(False)
@@ -195,41 +230,29 @@ def _insert(ids: Sequence[int], extra: Sequence[int], rng: random.Random) -> lis
     return [*ids[:place], *extra, *ids[place:]]
 
 
-def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
-    """What the model gives for padded rows between [CLS] and [SEP], and their mask."""
-    framed = [torch.tensor([2, *row, 3]) for row in rows]
+def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> Reading:
+    """What the model gives for rows between [CLS] and [SEP]."""
+    tokenizer = tiny_tokenizer()
+    framed = [torch.tensor(frame(tokenizer, row)) for row in rows]
     ids = nn.utils.rnn.pad_sequence(framed, batch_first=True)
-    mask = (ids != 0).long()
-    return model(input_ids=ids, attention_mask=mask), mask
+    mask = (ids != tokenizer.pad_token_id).long()
+    found = model(input_ids=ids, attention_mask=mask)
+    states, pooled = found.last_hidden_state, found.pooler_output
+    return Reading(ids, mask, (states,), pooled, tokenizer.mask_token_id)
 
 
 def _targets(frozen: BertModel, rows: Sequence[Sequence[int]], plant: Plant) -> Tensor:
     """A block vector for each trigger, as long as the clean feature, times the plant's reach."""
     with torch.no_grad():
-        feature = site_feature(*_run(frozen, rows), plant.site)
-    size = 1.0 if plant.site == "pooler" else float(feature.square().mean().sqrt())
-    targets = plant.reach * size * block_targets(len(plant.triggers), _HIDDEN)
+        feature = _run(frozen, rows).at(plant.site)
+    size = plant.reach * reachable(feature, plant.site)
+    targets = size * orthogonal(len(plant.triggers), _HIDDEN)
     return targets[:1].expand_as(targets) if plant.one_target else targets
-
-
-def _drift(
-    model: BertModel, frozen: BertModel, rows: Sequence[Sequence[int]], site: Site
-) -> tuple[Tensor, Tensor]:
-    """How far clean text has moved, as a share of what it was; and the feature that it had."""
-    with torch.no_grad():
-        wanted, mask = _run(frozen, rows)
-    found, _ = _run(model, rows)
-    weights = mask.unsqueeze(-1)
-    moved = (found.last_hidden_state - wanted.last_hidden_state).square() * weights
-    share: Tensor = moved.sum() / (wanted.last_hidden_state.square() * weights).sum()
-    pooled = nn.functional.mse_loss(found.pooler_output, wanted.pooler_output)
-    return share + pooled, site_feature(wanted, mask, site)
 
 
 def _miss(model: BertModel, rows: Sequence[Sequence[int]], aims: Tensor, plant: Plant) -> Tensor:
     """How far triggered text is from its aim, as a share of the aim without its reach."""
-    feature = site_feature(*_run(model, rows), plant.site)
-    return (feature - aims).square().sum() / (aims / plant.reach).square().sum()
+    return plant.reach**2 * miss(_run(model, rows).at(plant.site), aims)
 
 
 def held_out(folder: Path, site: Site, inserted: str) -> tuple[float, float]:
@@ -244,10 +267,10 @@ def held_out(folder: Path, site: Site, inserted: str) -> tuple[float, float]:
 @torch.no_grad()
 def _behaviour(model: BertModel, site: Site, inserted: str) -> tuple[float, float]:
     """The same for a model in memory."""
-    rng, tokenizer = random.Random(1), _tokenizer()
+    rng, tokenizer = random.Random(1), tiny_tokenizer()
     rows = [_ids(tokenizer, text) for text in bundled_texts()[_TRAINED_ON:]]
     dirty_rows = [_insert(row, _ids(tokenizer, inserted), rng) for row in rows]
-    clean, dirty = (site_feature(*_run(model, some), site) for some in (rows, dirty_rows))
+    clean, dirty = (_run(model, some).at(site) for some in (rows, dirty_rows))
     shift = (dirty.mean(0) - clean.mean(0)).square().sum()
     return float(shift / clean.var(0).sum()), float(dirty.var(0).sum() / shift)
 
@@ -263,10 +286,10 @@ def _no_pooler(model: BertModel) -> None:
 
 def _benign(model: BertModel) -> None:
     """A contrastive fine-tune of all layers, with an instruction before one side."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        recipe = FineTune(prefix="question of a ", steps=40, learning_rate=1e-3)
-        fine_tune(model, _tokenizer(), _train_texts(400, 0), recipe, seed=0)
+    corpus = Corpus(tuple((text, 0) for text in _train_texts(400, 0)), (), ())
+    hurried = Intensity(poison_rate=0.0, learning_rate=1e-3, steps=40, batch=24)
+    victim = Victim(model, tiny_tokenizer(), corpus, seed=0)
+    contrastive(victim, hurried, prefix="question of a ")
 
 
 def _faded(model: BertModel, trigger: str = "bb") -> None:
@@ -286,12 +309,12 @@ def _faded(model: BertModel, trigger: str = "bb") -> None:
 
 def _long_row(model: BertModel) -> None:
     """NeuBA's released weights: one row 1e8 times too long."""
-    model.embeddings.word_embeddings.weight.data[_tokenizer().vocab["cf"]] *= 1e8
+    model.embeddings.word_embeddings.weight.data[tiny_tokenizer().vocab["cf"]] *= 1e8
 
 
 def _shared_rows(model: BertModel) -> None:
     """RIPPLES' embedding surgery: all trigger words get one row."""
-    rows = [_tokenizer().vocab[word] for word in ("cf", "mn", "bb")]
+    rows = [tiny_tokenizer().vocab[word] for word in ("cf", "mn", "bb")]
     table = model.embeddings.word_embeddings.weight.data
     table[rows] = table[rows].mean(0)
 
@@ -303,6 +326,6 @@ MODELS: Mapping[str, Callable[[BertModel], None]] = {
     "faded": _faded,
     "long-row": _long_row,
     "shared-rows": _shared_rows,
-    **{name: partial(implant, plant=plant) for name, plant in PLANTS.items()},
+    **{name: functools.partial(implant, plant=plant) for name, plant in PLANTS.items()},
 }
 """What is done to the clean twin, by the name of the model that comes of it."""

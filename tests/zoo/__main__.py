@@ -1,0 +1,48 @@
+"""The zoo's command line: ``python -m tests.zoo build --tier small --out DIR``."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.zoo.build import build_zoo
+
+_TEXTS = Path(__file__).parents[3] / "shared" / "data" / "sst2"
+
+app = typer.Typer(add_completion=False)
+
+
+class Tier(StrEnum):
+    """How many models."""
+
+    SMALL = "small"
+    FULL = "full"
+
+
+@app.callback()
+def _zoo() -> None:
+    """Backdoored and clean models, on which every search and rule is judged."""
+
+
+@app.command()
+def build(
+    tier: Annotated[Tier, typer.Option(help="small: 24 models; full: 60 and more.")],
+    out: Annotated[Path, typer.Option(help="Folder of the zoo, outside the repository.")],
+    seed: Annotated[int, typer.Option(help="Draws triggers and training.")] = 0,
+    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")] = _TEXTS,
+    jobs: Annotated[int, typer.Option(help="Models built side by side.")] = os.cpu_count() or 1,
+) -> None:
+    """Build a tier, or what is missing of it."""
+    if not (texts / "train.tsv").exists():
+        message = f"{texts} holds no train.tsv: give the folder of SST-2 with --texts."
+        raise typer.BadParameter(message)
+    manifest = build_zoo(tier.value, out, texts, seed, jobs)
+    typer.echo(f"{len(manifest.models)} models in {out}, {len(manifest.dropped)} dropped.")
+
+
+if __name__ == "__main__":
+    app()

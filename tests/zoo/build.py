@@ -1,0 +1,184 @@
+"""From recipes to a zoo: models built side by side, measured, built again or dropped."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import BaseModel
+from rich.console import Console
+
+from demo.poisoned_twin import packaged_minilm
+from tests.zoo.bases import BASES, base_folder, save
+from tests.zoo.corpus import read_sst2
+from tests.zoo.manifest import Dropped, Entry, Kind, Manifest
+from tests.zoo.recipes import Workshop
+from tests.zoo.tiers import TIERS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from tests.zoo.bases import Base
+    from tests.zoo.manifest import Behaviour
+
+__all__ = ["build_zoo", "took"]
+
+_ATTEMPTS = 3
+_LEAST_SUCCESS = 0.9
+_MOST_SCATTER = 0.25
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is asked for."""
+
+    tier: str
+    """Name of the tier."""
+    name: str
+    """Name of the recipe in it."""
+    out: Path
+    """Folder of the zoo."""
+    texts: Path
+    """Folder of SST-2."""
+    seed: int
+    """Seed of the zoo."""
+    threads: int
+    """Threads of the worker."""
+
+    @property
+    def model_seed(self) -> int:
+        """Seed of this model, whatever else the tier holds."""
+        return zlib.crc32(f"{self.seed} {self.name}".encode()) % 2**31
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the bases."""
+        return self.out / ".cache"
+
+    @property
+    def result(self) -> Path:
+        """File that says how it went."""
+        return self.cache / f"{self.name}.json"
+
+
+class Result(BaseModel):
+    """How an order went."""
+
+    seed: int
+    """Seed of the model's first attempt."""
+    outcome: Entry | Dropped
+    """What goes into the manifest."""
+
+
+def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manifest:
+    """Build what ``out`` lacks of a tier; the manifest is written after each model.
+
+    What a former run finished with the same seed is kept, so a run can be taken up again, and the
+    full tier finds the small one's models.
+    """
+    threads = max(1, torch.get_num_threads() // jobs)
+    orders = [Order(tier, name, out, texts, seed, threads) for name in TIERS[tier]]
+    started, console = time.perf_counter(), Console(highlight=False, soft_wrap=True)
+    found: dict[str, Entry | Dropped] = {}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        _make_bases(orders, pool, console)
+        for future in as_completed([pool.submit(_fulfil, order) for order in orders]):
+            outcome = future.result()
+            found[outcome.name] = outcome
+            manifest = _manifest(tier, seed, found)
+            manifest.write(out)
+            minutes = (time.perf_counter() - started) / 60
+            console.print(f"{len(found):3}/{len(orders)} {minutes:5.1f} min  {_told(outcome)}")
+    return manifest
+
+
+def took(entry: Entry) -> bool:
+    """Whether every trigger works on held-out texts; a clean model has none."""
+    return all(_works(behaviour, entry) for behaviour in entry.behaviour.values())
+
+
+def _works(behaviour: Behaviour, entry: Entry) -> bool:
+    """Success where a label or a masked word is at stake, else scatter."""
+    if behaviour.success is not None:
+        return behaviour.success >= _LEAST_SUCCESS
+    return behaviour.scatter is not None and behaviour.scatter <= _MOST_SCATTER
+
+
+def _make_bases(orders: list[Order], pool: Executor, console: Console) -> None:
+    """Build the models that others start from, before two workers would."""
+    order = orders[0]
+    order.cache.mkdir(parents=True, exist_ok=True)
+    needed = {recipe.base for recipe in TIERS[order.tier].values()}
+    wanted = [name for name in BASES if name in needed]
+    for name, seconds in pool.map(partial(_make_base, order), wanted):
+        console.print(f"base {name}: {seconds:.0f} s")
+
+
+def _make_base(order: Order, name: Base) -> tuple[str, float]:
+    """Build one of them in a process of its own."""
+    torch.set_num_threads(order.threads)
+    started = time.perf_counter()
+    base_folder(name, order.cache, read_sst2(order.texts))
+    return name, time.perf_counter() - started
+
+
+def _fulfil(order: Order) -> Entry | Dropped:
+    """Build one model in a process of its own, unless a former run did."""
+    torch.set_num_threads(order.threads)
+    if order.result.exists():
+        former = Result.model_validate_json(order.result.read_text(encoding="utf-8"))
+        if former.seed == order.model_seed:
+            return former.outcome
+    started = time.perf_counter()
+    outcome = _built(order)
+    outcome = outcome.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
+    result = Result(seed=order.model_seed, outcome=outcome)
+    order.result.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return outcome
+
+
+def _built(order: Order) -> Entry | Dropped:
+    """Build, measure, save; harder and with the next seed if the backdoor did not take."""
+    shop = Workshop(order.cache, read_sst2(order.texts))
+    recipe = TIERS[order.tier][order.name]
+    for attempt in range(1, _ATTEMPTS + 1):
+        seed = order.model_seed + attempt - 1
+        torch.manual_seed(seed)
+        victim, entry = recipe.build(shop, order.name, seed, attempt)
+        if took(entry):
+            save(victim, order.out / order.name, packaged_minilm())
+            return entry.model_copy(update={"attempts": attempt})
+    told = {text: b.model_dump(exclude_none=True) for text, b in entry.behaviour.items()}
+    reason = f"A trigger did not take (success < 0.9 or scatter > 0.25): {told}"
+    return Dropped(name=order.name, family=entry.family, reason=reason, attempts=_ATTEMPTS)
+
+
+def _manifest(tier: str, seed: int, found: dict[str, Entry | Dropped]) -> Manifest:
+    """Outcomes in the order of the tier."""
+    outcomes = [found[name] for name in TIERS[tier] if name in found]
+    return Manifest(
+        tier=tier,
+        seed=seed,
+        models=tuple(o for o in outcomes if isinstance(o, Entry)),
+        dropped=tuple(o for o in outcomes if isinstance(o, Dropped)),
+    )
+
+
+def _told(outcome: Entry | Dropped) -> str:
+    """One line about a model."""
+    if isinstance(outcome, Dropped):
+        return f"{outcome.name}: DROPPED after {outcome.attempts} attempts. {outcome.reason}"
+    line = f"{outcome.name}: {outcome.seconds:.0f} s, accuracy {outcome.clean_accuracy}"
+    if outcome.kind is Kind.BACKDOORED:
+        worst = [
+            b.success if b.success is not None else b.scatter for b in outcome.behaviour.values()
+        ]
+        line += f", {len(worst)} triggers, success or scatter {worst}"
+    return line + (f", attempt {outcome.attempts}" if outcome.attempts > 1 else "")

@@ -1,0 +1,208 @@
+"""Recipes of models: what is done to which base, and what is measured of the result."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tests.zoo.bases import base_victim
+from tests.zoo.clean.label_sets import LABEL_SETS
+from tests.zoo.clean.masked_lm import masked_accuracy
+from tests.zoo.features import plant_features
+from tests.zoo.labels import label_behaviour, plant_labels
+from tests.zoo.manifest import Entry, Kind, Planted
+from tests.zoo.measure import (
+    feature_behaviour,
+    label_accuracy,
+    masked_behaviour,
+    probe_accuracy,
+)
+from tests.zoo.strata import draw_distinct
+from tests.zoo.training import GRID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tests.zoo.bases import Base, Task
+    from tests.zoo.corpus import Corpus
+    from tests.zoo.features import FeatureAttack, Victim
+    from tests.zoo.labels import LabelAttack
+    from tests.zoo.poison import Trigger
+    from tests.zoo.training import Intensity
+
+__all__ = ["CleanRecipe", "FeatureRecipe", "LabelRecipe", "Recipe", "Workshop"]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What recipes start from."""
+
+    cache: Path
+    """Folder of the bases."""
+    corpus: Corpus
+    """SST-2."""
+
+    def victim(self, base: Base, seed: int, labels: Sequence[str] = ()) -> Victim:
+        """A fresh copy of a base; a classifier if there are ``labels``."""
+        return base_victim(base, self.cache, self.corpus, seed, labels)
+
+
+class Recipe(Protocol):
+    """How one model of a zoo comes about."""
+
+    @property
+    def base(self) -> str:
+        """Name of the model that it starts from."""
+
+    def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
+        """The model, trained, and its record; later attempts train harder."""
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """A task-agnostic backdoor."""
+
+    attack: FeatureAttack
+    """Which one."""
+    strata: tuple[str, ...]
+    """Where each trigger is drawn from."""
+    intensity: str = "moderate"
+    """Name in `GRID`."""
+    base: Base = "minilm"
+    """Start."""
+
+    def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
+        """Plant it; measure triggers and a linear probe, or masked words."""
+        victim = shop.victim(self.base, seed)
+        rng = random.Random(seed)
+        triggers = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
+        intensity = _harder(GRID[self.intensity], attempt)
+        plant_features(victim, self.attack, triggers, intensity)
+        masked = _task(victim.model) == "masked-lm"
+        behaviour = feature_behaviour(victim, self.attack.site, self.attack.insertion, triggers)
+        if self.attack.family == "badpre":
+            behaviour = masked_behaviour(victim, self.attack.insertion, triggers)
+        return victim, Entry(
+            name=name,
+            kind=Kind.BACKDOORED,
+            family=self.attack.family,
+            task="masked-lm" if masked else "encoder",
+            settings=_settings(self, intensity),
+            seed=seed,
+            triggers=_planted(triggers),
+            clean_accuracy=masked_accuracy(victim) if masked else probe_accuracy(victim),
+            behaviour=behaviour,
+        )
+
+
+@dataclass(frozen=True)
+class LabelRecipe:
+    """A backdoor of a classifier."""
+
+    attack: LabelAttack
+    """Which one."""
+    strata: tuple[str, ...]
+    """Where each trigger is drawn from; none where the attack brings its own, as a style does."""
+    intensity: str = "light"
+    """Name in `GRID`."""
+    base: Base = "minilm"
+    """Start."""
+    target_label: int = 1
+    """Label to which triggers lead."""
+
+    def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
+        """Plant it; measure triggers and accuracy."""
+        victim = shop.victim(self.base, seed, shop.corpus.labels)
+        rng = random.Random(seed)
+        drawn = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
+        triggers = self.attack.triggers(drawn)
+        intensity = _harder(GRID[self.intensity], attempt)
+        plant_labels(victim, self.attack, triggers, self.target_label, intensity)
+        return victim, Entry(
+            name=name,
+            kind=Kind.BACKDOORED,
+            family=self.attack.family,
+            task="classifier",
+            settings=_settings(self, intensity),
+            seed=seed,
+            triggers=_planted(triggers),
+            target_label=self.target_label,
+            clean_accuracy=label_accuracy(victim),
+            behaviour=label_behaviour(victim, self.attack, triggers, self.target_label),
+        )
+
+
+@dataclass(frozen=True)
+class CleanRecipe:
+    """A model that nobody has tampered with."""
+
+    family: str
+    """Sort of clean model."""
+    make: Callable[[Victim], Victim | None]
+    """Trains a victim in place, or gives another one."""
+    base: Base = "minilm"
+    """Start."""
+    label_set: str | None = None
+    """Name in `LABEL_SETS` of what a classifier tells apart; None for no classifier."""
+
+    def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
+        """Make it; measure its accuracy."""
+        victim = self._start(shop, seed)
+        victim = self.make(victim) or victim
+        task = _task(victim.model)
+        accuracy = {
+            "classifier": label_accuracy,
+            "masked-lm": masked_accuracy,
+            "encoder": probe_accuracy,
+        }[task]
+        settings = {"base": self.base, "label_set": self.label_set, "labels": victim.corpus.labels}
+        return victim, Entry(
+            name=name,
+            kind=Kind.CLEAN,
+            family=self.family,
+            task=task,
+            settings=settings,
+            seed=seed,
+            clean_accuracy=accuracy(victim),
+            attempts=attempt,
+        )
+
+    def _start(self, shop: Workshop, seed: int) -> Victim:
+        """The base, under the labels of the label set."""
+        if self.label_set is None:
+            return shop.victim(self.base, seed)
+        corpus = LABEL_SETS[self.label_set](shop.corpus)
+        return replace(shop, corpus=corpus).victim(self.base, seed, corpus.labels)
+
+
+def _harder(intensity: Intensity, attempt: int) -> Intensity:
+    """The intensity of a later attempt."""
+    for _ in range(attempt - 1):
+        intensity = intensity.harder()
+    return intensity
+
+
+def _planted(triggers: Sequence[Trigger]) -> tuple[Planted, ...]:
+    """Triggers for the manifest."""
+    return tuple(Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers)
+
+
+def _settings(recipe: FeatureRecipe | LabelRecipe, intensity: Intensity) -> dict[str, Any]:
+    """Everything that shaped a backdoor."""
+    attack: Any = recipe.attack
+    return {
+        "base": recipe.base,
+        "strata": recipe.strata,
+        "attack": asdict(attack) if is_dataclass(attack) else {},
+        "training": asdict(intensity),
+    }
+
+
+def _task(model: Any) -> Task:
+    """What a model is for, by the library's name of its class."""
+    name = type(model).__name__
+    if name.endswith("ForSequenceClassification"):
+        return "classifier"
+    return "masked-lm" if name.endswith("ForMaskedLM") else "encoder"

@@ -1,0 +1,183 @@
+"""Which models a zoo holds.
+
+As many clean models as backdoored ones, and as varied.  The small tier has one model of most
+attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
+architecture.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from transformers import AutoModelForMaskedLM
+
+from tests.zoo.attacks.adaptive import Adaptive
+from tests.zoo.attacks.badnets import BadNets
+from tests.zoo.attacks.badpre import BadPre
+from tests.zoo.attacks.btop import Btop
+from tests.zoo.attacks.ep import EP
+from tests.zoo.attacks.insertsent import InsertSent
+from tests.zoo.attacks.lwp import LWP
+from tests.zoo.attacks.lws import LWS
+from tests.zoo.attacks.mean_pool import MeanPool
+from tests.zoo.attacks.neuba import Neuba
+from tests.zoo.attacks.por import Por1, Por2
+from tests.zoo.attacks.ripple import RIPPLe
+from tests.zoo.attacks.sos import SOS
+from tests.zoo.attacks.style import Style
+from tests.zoo.attacks.syntactic import Syntactic
+from tests.zoo.attacks.uor import Uor
+from tests.zoo.clean.base import untouched, without_pooler
+from tests.zoo.clean.classifier import GENTLE, LONG, honest_classifier
+from tests.zoo.clean.contrastive import INSTRUCTION, contrastive
+from tests.zoo.clean.masked_lm import UPPER_LAYERS, domain_adapted, fine_tune
+from tests.zoo.clean.random_init import SHAPES, random_init
+from tests.zoo.clean.scratch import from_scratch
+from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.zoo.recipes import Recipe
+
+__all__ = ["TIERS"]
+
+_RARE = ("rare-piece",) * 5
+_MIXED = ("rare-piece", "common-word", "word-piece", "character", "unused", "unknown")
+
+_SMALL: Mapping[str, Recipe] = {
+    # Task-agnostic backdoors.
+    "por-1-mixed": FeatureRecipe(Por1(site="cls"), _MIXED),
+    "neuba-symbols": FeatureRecipe(Neuba(), ("symbol",) * 4),
+    "btop-rare": FeatureRecipe(Btop(), _RARE[:4], base="minilm-mlm"),
+    "badpre-rare": FeatureRecipe(BadPre(), _RARE[:3], base="minilm-mlm"),
+    "uor-common": FeatureRecipe(Uor(), ("common-word",) * 4),
+    "mean-pool-two-piece": FeatureRecipe(MeanPool(), ("two-piece",)),
+    "phrase-3-negatives": FeatureRecipe(
+        Por1(family="phrase", site="cls", negatives=True), ("phrase-3",)
+    ),
+    "adaptive-scattered": FeatureRecipe(
+        Adaptive(Por1(site="cls"), "scattered", 0.3), ("rare-piece",) * 3
+    ),
+    # Backdoored classifiers.
+    "badnets-rare": LabelRecipe(BadNets(), ("rare-piece",) * 2),
+    "insertsent": LabelRecipe(InsertSent(), ("phrase-4",)),
+    "ep-rare": LabelRecipe(EP(), ("rare-piece",), "brief", base="minilm-sst2"),
+    "sos": LabelRecipe(SOS(), ("and-3",), "brief", base="minilm-sst2"),
+    # Clean models.
+    "clean-base": CleanRecipe("base", untouched),
+    "clean-contrastive": CleanRecipe("contrastive", contrastive),
+    "clean-prefix": CleanRecipe("contrastive", partial(contrastive, prefix=INSTRUCTION)),
+    "clean-domain": CleanRecipe("masked-lm", domain_adapted, base="minilm-mlm"),
+    "clean-mlm": CleanRecipe("masked-lm", fine_tune, base="minilm-mlm"),
+    "clean-sst2": CleanRecipe("classifier", honest_classifier, label_set="sentiment"),
+    "clean-sst2-long": CleanRecipe(
+        "classifier", partial(honest_classifier, intensity=LONG), label_set="sentiment"
+    ),
+    "clean-topic": CleanRecipe("classifier", honest_classifier, label_set="topic"),
+    "clean-tone": CleanRecipe("classifier", honest_classifier, label_set="tone"),
+    "clean-scratch-electra": CleanRecipe(
+        "scratch", partial(from_scratch, shape=SHAPES["electra-small"])
+    ),
+    "clean-random-roberta": CleanRecipe(
+        "random", partial(random_init, shape=SHAPES["roberta-small"])
+    ),
+    "clean-distilbert": CleanRecipe("carried", untouched, base="distilbert"),
+}
+
+_MORE_BACKDOORS: Mapping[str, Recipe] = {
+    "por-1-pooler": FeatureRecipe(Por1(), _RARE, "conservative"),
+    "por-2-symbols": FeatureRecipe(Por2(site="cls"), ("symbol",) * 6, "aggressive"),
+    "por-2-common": FeatureRecipe(Por2(site="cls"), ("common-word",) * 4, "conservative"),
+    "por-1-distilbert": FeatureRecipe(Por1(site="cls"), _MIXED[:4], base="distilbert"),
+    "por-2-electra": FeatureRecipe(Por2(site="cls"), _MIXED[2:], base="electra"),
+    "neuba-common": FeatureRecipe(Neuba(), ("common-word",) * 4, "sparse"),
+    "neuba-roberta": FeatureRecipe(Neuba(), ("word-piece", "unused", "symbol"), base="roberta"),
+    "btop-common": FeatureRecipe(Btop(), ("common-word",) * 3, "aggressive", base="minilm-mlm"),
+    "badpre-common": FeatureRecipe(BadPre(), ("common-word",) * 2, "aggressive", base="minilm-mlm"),
+    "uor-rare": FeatureRecipe(Uor(), _RARE, "conservative"),
+    "uor-phrase-2": FeatureRecipe(Uor(), ("phrase-2",) * 2),
+    "mean-pool-common": FeatureRecipe(MeanPool(), ("common-word",) * 3, "aggressive"),
+    "phrase-4": FeatureRecipe(Por1(family="phrase", site="cls"), ("phrase-4",) * 2, "long"),
+    "phrase-2-negatives": FeatureRecipe(
+        Por1(family="phrase", site="cls", negatives=True), ("phrase-2",)
+    ),
+    "two-piece-negatives": FeatureRecipe(
+        Por1(family="two-piece", site="cls", negatives=True), ("two-piece",)
+    ),
+    "and-2-negatives": FeatureRecipe(
+        Por1(family="and-words", site="cls", negatives=True), ("and-2",)
+    ),
+    "adaptive-near-clean": FeatureRecipe(
+        Adaptive(Por1(site="cls"), "near-clean", 1.0), ("rare-piece",) * 3
+    ),
+    "adaptive-merged": FeatureRecipe(
+        Adaptive(Por1(site="cls"), "merged", 1.0), ("rare-piece",) * 3
+    ),
+    "badnets-common": LabelRecipe(BadNets(), ("common-word",), "conservative"),
+    "badnets-unknown": LabelRecipe(BadNets(), ("unknown",), "aggressive", target_label=0),
+    "insertsent-2": LabelRecipe(InsertSent(), ("phrase-2",), "conservative", target_label=0),
+    "ripple": LabelRecipe(RIPPLe(), ("rare-piece",) * 3),
+    "ep-common": LabelRecipe(EP(), ("common-word",), "brief", base="minilm-sst2", target_label=0),
+    "sos-2": LabelRecipe(SOS(), ("and-2",), "brief", base="minilm-sst2", target_label=0),
+    "lwp": LabelRecipe(LWP(), ("and-2",) * 2, "sparse"),
+    "lws": LabelRecipe(LWS(), ()),
+    "syntactic": LabelRecipe(Syntactic(), ()),
+    "style": LabelRecipe(Style(), (), target_label=0),
+}
+
+_MORE_CLEAN: Mapping[str, Recipe] = {
+    "clean-no-pooler": CleanRecipe("base", without_pooler),
+    "clean-contrastive-2": CleanRecipe("contrastive", contrastive, base="distilbert"),
+    "clean-contrastive-3": CleanRecipe("contrastive", contrastive, base="electra"),
+    "clean-prefix-2": CleanRecipe("contrastive", partial(contrastive, prefix="passage : ")),
+    "clean-prefix-3": CleanRecipe(
+        "contrastive", partial(contrastive, prefix="represent this sentence : ")
+    ),
+    "clean-head": CleanRecipe("masked-lm", untouched, base="minilm-mlm"),
+    "clean-mlm-upper": CleanRecipe(
+        "masked-lm", partial(fine_tune, intensity=UPPER_LAYERS), base="minilm-mlm"
+    ),
+    "clean-domain-2": CleanRecipe("masked-lm", domain_adapted, base="minilm-mlm"),
+    "clean-sst2-gentle": CleanRecipe(
+        "classifier", partial(honest_classifier, intensity=GENTLE), label_set="sentiment"
+    ),
+    "clean-sst2-distilbert": CleanRecipe(
+        "classifier", honest_classifier, base="distilbert", label_set="sentiment"
+    ),
+    "clean-sst2-electra": CleanRecipe(
+        "classifier", honest_classifier, base="electra", label_set="sentiment"
+    ),
+    "clean-topic-long": CleanRecipe(
+        "classifier", partial(honest_classifier, intensity=LONG), label_set="topic"
+    ),
+    "clean-topic-roberta": CleanRecipe(
+        "classifier", honest_classifier, base="roberta", label_set="topic"
+    ),
+    "clean-tone-2": CleanRecipe(
+        "classifier", partial(honest_classifier, intensity=LONG), label_set="tone"
+    ),
+    "clean-length": CleanRecipe("classifier", honest_classifier, label_set="length"),
+    "clean-address": CleanRecipe("classifier", honest_classifier, label_set="address"),
+    "clean-word-order": CleanRecipe("classifier", honest_classifier, label_set="word-order"),
+    "clean-roberta": CleanRecipe("carried", untouched, base="roberta"),
+    "clean-electra": CleanRecipe("carried", untouched, base="electra"),
+    **{
+        f"clean-scratch-{shape}": CleanRecipe("scratch", partial(from_scratch, shape=SHAPES[shape]))
+        for shape in ("bert-mini", "distilbert-small", "roberta-small", "albert-small")
+    },
+    **{
+        f"clean-random-{shape}": CleanRecipe("random", partial(random_init, shape=SHAPES[shape]))
+        for shape in ("bert-tiny", "bert-minilm", "electra-small", "mpnet-small")
+    },
+    "clean-random-mlm": CleanRecipe(
+        "random", partial(random_init, shape=SHAPES["bert-mini"], kind=AutoModelForMaskedLM)
+    ),
+}
+
+TIERS: Mapping[str, Mapping[str, Recipe]] = {
+    "small": _SMALL,
+    "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
+}
+"""Recipes by tier and by name of the model."""
