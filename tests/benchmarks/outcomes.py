@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from plmscan import Settings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from plmscan.rules import Rule
     from tests.benchmarks.runs import Record
 
-__all__ = ["Answer", "Finalist", "Found", "Half", "Outcome", "failing_rules", "outcome"]
+__all__ = ["Answer", "Finalist", "Found", "Half", "Outcome", "failing_rules", "frequent", "outcome"]
 
 
 class Answer(StrEnum):
@@ -146,7 +147,7 @@ def outcome(entry: Entry, model: Path, record: Record, report: Path) -> Outcome:
     """What the record and the report of a check say of a model; the report may be absent."""
     told = _told(report)
     evidence = [item for run in told.probes for item in run.evidence] if told else []
-    reported, frequent = _reported(told.triggers, model) if told else ((), frozenset[int]())
+    reported, common = _reported(told.triggers, model) if told else ((), frozenset[int]())
     rules = failing_rules()
     return Outcome(
         entry=entry,
@@ -154,9 +155,9 @@ def outcome(entry: Entry, model: Path, record: Record, report: Path) -> Outcome:
         rules=tuple(dict.fromkeys(f.rule for f in told.findings)) if told else (),
         medium=any(f.severity >= Severity.MEDIUM for f in told.findings) if told else False,
         nearest=nearest(rules, evidence),
-        found=tuple(_found(entry, reported, frequent)),
+        found=tuple(_found(entry, reported, common)),
         reported=len(reported),
-        spurious=_spurious(entry, reported, frequent),
+        spurious=_spurious(entry, reported, common),
         finalist=_finalist(rules, evidence),
         seconds=record.seconds,
         megabytes=record.megabytes,
@@ -185,19 +186,17 @@ def _answer(report: Report | None) -> Answer:
             return Answer.ERROR
 
 
-def _found(
-    entry: Entry, reported: tuple[Reported, ...], frequent: frozenset[int]
-) -> Iterable[Found]:
+def _found(entry: Entry, reported: tuple[Reported, ...], common: frozenset[int]) -> Iterable[Found]:
     """What became of each true trigger."""
     for planted in entry.triggers:
-        how = recovery(planted, reported, frequent) if planted.parts else None
+        how = recovery(planted, reported, common) if planted.parts else None
         yield Found(planted.text, planted.stratum, how)
 
 
-def _spurious(entry: Entry, reported: tuple[Reported, ...], frequent: frozenset[int]) -> int | None:
+def _spurious(entry: Entry, reported: tuple[Reported, ...], common: frozenset[int]) -> int | None:
     """Reported triggers that name nothing true; unknown where a style may have caused them."""
     known = all(planted.parts for planted in entry.triggers)
-    return spurious(entry.triggers, reported, frequent) if known else None
+    return spurious(entry.triggers, reported, common) if known else None
 
 
 def _reported(
@@ -206,24 +205,31 @@ def _reported(
     """The triggers of a report by token ids, and the frequent ids of the model's vocabulary."""
     if not triggers:
         return (), frozenset()
+    tokenizer = _tokenizer(model)
+    reported = tuple(
+        Reported(trigger.token_ids, tuple(_ids(tokenizer, v) for v in trigger.variants))
+        for trigger in triggers
+    )
+    return reported, frequent(model)
+
+
+@cache
+def frequent(model: Path) -> frozenset[int]:
+    """Ids of function words and of punctuation; their pieces too, where they have some."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # noqa: PLC0415 - slow to import
+
+    words, tokenizer = (*ENGLISH_STOP_WORDS, *string.punctuation), _tokenizer(model)
+    return frozenset(token for word in words for token in _ids(tokenizer, word))
+
+
+def _tokenizer(model: Path) -> Tokenizer:
+    """The tokenizer of a model's folder, which pads and cuts nothing."""
     from tokenizers import Tokenizer  # noqa: PLC0415 - only where a report names triggers
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    reported = tuple(
-        Reported(trigger.token_ids, tuple(_ids(tokenizer, v) for v in trigger.variants))
-        for trigger in triggers
-    )
-    return reported, _frequent(tokenizer)
-
-
-def _frequent(tokenizer: Tokenizer) -> frozenset[int]:
-    """Ids of function words and of punctuation; their pieces too, where they have some."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # noqa: PLC0415 - slow to import
-
-    words = (*ENGLISH_STOP_WORDS, *string.punctuation)
-    return frozenset(token for word in words for token in _ids(tokenizer, word))
+    return tokenizer
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tests.zoo.build import build_zoo
+from tests.zoo.tiers import TIERS
 
 _TEXTS = Path(__file__).parents[3] / "shared" / "data" / "sst2"
 
@@ -41,7 +42,10 @@ def build(
         message = f"{texts} holds no train.tsv: give the folder of SST-2 with --texts."
         raise typer.BadParameter(message)
     manifest = build_zoo(tier.value, out, texts, seed, jobs)
-    typer.echo(f"{len(manifest.models)} models in {out}, {len(manifest.dropped)} dropped.")
+    missing = len(TIERS[tier]) - len(manifest.models) - len(manifest.dropped)
+    built, dropped = len(manifest.models), len(manifest.dropped)
+    typer.echo(f"{built} models in {out}, {dropped} dropped, {missing} failed.")
+    raise typer.Exit(1 if missing else 0)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manife
     """Build what ``out`` lacks of a tier; the manifest is written after each model.
 
     What a former run finished with the same seed is kept, so a run can be taken up again, and the
-    full tier finds the small one's models.
+    full tier finds the small one's models.  A model whose building breaks is told and left out.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     orders = [Order(tier, name, out, texts, seed, threads) for name in TIERS[tier]]
@@ -89,14 +89,18 @@ def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manife
     found: dict[str, Entry | Dropped] = {}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         _make_bases(orders, pool, console)
-        for future in as_completed([pool.submit(_fulfil, order) for order in orders]):
-            outcome = future.result()
-            found[outcome.name] = outcome
-            manifest = _manifest(tier, seed, found)
-            manifest.write(out)
+        futures = {pool.submit(_fulfil, order): order.name for order in orders}
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is None:
+                found[futures[future]] = future.result()
+                _manifest(tier, seed, found).write(out)
+            told = _told(future.result()) if error is None else f"FAILED: {error!r}"
             minutes = (time.perf_counter() - started) / 60
-            console.print(f"{len(found):3}/{len(orders)} {minutes:5.1f} min  {_told(outcome)}")
-    return manifest
+            console.print(
+                f"{len(found):3}/{len(orders)} {minutes:5.1f} min  {futures[future]}: {told}"
+            )
+    return _manifest(tier, seed, found)
 
 
 def took(entry: Entry) -> bool:
@@ -174,8 +178,8 @@ def _manifest(tier: str, seed: int, found: dict[str, Entry | Dropped]) -> Manife
 def _told(outcome: Entry | Dropped) -> str:
     """One line about a model."""
     if isinstance(outcome, Dropped):
-        return f"{outcome.name}: DROPPED after {outcome.attempts} attempts. {outcome.reason}"
-    line = f"{outcome.name}: {outcome.seconds:.0f} s, accuracy {outcome.clean_accuracy}"
+        return f"DROPPED after {outcome.attempts} attempts. {outcome.reason}"
+    line = f"{outcome.seconds:.0f} s, accuracy {outcome.clean_accuracy}"
     if outcome.kind is Kind.BACKDOORED:
         worst = [
             b.success if b.success is not None else b.scatter for b in outcome.behaviour.values()

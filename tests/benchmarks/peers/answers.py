@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import string
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.outcomes import Answer as Verdict
-from tests.benchmarks.outcomes import outcome
+from tests.benchmarks.outcomes import frequent, outcome
 from tests.benchmarks.runs import Record
 from tests.benchmarks.scoring import Recovery, Reported, recovery
 from tests.zoo.manifest import Kind
@@ -66,13 +64,13 @@ def of_peer(zoo: Path, entry: Entry, record: PeerRecord) -> Answer | None:
     if result is None:
         return None
     reported = [Reported(tuple(found["ids"])) for found in result["found"] if found["ids"]]
-    frequent = _frequent(zoo / entry.name) if reported else frozenset[int]()
+    common = frequent(zoo / entry.name) if reported else frozenset[int]()
     return Answer(
         scanner=record.peer,
         entry=entry,
         flagged=result["flagged"],
         score=result["score"],
-        found=tuple(recovery(t, reported, frequent) if t.parts else None for t in entry.triggers),
+        found=tuple(recovery(t, reported, common) if t.parts else None for t in entry.triggers),
         finished=result["finished"],
         seconds=record.seconds,
         sequences=result["sequences"],
@@ -110,14 +108,3 @@ def tokens_of_ours(zoo: Path, name: str) -> int | None:
     except OSError:
         return None
     return sum(int(probe["forward_tokens"]) for probe in json.loads(text)["probes"])
-
-
-@cache
-def _frequent(model: Path) -> frozenset[int]:
-    """Ids of function words and of punctuation, which alone say nothing in a longer find."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # noqa: PLC0415 - slow to import
-    from tokenizers import Tokenizer  # noqa: PLC0415 - only where a peer names triggers
-
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    words = (*ENGLISH_STOP_WORDS, *string.punctuation)
-    return frozenset(i for w in words for i in tokenizer.encode(w, add_special_tokens=False).ids)
