@@ -86,8 +86,9 @@ class Clozes:
             mlm_probability=_MASKED,
             mask_replace_prob=1 - shown,
             random_replace_prob=shown / 2,
-            seed=seed,
         )
+        # Given a seed, the collator refuses to work in a child process that is no data loader's.
+        self._collate.generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
         """How many texts there are."""
