@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,6 +22,7 @@ from tests.zoo.corpus import read_sst2
 from tests.zoo.manifest import Dropped, Entry, Kind, Manifest
 from tests.zoo.recipes import Workshop
 from tests.zoo.tiers import TIERS
+from tests.zoo.training import GRID
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from tests.zoo.bases import Base
     from tests.zoo.manifest import Behaviour
+    from tests.zoo.recipes import Recipe
 
 __all__ = ["build_zoo", "took"]
 
@@ -58,6 +62,17 @@ class Order:
         return zlib.crc32(f"{self.seed} {self.name}".encode()) % 2**31
 
     @property
+    def recipe(self) -> Recipe:
+        """How the model comes about."""
+        return TIERS[self.tier][self.name]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything but the code that decides what comes out."""
+        shaped_by = pickle.dumps((self.recipe, GRID, self.model_seed), protocol=4)
+        return hashlib.sha256(shaped_by).hexdigest()
+
+    @property
     def cache(self) -> Path:
         """Folder of the bases."""
         return self.out / ".cache"
@@ -71,8 +86,8 @@ class Order:
 class Result(BaseModel):
     """How an order went."""
 
-    seed: int
-    """Seed of the model's first attempt."""
+    fingerprint: str
+    """Of the recipe and the seed."""
     outcome: Entry | Dropped
     """What goes into the manifest."""
 
@@ -80,8 +95,9 @@ class Result(BaseModel):
 def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manifest:
     """Build what ``out`` lacks of a tier; the manifest is written after each model.
 
-    What a former run finished with the same seed is kept, so a run can be taken up again, and the
-    full tier finds the small one's models.  A model whose building breaks is told and left out.
+    What a former run finished by the same recipe and seed is kept, so a run can be taken up again,
+    and the full tier finds the small one's models.  A model whose building breaks is told and left
+    out.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     orders = [Order(tier, name, out, texts, seed, threads) for name in TIERS[tier]]
@@ -138,12 +154,12 @@ def _fulfil(order: Order) -> Entry | Dropped:
     torch.set_num_threads(order.threads)
     if order.result.exists():
         former = Result.model_validate_json(order.result.read_text(encoding="utf-8"))
-        if former.seed == order.model_seed:
+        if former.fingerprint == order.fingerprint:
             return former.outcome
     started = time.perf_counter()
     outcome = _built(order)
     outcome = outcome.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
-    result = Result(seed=order.model_seed, outcome=outcome)
+    result = Result(fingerprint=order.fingerprint, outcome=outcome)
     order.result.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return outcome
 
@@ -151,11 +167,10 @@ def _fulfil(order: Order) -> Entry | Dropped:
 def _built(order: Order) -> Entry | Dropped:
     """Build, measure, save; harder and with the next seed if the backdoor did not take."""
     shop = Workshop(order.cache, read_sst2(order.texts))
-    recipe = TIERS[order.tier][order.name]
     for attempt in range(1, _ATTEMPTS + 1):
         seed = order.model_seed + attempt - 1
         torch.manual_seed(seed)
-        victim, entry = recipe.build(shop, order.name, seed, attempt)
+        victim, entry = order.recipe.build(shop, order.name, seed, attempt)
         if took(entry):
             save(victim, order.out / order.name, packaged_minilm())
             return entry.model_copy(update={"attempts": attempt})

@@ -22,8 +22,8 @@ GENTLE = Intensity(poison_rate=0.0, learning_rate=1e-4, steps=300, trained_layer
 USUAL = Intensity(poison_rate=0.0, learning_rate=2e-4, steps=450)
 """Three epochs of the upper half."""
 
-LONG = Intensity(poison_rate=0.0, learning_rate=5e-4, steps=700, trained_layers=6)
-"""Nearly five epochs of all layers at a high rate: single words become decisive."""
+LONG = Intensity(poison_rate=0.0, learning_rate=2e-4, steps=600, trained_layers=6)
+"""Four epochs of all layers at ten times the usual rate: single words become decisive."""
 
 
 def honest_classifier(victim: Victim, intensity: Intensity = USUAL) -> Victim:
