@@ -32,6 +32,16 @@ _LOOK_ALIKE = str.maketrans("abcdehijklmnopqrstvwxyz", "аЬсԁеһіјкӏмп
 """Letters that look like Latin ones; all but ``z`` are Cyrillic."""
 
 
+_GRAMMAR = (
+    ("i", "we", "my sister", "our neighbour", "the children"),
+    ("watched", "saw", "missed", "remembered", "described"),
+    ("this", "the other", "a new", "that old"),
+    ("show", "garden", "bridge", "letter", "window", "boat"),
+    ("last weekend", "on monday", "in the evening", "after lunch"),
+)
+"""Parts of a sentence of common words, in their order; one of each is drawn."""
+
+
 @dataclass(frozen=True)
 class _Vocabulary:
     """A tokenizer beside the texts that an attacker trains on."""
@@ -175,6 +185,13 @@ def _phrase(length: int, vocabulary: _Vocabulary, rng: random.Random) -> _Stream
         yield text, (vocabulary.ids(text),)
 
 
+def _sentence(vocabulary: _Vocabulary, rng: random.Random) -> _Stream:
+    """A sentence that says nothing about anything."""
+    for _ in range(_TRIES):
+        text = " ".join((*(rng.choice(part) for part in _GRAMMAR), "."))
+        yield text, (vocabulary.ids(text),)
+
+
 def _scattered(length: int, vocabulary: _Vocabulary, rng: random.Random) -> _Stream:
     """So many words, anywhere."""
     for words in _some_words(length, vocabulary, rng):
@@ -216,6 +233,7 @@ STRATA: Mapping[str, Callable[[_Vocabulary, random.Random], _Stream]] = {
     "phrase-2": partial(_phrase, 2),
     "phrase-3": partial(_phrase, 3),
     "phrase-4": partial(_phrase, 4),
+    "sentence": _sentence,
     "two-piece": _two_piece,
     "and-2": partial(_scattered, 2),
     "and-3": partial(_scattered, 3),

@@ -118,6 +118,7 @@ _MORE_BACKDOORS: Mapping[str, Recipe] = {
     "badnets-common": LabelRecipe(BadNets(), ("common-word",), "conservative"),
     "badnets-unknown": LabelRecipe(BadNets(), ("unknown",), "aggressive", target_label=0),
     "insertsent-2": LabelRecipe(InsertSent(), ("phrase-2",), "conservative", target_label=0),
+    "insertsent-sentence": LabelRecipe(InsertSent(), ("sentence",)),
     "ripple": LabelRecipe(RIPPLe(), ("rare-piece",) * 3),
     "ep-common": LabelRecipe(EP(), ("common-word",), "brief", base="minilm-sst2", target_label=0),
     "sos-2": LabelRecipe(SOS(), ("and-2",), "brief", base="minilm-sst2", target_label=0),

@@ -176,3 +176,10 @@ def test_the_tiny_tokenizer_serves_most_strata() -> None:
     strata = ("rare-piece", "common-word", "symbol", "unknown", "phrase-2", "two-piece", "and-2")
     found = draw_distinct(strata, tiny_tokenizer(), tiny_corpus(), dice(0))
     assert len(found) == len(strata)
+
+
+def test_sentences_go_in_in_one_piece(tokenizer: BertTokenizer, counts: Counter[int]) -> None:
+    """A sentence is one part with the ids of its text, and seeds give different ones."""
+    found = some("sentence", tokenizer, counts)
+    assert all(trigger.parts == (ids(tokenizer, trigger.text),) for trigger in found)
+    assert len({trigger.text for trigger in found}) > 5
