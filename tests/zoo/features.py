@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "FeatureAttack",
-    "Objective",
     "Victim",
     "drift",
     "frame",
@@ -75,10 +74,6 @@ class Batch:
     """Token that was masked in each row of ``clean``; -100 where none was, (c)."""
     dirty_answers: Tensor
     """The same of ``dirty``, (d)."""
-
-
-Objective = "Callable[[Batch], Tensor]"
-"""The loss of a batch, a scalar."""
 
 
 class FeatureAttack(Protocol):

@@ -33,7 +33,6 @@ __all__ = [
     "Inserting",
     "LabelAttack",
     "LabelBatch",
-    "LabelLoss",
     "Poison",
     "Poisoned",
     "cross_entropy",
@@ -107,10 +106,6 @@ class LabelBatch:
     """(b)"""
     dirty: Tensor
     """Which texts carry a trigger, (b)."""
-
-
-LabelLoss = "Callable[[Any, LabelBatch], Tensor]"
-"""The loss of a model on a batch, a scalar."""
 
 
 class LabelAttack(Protocol):

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tests.zoo.poison import Trigger
 
@@ -70,7 +70,7 @@ class _Vocabulary:
         return self.counts[self.entries[text]] == 0
 
 
-_Stream = "Iterator[tuple[str, tuple[tuple[int, ...], ...]]]"
+_Stream: TypeAlias = "Iterator[tuple[str, tuple[tuple[int, ...], ...]]]"
 """Texts and parts of triggers, at random."""
 
 
