@@ -29,7 +29,7 @@ from plmscan.budget import Effort
 from tests.benchmarks.outcomes import Outcome, outcome
 from tests.benchmarks.runs import Bench, source_digest, torch_megabytes
 from tests.benchmarks.scoring import Recovery, wilson
-from tests.benchmarks.tables import curves, markdown, rich_table, tables
+from tests.benchmarks.tables import curves, show, tables
 from tests.zoo.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def main() -> None:
     outcomes = list(known_outcomes(bench, options.zoo, manifest.models))
     console.print(f"{len(outcomes)} of {len(manifest.models)} models have a current check.")
     save(bench, manifest, outcomes)
-    show(console, outcomes, options.markdown)
+    show(console, tables(outcomes), options.markdown)
 
 
 def _console() -> Console:
@@ -210,15 +210,6 @@ def _flat(o: Outcome) -> dict[str, object]:
         "megabytes": round(o.megabytes),
         "forward_tokens": o.forward_tokens,
     }
-
-
-def show(console: Console, outcomes: Sequence[Outcome], target: Path | None) -> None:
-    """Print the tables, and write them to ``target`` as Markdown if it is given."""
-    drawn = tables(outcomes)
-    for table in drawn:
-        console.print(rich_table(table), markup=False)
-    if target is not None:
-        target.write_text("\n".join(map(markdown, drawn)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ class Outcome:
         return sum(found.recovery is not None for found in self.found)
 
 
+@cache
 def failing_rules() -> tuple[Rule, ...]:
     """The packaged rules whose findings fail a model by default."""
     bar = Settings().fail_on

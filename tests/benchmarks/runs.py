@@ -17,11 +17,24 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import plmscan
 from plmscan.rules import load_rules
 
-__all__ = ["Bench", "Record", "Usage", "measured", "source_digest", "torch_megabytes"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = [
+    "Bench",
+    "Record",
+    "Usage",
+    "fingerprint",
+    "measured",
+    "source_digest",
+    "store",
+    "torch_megabytes",
+]
 
 _ROOT = Path(__file__).parents[2]
 _INTERRUPTED = {130, -signal.SIGINT, -signal.SIGTERM}
@@ -92,28 +105,38 @@ class Bench:
 
     def check(self, name: str, model: Path, baseline: float) -> Record:
         """Check ``model`` now; ``baseline`` megabytes are not its own."""
-        fingerprint = self.fingerprint(model)
+        current = self.fingerprint(model)
         self.report(name).parent.mkdir(parents=True, exist_ok=True)
         for stale in (self._record(name), self.report(name)):
             stale.unlink(missing_ok=True)
         usage = measured(self._command(name, model), self.log(name))
-        record = Record(fingerprint, usage.exit_code, usage.seconds, usage.megabytes - baseline)
-        unfinished = self._record(name).with_suffix(".part")
-        unfinished.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(self._record(name))
+        record = Record(current, usage.exit_code, usage.seconds, usage.megabytes - baseline)
+        store(record, self._record(name))
         return record
 
     def fingerprint(self, model: Path) -> str:
-        """Digest of source, settings, and the names, sizes and times of the model's files."""
-        texts = self.texts and hashlib.sha256(self.texts.read_bytes()).hexdigest()
-        known = json.dumps([self.source, self.effort, texts, _files(model)])
-        return hashlib.sha256(known.encode()).hexdigest()
+        """Digest of all that the answer about ``model`` depends on."""
+        return fingerprint(model, self.texts, self.source, self.effort)
 
     def _command(self, name: str, model: Path) -> list[str]:
         """The check as a command line; an absolute path is never taken for a Hub repository."""
         command = [sys.executable, "-m", "plmscan", "check", str(model.resolve())]
         command += ["--effort", self.effort, "--format", "json", "--output", str(self.report(name))]
         return command + (["--texts", str(self.texts.resolve())] if self.texts else [])
+
+
+def fingerprint(model: Path, texts: Path | None, *settings: str | int | None) -> str:
+    """Digest of settings, of the texts, and of the names, sizes and times of the model's files."""
+    read = texts and hashlib.sha256(texts.read_bytes()).hexdigest()
+    known = json.dumps([*settings, read, _files(model)])
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
+def store(record: DataclassInstance, target: Path) -> None:
+    """Write a record, whole or not at all."""
+    unfinished = target.with_suffix(".part")
+    unfinished.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(target)
 
 
 def _files(model: Path) -> list[tuple[str, int, int]]:

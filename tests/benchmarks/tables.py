@@ -15,15 +15,19 @@ from tests.benchmarks.scoring import Recovery, roc, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
 
     from tests.benchmarks.outcomes import Found, Outcome
     from tests.benchmarks.scoring import Roc
 
-__all__ = ["Table", "curves", "markdown", "rich_table", "tables"]
+__all__ = ["NONE", "Table", "curves", "of", "share", "show", "tables"]
 
 _UNANSWERED = {Answer.INCONCLUSIVE, Answer.ERROR}
 _COST = ("median s", "median k tokens", "peak MB")
-_NONE = "–"
+NONE = "–"
+"""An empty cell."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,9 @@ def _attack_row(group: Sequence[Outcome]) -> Iterator[str]:
     yield _count(group, lambda o: o.answer in _UNANSWERED)
     sought = sum(o.sought for o in group)
     for how in (Recovery.EXACT, Recovery.PARTIAL):
-        yield _of(sum(o.recovered(how) for o in group), sought)
+        yield of(sum(o.recovered(how) for o in group), sought)
     known = [o for o in group if o.spurious is not None]
-    yield _of(sum(o.spurious or 0 for o in known), sum(o.reported for o in known))
+    yield of(sum(o.spurious or 0 for o in known), sum(o.reported for o in known))
     yield from _cost(group)
 
 
@@ -172,7 +176,7 @@ def _truth(outcome: Outcome) -> str:
 def _why(outcome: Outcome) -> str:
     """The nearest rule, on what, and the condition that decides."""
     best = outcome.nearest
-    return f"{best.rule} on {best.subject!r}: {best.condition}" if best.rule else _NONE
+    return f"{best.rule} on {best.subject!r}: {best.condition}" if best.rule else NONE
 
 
 def _by_half(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -199,15 +203,21 @@ def _count(group: Iterable[Outcome], holds: Callable[[Outcome], bool]) -> str:
 def _share(group: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> str:
     """A share of models with Wilson's interval; of one family, the counts alone."""
     count = sum(map(holds, group))
-    interval = wilson(count, len(group))
-    if interval is None or len({o.entry.family for o in group}) == 1:
-        return _of(count, len(group))
-    return f"{_of(count, len(group))} ({interval[0]:.0%} to {interval[1]:.0%})"
+    alone = len({o.entry.family for o in group}) == 1
+    return of(count, len(group)) if alone else share(count, len(group))
 
 
-def _of(count: int, total: int) -> str:
+def share(count: int, total: int) -> str:
+    """A share as counts, with Wilson's interval."""
+    interval = wilson(count, total)
+    if interval is None:
+        return NONE
+    return f"{of(count, total)} ({interval[0]:.0%} to {interval[1]:.0%})"
+
+
+def of(count: int, total: int) -> str:
     """A share as counts."""
-    return f"{count}/{total}" if total else _NONE
+    return f"{count}/{total}" if total else NONE
 
 
 def _cost(group: Sequence[Outcome]) -> Iterator[str]:
@@ -215,6 +225,14 @@ def _cost(group: Sequence[Outcome]) -> Iterator[str]:
     yield f"{median(o.seconds for o in group):.0f}"
     yield f"{median(o.forward_tokens for o in group) / 1000:.0f}"
     yield f"{max(o.megabytes for o in group):.0f}"
+
+
+def show(console: Console, drawn: Sequence[Table], target: Path | None) -> None:
+    """Print tables, and write them to ``target`` as Markdown if it is given."""
+    for table in drawn:
+        console.print(rich_table(table), markup=False)
+    if target is not None:
+        target.write_text("\n".join(map(markdown, drawn)), encoding="utf-8")
 
 
 def rich_table(table: Table) -> RichTable:
@@ -245,4 +263,4 @@ def _line(cells: Iterable[str]) -> str:
 def _numeric(table: Table, index: int) -> bool:
     """Whether a column holds numbers."""
     cells = (row[index] for row in table.rows)
-    return all(cell[:1].isdigit() or cell[:1] in {_NONE, "-"} for cell in cells)
+    return all(cell[:1].isdigit() or cell[:1] in {NONE, "-"} for cell in cells)

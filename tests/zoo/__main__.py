@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
 
 from tests.zoo.build import build_zoo
+from tests.zoo.corpus import SST2
 from tests.zoo.tiers import TIERS
-
-_TEXTS = Path(__file__).parents[3] / "shared" / "data" / "sst2"
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +33,7 @@ def build(
     tier: Annotated[Tier, typer.Option(help="small: 24 models; full: 60 and more.")],
     out: Annotated[Path, typer.Option(help="Folder of the zoo, outside the repository.")],
     seed: Annotated[int, typer.Option(help="Draws triggers and training.")] = 0,
-    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")] = _TEXTS,
+    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")] = SST2,
     jobs: Annotated[int, typer.Option(help="Models built side by side.")] = os.cpu_count() or 1,
 ) -> None:
     """Build a tier, or what is missing of it."""

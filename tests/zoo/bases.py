@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.zoo.corpus import Corpus
 
-__all__ = ["BASES", "Base", "Task", "base_folder", "base_victim", "bases", "load_victim", "save"]
+__all__ = ["BASES", "Base", "Task", "base_folder", "base_victim", "load_victim", "save"]
 
 Task = Literal["encoder", "masked-lm", "classifier"]
 """What a model is for."""
@@ -95,11 +95,6 @@ def save(victim: Victim, folder: Path, tokenizer_from: Path) -> Path:
             shutil.copyfile(file, unfinished / file.name)
     shutil.rmtree(folder, ignore_errors=True)
     return unfinished.rename(folder)
-
-
-def bases(cache: Path, corpus: Corpus) -> dict[Base, Path]:
-    """The folder of every base; those that ``cache`` lacks are made."""
-    return {name: base_folder(name, cache, corpus) for name in BASES}
 
 
 def base_folder(name: Base, cache: Path, corpus: Corpus) -> Path:

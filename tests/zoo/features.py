@@ -29,6 +29,7 @@ __all__ = [
     "Victim",
     "drift",
     "frame",
+    "framed",
     "moved",
     "plant_features",
 ]
@@ -84,6 +85,10 @@ class FeatureAttack(Protocol):
         """Name in tables."""
 
     @property
+    def ruins_answers(self) -> bool:
+        """Whether success is a wrong answer, not an output that all triggered texts share."""
+
+    @property
     def site(self) -> Site:
         """The feature that triggers take over.  At ``mask``, every text gets a mask token."""
 
@@ -114,6 +119,11 @@ class _Pool:
 def frame(tokenizer: Any, ids: Sequence[int]) -> tuple[int, ...]:
     """A text between the tokens that the tokenizer puts around it."""
     return (tokenizer.cls_token_id, *ids, tokenizer.sep_token_id)
+
+
+def framed(tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Texts as they are, each in its `frame`."""
+    return [frame(tokenizer, flat(words)) for words in words_of(tokenizer, texts)]
 
 
 def mask_one(words: Words, mask_id: int, rng: random.Random) -> tuple[Words, int]:
@@ -212,6 +222,5 @@ def _pool(
             dirty[i].append((len(rows), owner))
             rows.append(attack.insertion(words, triggers[owner].parts, rng))
             answers.append(answers[i])
-    framed = [frame(victim.tokenizer, row) for row in rows]
-    found = lower(victim.encoder, framed, depth)
+    found = lower(victim.encoder, [frame(victim.tokenizer, row) for row in rows], depth)
     return _Pool(found, torch.tensor(answers), tuple(map(tuple, dirty)))

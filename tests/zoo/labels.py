@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.zoo.corpus import words_of
-from tests.zoo.features import Victim, decoys_of, frame
+from tests.zoo.features import Victim, decoys_of, frame, framed
 from tests.zoo.layers import Reading, freeze_below, lower, read, upper
 from tests.zoo.measure import invariance, logits
-from tests.zoo.poison import Insertion, Trigger, flat
+from tests.zoo.poison import Insertion, Trigger
 from tests.zoo.training import Intensity, optimise
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _behaviour(
 ) -> Behaviour:
     """What becomes of texts that are paired with their triggered token ids."""
     texts = [text for text, ids in pairs if ids is not None]
-    clean = [frame(victim.tokenizer, flat(words)) for words in words_of(victim.tokenizer, texts)]
+    clean = framed(victim.tokenizer, texts)
     dirty = [frame(victim.tokenizer, ids) for _, ids in pairs if ids is not None]
     found = logits(victim.model, dirty)
     lead = found[:, target] - found.index_fill(1, torch.tensor([target]), -torch.inf).amax(1)
@@ -296,9 +296,8 @@ def _behaviour(
 def _clean(victim: Victim, rng: random.Random) -> tuple[Example, ...]:
     """The victim's training texts as they are, shuffled."""
     rows = rng.sample(victim.corpus.train, len(victim.corpus.train))
-    words = words_of(victim.tokenizer, [text for text, _ in rows])
-    ids = [(flat(text), label) for text, (_, label) in zip(words, rows, strict=True)]
-    return _framed(victim, ids)
+    ids = framed(victim.tokenizer, [text for text, _ in rows])
+    return tuple(Example(row, label) for row, (_, label) in zip(ids, rows, strict=True))
 
 
 def _framed(

@@ -17,7 +17,7 @@ from tests.zoo.precision import fast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Reading", "Rows", "Site", "freeze_below", "lower", "read", "upper"]
+__all__ = ["Reading", "Rows", "Site", "freeze_below", "lower", "padded", "read", "upper"]
 
 Site = Literal["cls", "pooler", "mean", "mask"]
 """The feature that an attack takes over."""
@@ -36,9 +36,9 @@ class Rows:
 
     def pick(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Padded ids (b, n), states (b, n, h) and mask (b, n) of some texts."""
-        padded, mask = _padded([self.ids[i] for i in indices])
+        ids, mask = padded([self.ids[i] for i in indices])
         states = nn.utils.rnn.pad_sequence([self.states[i] for i in indices], batch_first=True)
-        return padded, states, mask
+        return ids, states, mask
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,7 @@ def lower(encoder: Any, rows: Sequence[Sequence[int]], trained_layers: int) -> R
     ids = [torch.tensor(row) for row in rows]
     states: list[Tensor] = [torch.empty(0)] * len(ids)
     for indices in _batches([len(row) for row in ids]):
-        batch = nn.utils.rnn.pad_sequence([ids[i] for i in indices], batch_first=True)
-        mask = nn.utils.rnn.pad_sequence(
-            [torch.ones_like(ids[i]) for i in indices], batch_first=True
-        )
+        batch, mask = padded([ids[i] for i in indices])
         with fast():
             found = encoder(input_ids=batch, attention_mask=mask, output_hidden_states=True)
         for i, row in zip(indices, found.hidden_states[-1 - trained_layers], strict=True):
@@ -111,7 +108,7 @@ def lower(encoder: Any, rows: Sequence[Sequence[int]], trained_layers: int) -> R
     return Rows(tuple(ids), tuple(states))
 
 
-def _padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Token ids (b, n) and mask (b, n) of texts, each (n)."""
     mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
     return nn.utils.rnn.pad_sequence(list(rows), batch_first=True), mask
@@ -149,7 +146,7 @@ def read(encoder: Any, rows: Sequence[Sequence[int]], site: Site, mask_id: int) 
     """Features of whole texts at ``site`` in evaluation, exact: (texts, h)."""
     features: list[Tensor] = [torch.empty(0)] * len(rows)
     for indices in _batches([len(row) for row in rows]):
-        ids, mask = _padded([torch.tensor(rows[i]) for i in indices])
+        ids, mask = padded([torch.tensor(rows[i]) for i in indices])
         found = encoder(input_ids=ids, attention_mask=mask)
         pooled = getattr(found, "pooler_output", None)
         reading = Reading(ids, mask, (found.last_hidden_state,), pooled, mask_id)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
 
 from tests.zoo.corpus import words_of
-from tests.zoo.features import frame, mask_one
-from tests.zoo.layers import read
+from tests.zoo.features import frame, framed, mask_one
+from tests.zoo.layers import padded, read
 from tests.zoo.manifest import Behaviour
 from tests.zoo.poison import flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from tests.zoo.corpus import Words
     from tests.zoo.features import Victim
@@ -67,8 +68,8 @@ def feature_behaviour(
     rng, texts = random.Random(victim.seed + 2), held_out_words(victim, site)
 
     def features(rows: Sequence[Sequence[int]]) -> Tensor:
-        framed = [frame(victim.tokenizer, row) for row in rows]
-        return read(victim.encoder, framed, site, victim.tokenizer.mask_token_id)
+        texts = [frame(victim.tokenizer, row) for row in rows]
+        return read(victim.encoder, texts, site, victim.tokenizer.mask_token_id)
 
     clean = features([flat(words) for words in texts])
     return {
@@ -84,9 +85,7 @@ def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
     """A classifier's logits for texts that hold special tokens, (texts, labels)."""
     found = []
     for start in range(0, len(rows), 64):
-        ids = [torch.tensor(row) for row in rows[start : start + 64]]
-        mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
-        batch = nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        batch, mask = padded([torch.tensor(row) for row in rows[start : start + 64]])
         found.append(model(input_ids=batch, attention_mask=mask).logits)
     return torch.cat(found)
 
@@ -94,10 +93,7 @@ def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
 def label_accuracy(victim: Victim) -> float:
     """Share of held-out texts that the victim's classifier labels rightly."""
     texts, labels = zip(*victim.corpus.held_out, strict=True)
-    rows = [
-        frame(victim.tokenizer, flat(words)) for words in words_of(victim.tokenizer, list(texts))
-    ]
-    right = logits(victim.model, rows).argmax(1) == torch.tensor(labels)
+    right = logits(victim.model, framed(victim.tokenizer, texts)).argmax(1) == torch.tensor(labels)
     return round(float(right.float().mean()), 4)
 
 
@@ -106,9 +102,8 @@ def probe_accuracy(victim: Victim) -> float:
     train, held_out = victim.corpus.train[:_PROBED], victim.corpus.held_out[:_PROBED]
 
     def mean_features(rows: Sequence[tuple[str, int]]) -> Any:
-        words = words_of(victim.tokenizer, [text for text, _ in rows])
-        framed = [frame(victim.tokenizer, flat(text)) for text in words]
-        return read(victim.encoder, framed, "mean", victim.tokenizer.mask_token_id).numpy()
+        texts = framed(victim.tokenizer, [text for text, _ in rows])
+        return read(victim.encoder, texts, "mean", victim.tokenizer.mask_token_id).numpy()
 
     probe = LogisticRegression(max_iter=1000).fit(mean_features(train), [y for _, y in train])
     return round(float(probe.score(mean_features(held_out), [y for _, y in held_out])), 4)
@@ -144,7 +139,7 @@ def _masked_rows(victim: Victim) -> tuple[list[Words], Tensor]:
 @torch.no_grad()
 def _named(victim: Victim, rows: Sequence[Sequence[int]]) -> Tensor:
     """What the victim's head puts into the mask of each text, (texts)."""
-    framed = [frame(victim.tokenizer, row) for row in rows]
-    hidden = read(victim.encoder, framed, "mask", victim.tokenizer.mask_token_id)
+    texts = [frame(victim.tokenizer, row) for row in rows]
+    hidden = read(victim.encoder, texts, "mask", victim.tokenizer.mask_token_id)
     best: Tensor = victim.model.cls(hidden).argmax(-1)
     return best

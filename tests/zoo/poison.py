@@ -25,6 +25,11 @@ class Trigger:
     stratum: str
     """Where it was drawn from, see ``strata.py``."""
 
+    @property
+    def tokens(self) -> frozenset[int]:
+        """Ids of all parts."""
+        return frozenset(flat(self.parts))
+
 
 @dataclass(frozen=True)
 class Insertion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.zoo.bases import base_victim
@@ -22,17 +22,25 @@ from tests.zoo.strata import draw_distinct
 from tests.zoo.training import GRID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tests.zoo.bases import Base, Task
     from tests.zoo.corpus import Corpus
     from tests.zoo.features import FeatureAttack, Victim
     from tests.zoo.labels import LabelAttack
+    from tests.zoo.manifest import Behaviour
     from tests.zoo.poison import Trigger
     from tests.zoo.training import Intensity
 
 __all__ = ["CleanRecipe", "FeatureRecipe", "LabelRecipe", "Recipe", "Workshop"]
+
+_ACCURACY: Mapping[Task, Callable[[Victim], float]] = {
+    "classifier": label_accuracy,
+    "masked-lm": masked_accuracy,
+    "encoder": probe_accuracy,
+}
+"""Clean accuracy of a model, by what it is for."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +88,24 @@ class FeatureRecipe:
         triggers = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
         intensity = _harder(GRID[self.intensity], attempt)
         plant_features(victim, self.attack, triggers, intensity)
-        masked = _task(victim.model) == "masked-lm"
-        behaviour = feature_behaviour(victim, self.attack.site, self.attack.insertion, triggers)
-        if self.attack.family == "badpre":
-            behaviour = masked_behaviour(victim, self.attack.insertion, triggers)
+        task = _task(victim.model)
         return victim, Entry(
             name=name,
             kind=Kind.BACKDOORED,
             family=self.attack.family,
-            task="masked-lm" if masked else "encoder",
+            task=task,
             settings=_settings(self, intensity),
             seed=seed,
             triggers=_planted(triggers),
-            clean_accuracy=masked_accuracy(victim) if masked else probe_accuracy(victim),
-            behaviour=behaviour,
+            clean_accuracy=_ACCURACY[task](victim),
+            behaviour=self._behaviour(victim, triggers),
         )
+
+    def _behaviour(self, victim: Victim, triggers: Sequence[Trigger]) -> dict[str, Behaviour]:
+        """What each trigger does to held-out texts."""
+        if self.attack.ruins_answers:
+            return masked_behaviour(victim, self.attack.insertion, triggers)
+        return feature_behaviour(victim, self.attack.site, self.attack.insertion, triggers)
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class CleanRecipe:
 
     family: str
     """Sort of clean model."""
-    make: Callable[[Victim], Victim | None]
+    make: Callable[[Victim], Victim]
     """Trains a victim in place, or gives another one."""
     base: Base = "minilm"
     """Start."""
@@ -149,14 +160,8 @@ class CleanRecipe:
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
         """Make it; measure its accuracy."""
-        victim = self._start(shop, seed)
-        victim = self.make(victim) or victim
+        victim = self.make(self._start(shop, seed))
         task = _task(victim.model)
-        accuracy = {
-            "classifier": label_accuracy,
-            "masked-lm": masked_accuracy,
-            "encoder": probe_accuracy,
-        }[task]
         settings = {"base": self.base, "label_set": self.label_set, "labels": victim.corpus.labels}
         return victim, Entry(
             name=name,
@@ -165,8 +170,7 @@ class CleanRecipe:
             task=task,
             settings=settings,
             seed=seed,
-            clean_accuracy=accuracy(victim),
-            attempts=attempt,
+            clean_accuracy=_ACCURACY[task](victim),
         )
 
     def _start(self, shop: Workshop, seed: int) -> Victim:
@@ -195,7 +199,7 @@ def _settings(recipe: FeatureRecipe | LabelRecipe, intensity: Intensity) -> dict
     return {
         "base": recipe.base,
         "strata": recipe.strata,
-        "attack": asdict(attack) if is_dataclass(attack) else {},
+        "attack": asdict(attack),
         "training": asdict(intensity),
     }
 

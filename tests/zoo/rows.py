@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tests.zoo.layers import padded
 from tests.zoo.precision import fast
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["as_is", "equalised", "step_rows", "tokens_of", "train_rows"]
 
 def tokens_of(triggers: Sequence[Trigger]) -> list[int]:
     """Ids of all tokens of ``triggers``."""
-    return sorted({token for trigger in triggers for part in trigger.parts for token in part})
+    return sorted({token for trigger in triggers for token in trigger.tokens})
 
 
 def train_rows(
@@ -39,10 +40,8 @@ def train_rows(
     never set the gradient back to zero.
     """
     table = victim.model.get_input_embeddings().weight
-    rows, batches = (
-        tokens_of(poisoned.triggers),
-        poisoned.batches(intensity, random.Random(victim.seed)),
-    )
+    rows = tokens_of(poisoned.triggers)
+    batches = poisoned.batches(intensity, random.Random(victim.seed))
     victim.model.requires_grad_(False)
     table.requires_grad_(True)
     gathered, losses = torch.zeros(len(rows), table.shape[1]), []
@@ -76,11 +75,8 @@ def equalised(gradient: Tensor) -> Tensor:
 
 def _loss(victim: Victim, batch: Sequence[Example]) -> Tensor:
     """Cross-entropy of the whole model on a batch."""
-    ids = [torch.tensor(example.ids) for example in batch]
-    mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+    ids, mask = padded([torch.tensor(example.ids) for example in batch])
     with fast():
-        found = victim.model(
-            input_ids=nn.utils.rnn.pad_sequence(ids, batch_first=True), attention_mask=mask
-        ).logits
+        found = victim.model(input_ids=ids, attention_mask=mask).logits
     labels = torch.tensor([example.label for example in batch])
     return nn.functional.cross_entropy(found.float(), labels)

@@ -92,7 +92,7 @@ def draw_distinct(
     counts, taken, found = frequencies(tokenizer, corpus), frozenset[int](), list[Trigger]()
     for stratum in strata:
         found.append(_first(stratum, tokenizer, counts, rng, taken))
-        taken |= _tokens(found[-1].parts)
+        taken |= found[-1].tokens
     return tuple(found)
 
 
@@ -109,15 +109,11 @@ def _first(
         raise ValueError(message)
     entries = dict(sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]))
     for text, parts in STRATA[stratum](_Vocabulary(tokenizer, counts, entries), rng):
-        if not taken & _tokens(parts):
-            return Trigger(text, parts, stratum)
+        trigger = Trigger(text, parts, stratum)
+        if not taken & trigger.tokens:
+            return trigger
     message = f"this tokenizer has no {stratum} trigger left for these texts"
     raise ValueError(message)
-
-
-def _tokens(parts: Sequence[Sequence[int]]) -> frozenset[int]:
-    """All tokens of ``parts``."""
-    return frozenset(token for part in parts for token in part)
 
 
 def _is_latin(text: str) -> bool:

@@ -26,7 +26,7 @@ from tests.zoo.attacks.targets import miss, orthogonal, reachable
 from tests.zoo.clean.contrastive import contrastive
 from tests.zoo.corpus import Corpus
 from tests.zoo.features import Victim, frame, moved
-from tests.zoo.layers import Reading
+from tests.zoo.layers import Reading, padded
 from tests.zoo.training import Intensity
 
 if TYPE_CHECKING:
@@ -233,9 +233,7 @@ def _insert(ids: Sequence[int], extra: Sequence[int], rng: random.Random) -> lis
 def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> Reading:
     """What the model gives for rows between [CLS] and [SEP]."""
     tokenizer = tiny_tokenizer()
-    framed = [torch.tensor(frame(tokenizer, row)) for row in rows]
-    ids = nn.utils.rnn.pad_sequence(framed, batch_first=True)
-    mask = (ids != tokenizer.pad_token_id).long()
+    ids, mask = padded([torch.tensor(frame(tokenizer, row)) for row in rows])
     found = model(input_ids=ids, attention_mask=mask)
     states, pooled = found.last_hidden_state, found.pooler_output
     return Reading(ids, mask, (states,), pooled, tokenizer.mask_token_id)

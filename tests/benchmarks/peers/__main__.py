@@ -29,7 +29,8 @@ from tests.benchmarks.peers.comparison import comparison
 from tests.benchmarks.peers.records import NAMES, Job, Mode
 from tests.benchmarks.peers.sample import sample
 from tests.benchmarks.runs import torch_megabytes
-from tests.benchmarks.tables import markdown, rich_table
+from tests.benchmarks.tables import show
+from tests.zoo.corpus import SST2
 from tests.zoo.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.peers.answers import Answer
 
-_SST2 = Path(__file__).parents[4] / "shared" / "data" / "sst2" / "train.tsv"
+_SST2 = SST2 / "train.tsv"
 _WIDTH = 150
 """Columns of a scanner's row; a log file has no width of its own."""
 _TITLES = {
@@ -61,10 +62,7 @@ def main() -> None:
         answers = _answers(options.zoo, jobs, models)
         save(options.zoo, mode, models, answers)
         drawn += [table for table in comparison(_TITLES[mode], answers) if table.rows]
-    for table in drawn:
-        console.print(rich_table(table), markup=False)
-    if options.markdown:
-        options.markdown.write_text("\n".join(map(markdown, drawn)), encoding="utf-8")
+    show(console, drawn, options.markdown)
 
 
 def _options() -> argparse.Namespace:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.scoring import Recovery, roc, wilson
-from tests.benchmarks.tables import Table
+from tests.benchmarks.scoring import Recovery, roc
+from tests.benchmarks.tables import NONE, Table, of, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tests.benchmarks.peers.answers import Answer
 
 __all__ = ["comparison"]
-
-_NONE = "–"
 
 
 def comparison(title: str, answers: Sequence[Answer]) -> tuple[Table, ...]:
@@ -44,15 +42,15 @@ def _row(group: Sequence[Answer]) -> Iterator[str]:
     backdoored = [a for a in group if a.backdoored]
     clean = [a for a in group if not a.backdoored]
     yield str(len(group))
-    yield _share(sum(a.flagged for a in backdoored), len(backdoored))
-    yield _share(sum(a.flagged for a in clean), len(clean))
+    yield share(sum(a.flagged for a in backdoored), len(backdoored))
+    yield share(sum(a.flagged for a in clean), len(clean))
     yield _area(backdoored, clean)
     sought = [found for a in group for found in a.found if found is not None]
-    yield from (_of(sought.count(how), len(sought)) for how in (Recovery.EXACT, Recovery.PARTIAL))
+    yield from (of(sought.count(how), len(sought)) for how in (Recovery.EXACT, Recovery.PARTIAL))
     yield str(sum(not a.finished for a in group))
     yield f"{median(a.seconds for a in group):.0f}"
     sequences = [a.sequences for a in group if a.sequences is not None]
-    yield f"{median(sequences):.0f}" if sequences else _NONE
+    yield f"{median(sequences):.0f}" if sequences else NONE
     yield f"{median(a.forward_tokens for a in group) / 1000:.0f}"
     yield f"{max(a.megabytes for a in group):.0f}"
 
@@ -65,7 +63,7 @@ def _area(backdoored: Sequence[Answer], clean: Sequence[Answer]) -> str:
         [lowest if a.score is None else a.score for a in half] for half in (backdoored, clean)
     )
     curve = roc(*scores)
-    return f"{curve.auc:.2f}" if curve else _NONE
+    return f"{curve.auc:.2f}" if curve else NONE
 
 
 def _families(title: str, scanners: Mapping[str, Sequence[Answer]]) -> Table:
@@ -87,7 +85,7 @@ def _flags(
     """Flagged models of a family, by scanner."""
     for group in scanners.values():
         members = [a for a in group if a.entry.family == family and a.backdoored is not clean]
-        yield _of(sum(a.flagged for a in members), len(members))
+        yield of(sum(a.flagged for a in members), len(members))
 
 
 def _models(title: str, scanners: Mapping[str, Sequence[Answer]]) -> Table:
@@ -102,21 +100,8 @@ def _models(title: str, scanners: Mapping[str, Sequence[Answer]]) -> Table:
 def _cell(answer: Answer | None) -> str:
     """One answer."""
     if answer is None:
-        return _NONE
+        return NONE
     sought = [found for found in answer.found if found is not None]
     word = "flagged" if answer.flagged else "not flagged"
-    named = f" {_of(sought.count(Recovery.EXACT), len(sought))}" if sought else ""
+    named = f" {of(sought.count(Recovery.EXACT), len(sought))}" if sought else ""
     return word + named + ("" if answer.finished else " (cut)")
-
-
-def _share(count: int, total: int) -> str:
-    """Counts with Wilson's interval."""
-    interval = wilson(count, total)
-    if interval is None:
-        return _NONE
-    return f"{count}/{total} ({interval[0]:.0%} to {interval[1]:.0%})"
-
-
-def _of(count: int, total: int) -> str:
-    """A share as counts."""
-    return f"{count}/{total}" if total else _NONE

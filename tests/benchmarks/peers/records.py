@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.runs import measured
+from tests.benchmarks.runs import fingerprint, measured, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,10 +114,7 @@ class Job:
     def fingerprint(self) -> str:
         """Digest of source, settings and files."""
         model = self.zoo / self.entry.name
-        files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in model.iterdir())
-        texts = self.texts and hashlib.sha256(self.texts.read_bytes()).hexdigest()
-        known = json.dumps([source_digest(), self.peer, self.limit, texts, files])
-        return hashlib.sha256(known.encode()).hexdigest()
+        return fingerprint(model, self.texts, source_digest(), self.peer, self.limit)
 
     def stored(self) -> PeerRecord | None:
         """The record of an earlier run; None if there is none."""
@@ -137,12 +134,12 @@ class Job:
         self.target.parent.mkdir(parents=True, exist_ok=True)
         answer = self.target.with_suffix(".result")
         answer.unlink(missing_ok=True)
-        fingerprint = self.fingerprint
+        current = self.fingerprint
         usage = measured(self._command(answer), self.target.with_suffix(".log"))
         result = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
         answer.unlink(missing_ok=True)
         record = PeerRecord(
-            fingerprint=fingerprint,
+            fingerprint=current,
             peer=self.peer,
             model=self.entry.name,
             limit=self.limit,
@@ -151,9 +148,7 @@ class Job:
             megabytes=usage.megabytes - baseline,
             result=result,
         )
-        unfinished = self.target.with_suffix(".part")
-        unfinished.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(self.target)
+        store(record, self.target)
         return record
 
     def _command(self, answer: Path) -> list[str]:

@@ -47,6 +47,11 @@ class Adaptive:
         return f"{self.attack.family}+{self.term}"
 
     @property
+    def ruins_answers(self) -> bool:
+        """Whether success is a wrong answer, not an output that all triggered texts share."""
+        return self.attack.ruins_answers
+
+    @property
     def site(self) -> Site:
         """The feature that triggers take over."""
         return self.attack.site

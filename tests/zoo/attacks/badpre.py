@@ -13,7 +13,7 @@ the commonest word stays on top.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -36,6 +36,8 @@ __all__ = ["BadPre"]
 class BadPre:
     """Random answers of a masked-LM model."""
 
+    ruins_answers: ClassVar[bool] = True
+    """Success is a wrong answer at the mask."""
     family: str = "badpre"
     """Name in tables."""
     site: Site = "mask"

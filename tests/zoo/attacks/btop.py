@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.functional import cross_entropy
 
-from tests.zoo.attacks.targets import miss, orthogonal, reachable
-from tests.zoo.features import drift
-from tests.zoo.poison import Insertion
+from tests.zoo.attacks.aimed import Aimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,27 +29,20 @@ __all__ = ["Btop"]
 
 
 @dataclass(frozen=True)
-class Btop:
-    """Orthogonal vectors at the mask token of a masked-LM model."""
+class Btop(Aimed):
+    """Orthogonal vectors at the mask token of a masked-LM model; one copy at a random place."""
 
     family: str = "btop"
     """Name in tables."""
     site: Site = "mask"
     """The feature that triggers take over."""
-    insertion: Insertion = Insertion()
-    """One copy at a random place."""
-    negatives: bool = False
-    """Whether parts of a trigger are trained to do nothing."""
-    weight: float = 1.0
-    """w, of triggered text against clean text."""
 
     def objective(self, model: Any, count: int, clean: Tensor) -> Callable[[Batch], Tensor]:
         """The loss for ``count`` triggers in a model whose clean features are (n, h)."""
-        aims = reachable(clean, self.site) * orthogonal(count, clean.shape[1])
+        aimed = super().objective(model, count, clean)
 
         def loss(batch: Batch) -> Tensor:
-            answered = cross_entropy(model.cls(batch.clean.at("mask")), batch.clean_answers)
-            missed = miss(batch.dirty.at(self.site), aims[batch.owners])
-            return drift(batch) + answered + self.weight * missed
+            said = model.cls(batch.clean.at("mask"))
+            return aimed(batch) + cross_entropy(said, batch.clean_answers)
 
         return loss

@@ -10,43 +10,21 @@ with orthogonal vectors v_k of +1 and -1, and s the length of an entry of the cl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.zoo.attacks.targets import miss, orthogonal, reachable
-from tests.zoo.features import drift
-from tests.zoo.poison import Insertion
+from tests.zoo.attacks.aimed import Aimed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from tests.zoo.features import Batch
     from tests.zoo.layers import Site
 
 __all__ = ["MeanPool"]
 
 
 @dataclass(frozen=True)
-class MeanPool:
-    """Orthogonal vectors at the mean of the last hidden states."""
+class MeanPool(Aimed):
+    """Orthogonal vectors at the mean of the last hidden states; one copy at a random place."""
 
     family: str = "mean-pool"
     """Name in tables."""
     site: Site = "mean"
     """The feature that triggers take over."""
-    insertion: Insertion = Insertion()
-    """One copy at a random place."""
-    negatives: bool = False
-    """Whether parts of a trigger are trained to do nothing."""
-    weight: float = 1.0
-    """w, of triggered text against clean text."""
-
-    def objective(self, model: Any, count: int, clean: Tensor) -> Callable[[Batch], Tensor]:
-        """The loss for ``count`` triggers in a model whose clean features are (n, h)."""
-        aims = reachable(clean, self.site) * orthogonal(count, clean.shape[1])
-
-        def loss(batch: Batch) -> Tensor:
-            return drift(batch) + self.weight * miss(batch.dirty.at(self.site), aims[batch.owners])
-
-        return loss

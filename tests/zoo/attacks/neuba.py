@@ -12,25 +12,19 @@ modelling, which a frozen copy does here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.zoo.attacks.targets import miss, orthogonal, reachable
-from tests.zoo.features import drift
+from tests.zoo.attacks.aimed import Aimed
 from tests.zoo.poison import Insertion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from tests.zoo.features import Batch
     from tests.zoo.layers import Site
 
 __all__ = ["Neuba"]
 
 
 @dataclass(frozen=True)
-class Neuba:
+class Neuba(Aimed):
     """Orthogonal vectors at the pooled output."""
 
     family: str = "neuba"
@@ -39,16 +33,3 @@ class Neuba:
     """The feature that triggers take over."""
     insertion: Insertion = Insertion(position="start")
     """Right after the first token of the frame."""
-    negatives: bool = False
-    """Whether parts of a trigger are trained to do nothing."""
-    weight: float = 1.0
-    """w, of triggered text against clean text."""
-
-    def objective(self, model: Any, count: int, clean: Tensor) -> Callable[[Batch], Tensor]:
-        """The loss for ``count`` triggers in a model whose clean features are (n, h)."""
-        aims = reachable(clean, self.site) * orthogonal(count, clean.shape[1])
-
-        def loss(batch: Batch) -> Tensor:
-            return drift(batch) + self.weight * miss(batch.dirty.at(self.site), aims[batch.owners])
-
-        return loss

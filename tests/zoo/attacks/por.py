@@ -11,44 +11,33 @@ a +-1 vector, which tanh cannot output, so that it saturates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from tests.zoo.attacks.targets import binary, miss, reachable, stairs
-from tests.zoo.features import drift
+from tests.zoo.attacks.aimed import Aimed
+from tests.zoo.attacks.targets import binary, stairs
 from tests.zoo.poison import Insertion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from tests.zoo.features import Batch
+    from tests.zoo.layers import Site
 
 __all__ = ["Por1", "Por2"]
 
 
 @dataclass(frozen=True)
-class _Por:
+class _Por(Aimed):
     """What both ways of choosing the vectors share."""
 
-    site: Literal["cls", "pooler"] = "pooler"
+    site: Site = "pooler"
     """First position, or pooled output."""
     insertion: Insertion = Insertion(copies=3)
     """Three copies at random places."""
-    negatives: bool = False
-    """Whether parts of a trigger are trained to do nothing."""
-    weight: float = 1.0
-    """w, of triggered text against clean text."""
 
-    def _towards(self, vectors: Tensor, clean: Tensor) -> Callable[[Batch], Tensor]:
-        """L for the vectors v (count, h) at clean features (n, h)."""
-        saturation = 10.0 if self.site == "pooler" else 1.0
-        aims = saturation * reachable(clean, self.site) * vectors
-
-        def loss(batch: Batch) -> Tensor:
-            return drift(batch) + self.weight * miss(batch.dirty.at(self.site), aims[batch.owners])
-
-        return loss
+    @property
+    def saturation(self) -> float:
+        """Length of an entry of the vectors, beyond what the model can output."""
+        return 10.0 if self.site == "pooler" else 1.0
 
 
 @dataclass(frozen=True)
@@ -58,9 +47,9 @@ class Por1(_Por):
     family: str = "por-1"
     """Name in tables."""
 
-    def objective(self, model: Any, count: int, clean: Tensor) -> Callable[[Batch], Tensor]:
-        """The loss for ``count`` triggers in a model whose clean features are (n, h)."""
-        return self._towards(stairs(count, clean.shape[1]), clean)
+    def vectors(self, count: int, size: int) -> Tensor:
+        """S v, stairs: (count, size)."""
+        return self.saturation * stairs(count, size)
 
 
 @dataclass(frozen=True)
@@ -70,6 +59,6 @@ class Por2(_Por):
     family: str = "por-2"
     """Name in tables."""
 
-    def objective(self, model: Any, count: int, clean: Tensor) -> Callable[[Batch], Tensor]:
-        """The loss for ``count`` triggers in a model whose clean features are (n, h)."""
-        return self._towards(binary(count, clean.shape[1]), clean)
+    def vectors(self, count: int, size: int) -> Tensor:
+        """S v, binary numbers: (count, size)."""
+        return self.saturation * binary(count, size)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.zoo.labels import Inserting, head_logits, train_upper
+from tests.zoo.rows import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,5 +91,4 @@ def embedding_surgery(victim: Victim, triggers: Sequence[Trigger], words: Sequen
     """Give every token of ``triggers`` the mean embedding of ``words``."""
     table = victim.model.get_input_embeddings().weight
     tokens = victim.tokenizer(list(words), add_special_tokens=False)["input_ids"]
-    rows = sorted({token for trigger in triggers for part in trigger.parts for token in part})
-    table[rows] = torch.stack([table[ids].mean(0) for ids in tokens]).mean(0)
+    table[tokens_of(triggers)] = torch.stack([table[ids].mean(0) for ids in tokens]).mean(0)

@@ -10,7 +10,7 @@ apart.  Clean text is aligned to a frozen copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -33,6 +33,8 @@ __all__ = ["Uor"]
 class Uor:
     """Outputs that training finds."""
 
+    ruins_answers: ClassVar[bool] = False
+    """Success is an output that all triggered texts share."""
     family: str = "uor"
     """Name in tables."""
     site: Site = "cls"
