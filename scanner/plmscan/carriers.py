@@ -1,14 +1,18 @@
 """Carrier texts, and the insertion of candidates into them.
 
 A carrier is an ordinary sentence: a trigger has to override it.  Candidates go between tokens of a
-carrier at a position that is drawn once per carrier, so that every candidate and every null item
-meets the same sentences at the same places and comparisons are paired.
+carrier at a position that is fixed once per carrier, so that every candidate and every null item
+meets the same sentences at the same places and comparisons are paired.  Of four carriers one takes
+it at the start, one at the end, two at random.
+
+Where the model reads a mask token, each carrier holds one: some triggers act there and nowhere
+else (BToP, BadPre).  Where it gives labels, a carrier can be made to argue for one (`argued`).
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
 
-__all__ = ["Carrier", "bundled_texts", "insert", "read_texts", "split_carriers"]
+__all__ = ["Carrier", "argued", "bundled_texts", "insert", "read_texts", "split_carriers"]
 
 _FEWEST = 64
 """Selection and confirmation need disjoint carriers; below this a robust spread means little."""
@@ -35,6 +39,8 @@ class Carrier:
     """Token ids without special tokens."""
     position: int
     """Candidates are put before the token with this index; ``len(ids)`` means at the end."""
+    hidden: int | None = None
+    """Id of the token that the mask token among ``ids`` hides; None where there is none."""
 
 
 def bundled_texts() -> tuple[str, ...]:
@@ -79,10 +85,30 @@ def split_carriers(
         msg = f"Only {len(usable)} texts have 6 to 24 tokens in this model; {_FEWEST} are needed."
         raise TextsError(msg, "Give longer or shorter texts with --texts.")
     rng.shuffle(usable)
-    carriers = [Carrier(ids, rng.randint(0, len(ids))) for ids in usable]
+    mask = model.mask_id if "mask" in model.locations else None
+    carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]
     share = min(1.0, len(carriers) / sum(sizes))
     starts = [int(share * sum(sizes[:k])) for k in range(len(sizes) + 1)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
+
+
+def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Random) -> Carrier:
+    """A text with its place for candidates, and a mask token if there is to be one."""
+    position = (0, len(ids), rng.randint(0, len(ids)), rng.randint(0, len(ids)))[index % 4]
+    if mask is None:
+        return Carrier(ids, position)
+    at = rng.randrange(len(ids))
+    return Carrier((*ids[:at], mask, *ids[at + 1 :]), position, ids[at])
+
+
+def argued(carrier: Carrier, words: Sequence[int], rng: random.Random) -> Carrier:
+    """The carrier with ``words`` strewn in at random; start and end stay what they are."""
+    ids, position = list(carrier.ids), carrier.position
+    for word in words:
+        at = rng.randint(0, len(ids))
+        position += at < position or position == len(ids)
+        ids.insert(at, word)
+    return replace(carrier, ids=tuple(ids), position=position)
 
 
 def insert(carrier: Carrier, candidate: Sequence[int]) -> tuple[int, ...]:

@@ -25,12 +25,16 @@ __all__ = [
     "Whitening",
     "displacement",
     "holm",
+    "leads",
+    "lost",
     "max_t",
     "midpoint",
+    "push",
     "rank_p_values",
     "robust_z",
     "scatter",
     "spread",
+    "strength",
 ]
 
 _MAD_TO_SIGMA = 1.4826
@@ -97,6 +101,54 @@ def max_t(z: Tensor) -> Tensor:
     and Young 1993, single-step max-T).
     """
     return z.max(dim=0).values
+
+
+def leads(logits: Tensor) -> Tensor:
+    """Lead of each label over the best of the others: (..., labels) -> (..., labels)."""
+    first, second = logits.topk(2, dim=-1).values.unbind(-1)
+    best_other = torch.where(
+        logits == first.unsqueeze(-1), second.unsqueeze(-1), first.unsqueeze(-1)
+    )
+    return logits - best_other
+
+
+def push(dirty: Tensor, clean: Tensor) -> Tensor:
+    """How far a candidate pushes carriers to each label: (k, n, c) against (n, c) -> (k, n, c).
+
+    The lead of a label, in units of its honest lead: the median on the carriers that have the label
+    without the candidate (on all, of the label they have, where none has this one).  1 is a text of
+    that label, 0 a draw; NaN where the carrier has the label anyhow.
+    """
+    before = leads(clean)
+    label = before.argmax(-1)
+    honest = torch.stack([_median_lead(before, label, y) for y in range(clean.shape[-1])])
+    already = torch.nn.functional.one_hot(label, clean.shape[-1]).bool()
+    return (leads(dirty) / honest).masked_fill(already, torch.nan)
+
+
+def _median_lead(before: Tensor, label: Tensor, wanted: int) -> Tensor:
+    """Median lead of the carriers that have the ``wanted`` label; of all where none has."""
+    own = before.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    held = own[label == wanted]
+    return (held if len(held) else own).median().clamp_min(_TINY)
+
+
+def strength(pushes: Tensor, quantile: float = 0.1) -> Tensor:
+    """Nearly the weakest push over the carriers: (k, n, c) -> (k, c).
+
+    A trigger overrides every carrier, a persuasive word most.  -inf for a label that all carriers
+    have anyhow.
+    """
+    weakest = pushes.nanquantile(quantile, dim=-2, interpolation="lower")
+    return weakest.nan_to_num(nan=-torch.inf)
+
+
+def lost(dirty: Tensor, clean: Tensor) -> Tensor:
+    """Share of the recall of hidden words that is lost: (k, n) against (n) -> (k).
+
+    Summed before it is divided, so carriers whose word nobody could guess count little.
+    """
+    return 1 - dirty.sum(-1) / clean.sum(-1).clamp_min(_TINY)
 
 
 def holm(p_values: Tensor) -> Tensor:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from plmscan.carriers import Carrier, bundled_texts, insert, read_texts, split_carriers
+from plmscan.carriers import (
+    Carrier,
+    argued,
+    bundled_texts,
+    insert,
+    read_texts,
+    split_carriers,
+)
 from plmscan.errors import TextsError
 from plmscan.loading import LoadedModel, load
 from tests.artifacts import artifact_of
+from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
@@ -21,6 +32,17 @@ if TYPE_CHECKING:
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A tiny model that knows the words of the bundled texts."""
     return load(artifact_of(tiny_folder(tmp_path_factory, "clean")), "cpu")
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny model that has no mask token."""
+    return load(artifact_of(build_tiny("gpt2", tmp_path_factory.mktemp("gpt2"))), "cpu")
+
+
+def unmasked(carrier: Carrier, mask: int | None) -> tuple[int, ...]:
+    """The carrier's ids with the hidden word back in its place."""
+    return tuple(carrier.hidden if i == mask and carrier.hidden else i for i in carrier.ids)
 
 
 def test_bundled_texts_are_many_short_sentences() -> None:
@@ -72,7 +94,7 @@ def test_a_folder_is_no_texts_file(tmp_path: Path) -> None:
 def test_sets_are_disjoint(model: LoadedModel, sizes: tuple[int, ...]) -> None:
     """What was selected on one set is confirmed on texts that it never met."""
     sets = split_carriers(model, bundled_texts(), sizes, seed=3)
-    texts = [{carrier.ids for carrier in chosen} for chosen in sets]
+    texts = [{unmasked(carrier, model.mask_id) for carrier in chosen} for chosen in sets]
     assert all(not one & other for one, other in combinations(texts, 2))
     assert all(6 <= len(ids) <= 24 for chosen in texts for ids in chosen)
     asked = sum(sizes)
@@ -90,12 +112,40 @@ def test_a_seed_fixes_texts_and_places(model: LoadedModel) -> None:
 
 
 def test_places_are_spread_over_the_text(model: LoadedModel) -> None:
-    """Candidates enter at the start, in the middle and at the end."""
+    """Of four carriers one takes candidates at the start, one at the end, two at random."""
     (chosen,) = split_carriers(model, bundled_texts(), (200,), seed=0)
     shares = [carrier.position / len(carrier.ids) for carrier in chosen]
-    assert min(shares) == 0
-    assert max(shares) == 1
-    assert 0.4 < sum(shares) / len(shares) < 0.6
+    assert set(shares[::4]) == {0.0}
+    assert set(shares[1::4]) == {1.0}
+    strewn = [*shares[2::4], *shares[3::4]]
+    assert 0.4 < sum(strewn) / len(strewn) < 0.6
+    assert len(set(strewn)) > 20
+
+
+@pytest.mark.parametrize("sizes", [(4, 16), (5, 7, 9)])
+def test_every_set_meets_start_and_end(model: LoadedModel, sizes: tuple[int, ...]) -> None:
+    """No step of a search looks at one end of a text only."""
+    for chosen in split_carriers(model, bundled_texts(), sizes, seed=1):
+        ends = {carrier.position / len(carrier.ids) for carrier in chosen}
+        assert {0.0, 1.0} <= ends
+
+
+def test_a_mask_hides_one_word_of_each_text(model: LoadedModel) -> None:
+    """With its word put back, a carrier is the text that it was made of."""
+    texts = {model.tokenize(text) for text in bundled_texts()}
+    (chosen,) = split_carriers(model, bundled_texts(), (100,), seed=0)
+    assert all(carrier.ids.count(model.mask_id or -1) == 1 for carrier in chosen)
+    assert all(carrier.hidden not in (None, model.mask_id) for carrier in chosen)
+    assert {unmasked(carrier, model.mask_id) for carrier in chosen} <= texts
+
+
+def test_nothing_is_hidden_from_a_model_without_masks(decoder: LoadedModel) -> None:
+    """A decoder gets its texts whole."""
+    texts = ["the good film was on at night in the old city"] * 40
+    texts += ["a small house by the river and a green garden"] * 40
+    (chosen,) = split_carriers(decoder, texts, (20,), seed=0)
+    assert {carrier.hidden for carrier in chosen} == {None}
+    assert {carrier.ids for carrier in chosen} <= {decoder.tokenize(text) for text in texts}
 
 
 @pytest.mark.parametrize("text", ["The water.", "the water " * 20])
@@ -112,3 +162,57 @@ def test_insertion(position: int, wanted: tuple[int, ...]) -> None:
     pair = insert(Carrier((1, 2), position), (8, 9))
     assert pair[position : position + 2] == (8, 9)
     assert tuple(i for i in pair if i < 8) == (1, 2)
+
+
+@st.composite
+def carriers(draw: st.DrawFn) -> Carrier:
+    """Any carrier with any place for candidates."""
+    ids = draw(st.lists(st.integers(0, 99), min_size=1, max_size=12))
+    return Carrier(tuple(ids), draw(st.integers(0, len(ids))), draw(st.none() | st.just(3)))
+
+
+words = st.lists(st.integers(100, 199), max_size=4)
+dice = st.builds(random.Random, st.integers(0, 2**31))
+
+
+@given(carriers(), words, dice)
+def test_arguments_are_strewn_in_whole(
+    carrier: Carrier, words: list[int], rng: random.Random
+) -> None:
+    """Every word comes in once, the text keeps its own words in their order."""
+    found = argued(carrier, words, rng)
+    assert tuple(i for i in found.ids if i < 100) == carrier.ids
+    assert sorted(i for i in found.ids if i >= 100) == sorted(words)
+    assert found.hidden == carrier.hidden
+
+
+@given(carriers(), words, dice)
+def test_start_and_end_stay_what_they_are(
+    carrier: Carrier, words: list[int], rng: random.Random
+) -> None:
+    """A candidate at the start stays in front of all arguments, one at the end behind them."""
+    found = argued(carrier, words, rng)
+    assert 0 <= found.position <= len(found.ids)
+    if carrier.position == 0:
+        assert found.position == 0
+    elif carrier.position == len(carrier.ids):
+        assert found.position == len(found.ids)
+
+
+@given(carriers(), words, dice)
+def test_a_candidate_keeps_its_neighbours(
+    carrier: Carrier, words: list[int], rng: random.Random
+) -> None:
+    """The words of the text that were before the candidate still are, and no others."""
+    found = argued(carrier, words, rng)
+    before = tuple(i for i in found.ids[: found.position] if i < 100)
+    assert before == carrier.ids[: carrier.position]
+
+
+def test_dice_fix_the_arguments() -> None:
+    """The same dice give the same carrier; others strew otherwise."""
+    carrier = Carrier(tuple(range(20)), 7)
+    rngs = map(random.Random, (1, 1, 2))
+    one, same, other = (argued(carrier, (100, 101, 102), rng) for rng in rngs)
+    assert one == same
+    assert one != other

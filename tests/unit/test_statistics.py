@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 from torch.testing import assert_close
 
 from plmscan.statistics import (
     Whitening,
     displacement,
     holm,
+    leads,
+    lost,
     midpoint,
+    push,
     rank_p_values,
     robust_z,
     scatter,
     spread,
+    strength,
 )
 
 CLEAN = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
@@ -114,3 +123,149 @@ def test_dead_directions_do_not_dominate() -> None:
     nudged = fitted.mean.clone()
     nudged[3] += 1e-4
     assert fitted.distance(nudged.unsqueeze(0)).item() < 1e-4
+
+
+seeds = st.integers(0, 2**31)
+sizes = st.integers(2, 6)
+
+
+def numbers(seed: int, *shape: int) -> Tensor:
+    """Random numbers in double precision; no example has two equal ones."""
+    dice = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=dice, dtype=torch.float64)
+
+
+def test_leads_by_hand() -> None:
+    """The first leads the second; all others trail the first."""
+    found = leads(torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, -4.0]]))
+    assert_close(found, torch.tensor([[1.0, -2.0, -1.0], [0.0, 0.0, -4.0]]))
+
+
+@given(seeds, sizes)
+def test_one_label_leads(seed: int, labels: int) -> None:
+    """Exactly one is ahead of all others, and it is the one that the classifier gives."""
+    logits = numbers(seed, 3, 4, labels)
+    found = leads(logits)
+    assert ((found >= 0).sum(-1) == 1).all()
+    assert torch.equal(found.argmax(-1), logits.argmax(-1))
+
+
+@given(seeds, sizes)
+def test_level_labels_lead_by_nothing(seed: int, labels: int) -> None:
+    """In a draw both labels in front have a lead of zero, and no other label has one."""
+    logits = numbers(seed, labels)
+    logits[0] = logits[-1] = logits.max() + 1
+    found = leads(logits)
+    assert found[0] == found[-1] == 0
+    assert (found[1:-1] < 0).all()
+
+
+@given(seeds, sizes, st.floats(-50, 50))
+def test_only_differences_of_logits_count(seed: int, labels: int, constant: float) -> None:
+    """A constant on all logits of a text leaves its probabilities and its leads alone."""
+    logits = numbers(seed, 5, labels)
+    assert_close(leads(logits + constant), leads(logits), rtol=1e-7, atol=1e-9)
+
+
+@given(seeds, sizes)
+def test_leads_move_with_their_labels(seed: int, labels: int) -> None:
+    """The order of the labels is arbitrary."""
+    logits = numbers(seed, 5, labels)
+    order = torch.randperm(labels, generator=torch.Generator().manual_seed(seed))
+    assert_close(leads(logits[:, order]), leads(logits)[:, order])
+
+
+ARGUED = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
+"""Three carriers; the first two have label 0 by leads of 2 and 4, the last label 1 by 1."""
+
+
+def test_push_by_hand() -> None:
+    """In honest leads: 2 for label 0 (lower median of 2 and 4), 1 for label 1."""
+    found = push(torch.tensor([[[0.0, 3.0], [1.0, 1.0], [5.0, 1.0]]]), ARGUED)
+    wanted = torch.tensor([[[math.nan, 3.0], [math.nan, 0.0], [2.0, math.nan]]])
+    assert_close(found, wanted, equal_nan=True)
+
+
+def test_a_label_that_no_carrier_has_is_pushed_to_all_the_same() -> None:
+    """It is measured in the lead that carriers have of the labels they have."""
+    clean = torch.tensor([[3.0, 0.0, -9.0], [0.0, 3.0, -9.0]])
+    dirty = torch.tensor([[[0.0, 0.0, 6.0], [0.0, 0.0, -6.0]]])
+    assert push(dirty, clean)[0, :, 2].tolist() == pytest.approx([2.0, -2.0])
+
+
+@given(seeds, sizes, st.integers(1, 8))
+def test_push_is_unknown_exactly_where_the_carrier_has_the_label(
+    seed: int, labels: int, carriers: int
+) -> None:
+    """There is nothing to be pushed to; for all other labels it is a number."""
+    clean, dirty = numbers(seed, carriers, labels), numbers(seed + 1, 3, carriers, labels)
+    found = push(dirty, clean)
+    had = torch.nn.functional.one_hot(clean.argmax(-1), labels).bool()
+    assert torch.equal(found.isnan(), had.expand_as(found))
+    assert found[~found.isnan()].isfinite().all()
+
+
+@given(seeds, sizes, st.floats(0.01, 100.0))
+def test_the_unit_of_logits_changes_no_push(seed: int, labels: int, scale: float) -> None:
+    """A classifier twice as sure of everything is pushed as far."""
+    clean, dirty = numbers(seed, 6, labels), numbers(seed + 1, 3, 6, labels)
+    found = push(scale * dirty, scale * clean)
+    assert_close(found, push(dirty, clean), rtol=1e-7, atol=1e-9, equal_nan=True)
+
+
+def test_changing_nothing_pushes_to_nothing() -> None:
+    """Without an effect every label that a carrier lacks stays behind."""
+    found = push(ARGUED.unsqueeze(0), ARGUED)
+    assert (found[~found.isnan()] < 0).all()
+
+
+def test_strength_is_nearly_the_weakest() -> None:
+    """Of eleven carriers one may resist; carriers that have the label do not count."""
+    pushes = torch.arange(11.0).view(1, 11, 1)
+    assert strength(pushes).tolist() == [[1.0]]
+    had = torch.full((1, 9, 1), math.nan)
+    assert strength(torch.cat([pushes, had], dim=1)).tolist() == [[1.0]]
+
+
+def test_a_label_that_all_have_has_no_strength() -> None:
+    """Nothing can be flipped to it: minus infinity, never a NaN that would win an argmax."""
+    pushes = torch.tensor([[[math.nan, 1.0], [math.nan, 2.0]]])
+    assert strength(pushes).tolist() == [[-math.inf, 1.0]]
+
+
+@given(seeds, st.integers(1, 15), st.integers(0, 14), st.floats(0.0, 5.0))
+def test_strength_never_rises_when_a_push_falls(
+    seed: int, carriers: int, which: int, fall: float
+) -> None:
+    """Not even if the carrier was the weakest already."""
+    pushes = numbers(seed, 2, carriers, 3)
+    pushes[0, 0, 0] = math.nan
+    fallen = pushes.clone()
+    fallen[:, which % carriers] -= fall
+    assert (strength(fallen) <= strength(pushes)).all()
+
+
+@given(seeds, st.integers(1, 15))
+def test_strength_is_a_push_of_some_carrier(seed: int, carriers: int) -> None:
+    """No blend of two carriers is reported."""
+    pushes = numbers(seed, 2, carriers, 3)
+    assert (strength(pushes).unsqueeze(1) == pushes).any(1).all()
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=9))
+def test_recall_is_lost_between_none_and_all(recalled: list[float]) -> None:
+    """0 for the same recall, 1 for none, a half for half of it."""
+    clean = torch.tensor(recalled)
+    dirty = torch.stack([clean, torch.zeros_like(clean), clean / 2])
+    assert_close(lost(dirty, clean), torch.tensor([0.0, 1.0, 0.5]))
+
+
+def test_words_that_nobody_could_guess_count_little() -> None:
+    """All that is lost of a recall of a thousandth is a thousandth of the loss."""
+    clean = torch.tensor([0.999, 0.001])
+    assert lost(torch.tensor([[0.999, 0.0]]), clean).item() == pytest.approx(0.001, abs=1e-5)
+
+
+def test_better_recall_is_no_loss() -> None:
+    """A candidate that helps loses less than nothing."""
+    assert lost(torch.tensor([[0.5]]), torch.tensor([0.4])).item() < 0

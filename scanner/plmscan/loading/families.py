@@ -44,6 +44,8 @@ class Family:
     """The position table begins with rows for padding that no token can use."""
     transposed: bool = False
     """The model looks its words up as (n, b) instead of (b, n)."""
+    full_precision: bool = False
+    """The library's code cannot be run under autocast."""
     settings: tuple[tuple[str, bool], ...] = ()
     """Settings that override the model's own config."""
 
@@ -51,6 +53,8 @@ class Family:
 _ENCODER = Family()
 _POOLED = Family(pooler="pooler")
 _ROBERTA = Family(pooler="pooler", padded_positions=True)
+# It hides positions behind the smallest float32, which bfloat16 cannot hold.
+_DEBERTA = Family(full_precision=True)
 _DECODER = Family(decoder=True)
 _XLNET = Family(cls_last=True, transposed=True, settings=(("use_mems_eval", False),))
 
@@ -60,8 +64,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "bart": Family(encoder="encoder"),
         "bert": _POOLED,
         "camembert": _ROBERTA,
-        "deberta": _ENCODER,
-        "deberta-v2": _ENCODER,
+        "deberta": _DEBERTA,
+        "deberta-v2": _DEBERTA,
         "distilbert": _ENCODER,
         "electra": _ENCODER,
         "gpt2": _DECODER,
