@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from plmscan.loading import Location
-from plmscan.search.grow import GAIN, improving
+from plmscan.search.pipeline import GAIN, beats_its_parts
 from plmscan.search.verify import Measured
 
 
@@ -26,13 +26,11 @@ def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
 @pytest.mark.parametrize(("pair_scatter", "kept"), [(0.3, False), (0.5 / GAIN, True)])
 def test_a_pair_must_beat_its_own_words_wherever_they_lead(pair_scatter: float, kept: bool) -> None:
     """The words lead elsewhere, and the pair still has to be several times as invariant."""
-    words = measured([0.6, 0.5], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    pair = measured([pair_scatter], [[0.5, 0.5, 5.0]])
-    assert improving([(7, 8)], pair, [(7,), (8,)], words).tolist() == [kept]
+    found = measured([0.6, 0.5, pair_scatter], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 5.0]])
+    assert beats_its_parts(2, [(7,), (8,), (7, 8)], found) is kept
 
 
 def test_two_triggers_side_by_side_are_no_new_trigger() -> None:
     """A pair that leads where a third, equally invariant item leads is dropped."""
-    singles = measured([0.002, 0.5, 0.6], [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0]])
-    pair = measured([0.001], [[1.0, 0.0]])
-    assert improving([(8, 9)], pair, [(7,), (8,), (9,)], singles).tolist() == [False]
+    found = measured([0.002, 0.5, 0.6, 0.001], [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]])
+    assert not beats_its_parts(3, [(7,), (8,), (9,), (8, 9)], found)

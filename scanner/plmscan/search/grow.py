@@ -1,14 +1,19 @@
-"""Growing: far-out items are joined to pairs, since a phrase shows in the sweep as its words."""
+"""Growing: candidates are extended token by token, since a phrase shows in the sweep as its words.
+
+In each gap of a candidate a gradient proposes tokens (`hotflip_scores`), the seeds are tried as
+well, and a forward pass decides.  What has grown is then cut back to what it needs.
+"""
 
 from __future__ import annotations
 
-from itertools import permutations
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.search.variants import same_output
-from plmscan.search.verify import measure
+from plmscan.carriers import insert
+from plmscan.search.objective import hotflip_scores
+from plmscan.search.panel import Reading, label_scores, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,59 +21,154 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plmscan.budget import Budget
-    from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
-    from plmscan.search.verify import Measured
+    from plmscan.search.objective import Objective
+    from plmscan.search.panel import Panel
 
-__all__ = ["GAIN", "grow_pairs", "improving", "random_items"]
+__all__ = ["Grower", "random_items"]
 
-GAIN = 4.0
-"""A pair replaces its words only if its scatter is that many times lower than any single item's
-with the same output: two triggers side by side, or a trigger and a passer-by, are no new trigger.
-Measured on implants: 8 to 60 for the words of a phrase, below 2 for pairs of planted triggers."""
+_LONGEST = 4
+"""Tokens of the longest candidate."""
 
+_BEAM = 2
+"""Candidates of one length that are extended: so many with the highest score, and as many that
+gained most."""
 
-def grow_pairs(
-    model: LoadedModel,
-    singles: Sequence[tuple[int, ...]],
-    measured: Measured,
-    carriers: Sequence[Carrier],
-    seeds: int,
-    budget: Budget,
-) -> list[tuple[int, ...]]:
-    """Ordered pairs of the first ``seeds`` singles that beat every single, the best first.
+_PROPOSALS = 8
+"""Tokens that the gradient proposes for a slot."""
 
-    ``measured`` holds the singles on the same carriers.
-
-    Raises:
-        OutOfTimeError: the budget's deadline passed.
-    """
-    pairs = [first + second for first, second in permutations(singles[:seeds], 2)]
-    if not pairs:
-        return []
-    found = measure(model, pairs, carriers, budget, "growing pairs")
-    better = improving(pairs, found, singles, measured).nonzero().flatten()
-    best_first = better[found.best_scatter()[better].argsort(stable=True)]
-    return [pairs[i] for i in best_first.tolist()]
+_FIRST = 5
+"""Of its proposals for an empty text, how many are extended whatever they score alone: the parts of
+a trigger that was trained to need all of them hardly show, and the gradient points to them."""
 
 
-def improving(
-    pairs: Sequence[tuple[int, ...]],
-    found: Measured,
-    singles: Sequence[tuple[int, ...]],
-    measured: Measured,
-) -> Tensor:
-    """Which pairs are `GAIN` times as invariant as their parts and their rivals, bool (p).
+@dataclass(frozen=True)
+class Grower:
+    """Grows candidates of one model for one objective."""
 
-    Rivals are single items with the same output; both tables come from the same carriers.
-    """
-    rows = []
-    for index, where in enumerate(found.best_location()):
-        parts = torch.tensor([set(single) <= set(pairs[index]) for single in singles])
-        rivals = parts | same_output(measured.shift[where], found.shift[where][index])
-        bar = measured.scatter[where].masked_fill(~rivals, torch.inf).min() / GAIN
-        rows.append(found.scatter[where][index] <= bar)
-    return torch.stack(rows)
+    model: LoadedModel
+    """The model."""
+    ids: Tensor
+    """Ids that a text can hold, (v)."""
+    objective: Objective
+    """What candidates are to do."""
+    panel: Panel
+    """Carriers of the forward passes, which decide."""
+    guide: Panel
+    """Carriers of the gradient, which proposes; more of them, since it costs little."""
+    fillers: Sequence[int]
+    """What fills an empty slot in each of the guide's carriers, while its gradient is taken: random
+    tokens, over which the gradients of one context average out."""
+    price: float
+    """What each token has to gain."""
+
+    def grow(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
+        """Candidates of two to four tokens, the best first, cut back to what they need.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        beam = self._first(seeds)
+        alone, grown = dict(beam), dict[tuple[int, ...], float]()
+        for length in range(2, _LONGEST + 1):
+            budget.checkpoint((length - 2) / (_LONGEST - 1), "growing")
+            beam = self._improved(self._extensions(beam, seeds, alone))
+            grown |= beam
+        best = sorted(grown, key=lambda candidate: -grown[candidate])
+        return list(dict.fromkeys(self.pruned(candidate) for candidate in best))
+
+    def score(self, candidates: Sequence[tuple[int, ...]]) -> list[float]:
+        """Of each candidate, in their order."""
+        if not candidates:
+            return []
+        with torch.no_grad():
+            dirty = read(self.model, candidates, self.panel.carriers)
+            found: list[float] = self.objective(dirty, self.panel.clean).tolist()
+        return found
+
+    def proposals(self, candidate: tuple[int, ...], slot: int) -> list[int]:
+        """Tokens that the gradient proposes before the ``slot``-th of ``candidate``, best first."""
+        gradient = self._gradient(candidate, slot)
+        rows = self.model.embedding_weight[self.ids.to(self.model.device)]
+        scores = hotflip_scores(-gradient.unsqueeze(0), rows).squeeze(0)
+        best = scores.topk(min(_PROPOSALS, len(self.ids))).indices.cpu()
+        proposed: list[int] = self.ids[best].tolist()
+        return proposed
+
+    def pruned(self, candidate: tuple[int, ...]) -> tuple[int, ...]:
+        """The candidate without the tokens that it can spare.
+
+        Tokens are dropped one by one, the least missed first, as long as the score falls by less
+        than the price or the rest suffices by itself.
+        """
+        (best,) = self.score([candidate])
+        while len(candidate) > 1:
+            shorter = [candidate[:i] + candidate[i + 1 :] for i in range(len(candidate))]
+            scores = self.score(shorter)
+            if max(scores) < min(best - self.price, self.objective.enough):
+                break
+            candidate = shorter[scores.index(max(scores))]
+        return candidate
+
+    def _first(self, seeds: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
+        """The best seeds and the gradient's first proposals, with their scores."""
+        scores = dict(zip(seeds, self.score(seeds), strict=True))
+        best = sorted(seeds, key=lambda seed: -scores[seed])[: 2 * _BEAM]
+        proposed = [(token,) for token in self.proposals((), 0)[:_FIRST]]
+        scores |= zip(proposed, self.score(proposed), strict=True)
+        return {one: scores[one] for one in (*best, *proposed)}
+
+    def _extensions(
+        self,
+        beam: dict[tuple[int, ...], float],
+        seeds: Sequence[tuple[int, ...]],
+        alone: dict[tuple[int, ...], float],
+    ) -> dict[tuple[int, ...], float]:
+        """Candidates one token longer, with the best score of what they join.
+
+        ``alone`` holds the scores of single tokens, and gets those of new ones.
+        """
+        joins = [
+            (candidate, slot, new)
+            for candidate in beam
+            for slot in range(len(candidate) + 1)
+            for new in (*((token,) for token in self.proposals(candidate, slot)), *seeds)
+            if new[0] not in candidate  # twice the same says nothing new, only louder
+        ]
+        unknown = [new for new in dict.fromkeys(new for *_, new in joins) if new not in alone]
+        alone |= zip(unknown, self.score(unknown), strict=True)
+        return {
+            (*candidate[:slot], *new, *candidate[slot:]): max(beam[candidate], alone[new])
+            for candidate, slot, new in joins
+        }
+
+    def _improved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
+        """The best that score the price more than what they join, with their scores."""
+        scores = dict(zip(before, self.score(list(before)), strict=True))
+        better = [one for one, value in scores.items() if value >= before[one] + self.price]
+        highest = sorted(better, key=lambda one: -scores[one])[:_BEAM]
+        # The parts of a trigger that needs all of them come from far behind.
+        steepest = sorted(better, key=lambda one: before[one] - scores[one])[:_BEAM]
+        return {one: scores[one] for one in dict.fromkeys((*highest, *steepest))}
+
+    def _gradient(self, candidate: tuple[int, ...], slot: int) -> Tensor:
+        """Of the objective at the input of a new slot, summed over the carriers, (e)."""
+        rows = [
+            self.model.wrap(insert(carrier, (*candidate[:slot], filler, *candidate[slot:])))
+            for carrier, filler in zip(self.guide.carriers, self.fillers, strict=True)
+        ]
+        ids, mask = self.model.batch(rows)
+        embeddings = self.model.embed(ids).requires_grad_()
+        outputs = self.model.forward_embeddings(embeddings, ids, mask)
+        scores = label_scores(outputs)
+        reading = Reading(
+            {where: one.float().cpu().unsqueeze(0) for where, one in outputs.features.items()},
+            None if scores is None else scores.unsqueeze(0),
+        )
+        value = self.objective(reading, self.guide.clean).sum()
+        (gradient,) = torch.autograd.grad(value, embeddings)
+        places = [len(self.model.prefix_ids) + c.position + slot for c in self.guide.carriers]
+        return gradient[torch.arange(len(rows)), torch.tensor(places)].sum(0)
 
 
 def random_items(ids: Tensor, pieces: int, count: int, seed: int) -> list[tuple[int, ...]]:

@@ -23,18 +23,24 @@ class Recipe:
     """Items that each ranking (location x distance) passes on to the screening."""
     screening_carriers: int
     """Carriers on which survivors are screened for scatter."""
+    growing_carriers: int
+    """Carriers on which longer candidates grow, disjoint from all others."""
     seeds: int
-    """Survivors with the least scatter that are joined to pairs."""
+    """Items from which longer candidates grow, for each location and each label."""
     finalists: int
     """Candidates that the screening passes on to the verification, and pairs at most again."""
     carriers: int
     """Carriers of the verification, disjoint from those of the screening."""
+    support_carriers: int
+    """Carriers on which tokens are exchanged for synonyms, disjoint from both."""
+    label_items: int
+    """Items that the label sweep passes on to the screening, shared among the labels."""
     null_items: int
     """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
 
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 32, 4, 6, 40, 16, 128),
-    Effort.STANDARD: Recipe(8192, 40, 6, 12, 40, 32, 256),
-    Effort.DEEP: Recipe(16384, 192, 12, 24, 96, 64, 999),
+    Effort.QUICK: Recipe(4096, 32, 4, 12, 4, 32, 16, 6, 48, 100),
+    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, 40, 24, 12, 80, 100),
+    Effort.DEEP: Recipe(16384, 192, 12, 24, 12, 96, 64, 12, 160, 999),
 }

@@ -10,16 +10,18 @@ nothing.  Measured: design, section 5.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.loading import Location
 from plmscan.search.candidates import searchable_ids
-from plmscan.statistics import Whitening, midpoint
+from plmscan.search.panel import Reading, label_scores
+from plmscan.statistics import Whitening, leads, midpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -44,6 +46,8 @@ class Sweep:
     """Squared Mahalanobis distance under the vocabulary's covariance, each (v)."""
     saturation: Tensor | None
     """Share of pooler entries beyond 0.99 in size, (v); None where no pooler is scanned."""
+    leads: Tensor | None
+    """Lead of each label for each item alone, (v, labels); None without a classifier."""
 
     def rankings(self) -> tuple[Tensor, ...]:
         """Every score by which an item can be far out, each (v)."""
@@ -81,18 +85,15 @@ def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     shuffled = torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))
     batches = torch.split(shuffled, _BATCH)
     reference_batches = max(1, min(len(batches), reference_items // _BATCH))
-    reference = []
-    for done, batch in enumerate(batches[:reference_batches]):
-        budget.checkpoint(done / len(batches), "vocabulary sweep")
-        reference.append(_features(model, ids[batch]))
-    score = _Scorer.fit(reference)
-    rows = [score(features) for features in reference]
-    for done, batch in enumerate(batches[reference_batches:], start=reference_batches):
-        budget.checkpoint(done / len(batches), "vocabulary sweep")
-        rows.append(score(_features(model, ids[batch])))
-    scores = torch.cat(rows, dim=1)[:, shuffled.argsort()]
-    plain, whitened, saturation = score.split(scores)
-    return Sweep(ids, plain, whitened, saturation)
+    readings = _readings(model, ids, batches, budget)
+    reference = [next(readings) for _ in range(reference_batches)]
+    score = _Scorer.fit([reading.features for reading in reference])
+    rows = [(score(one.features), one.logits) for one in chain(reference, readings)]
+    back = shuffled.argsort()
+    plain, whitened, saturation = score.split(torch.cat([row for row, _ in rows], dim=1)[:, back])
+    logits = [row for _, row in rows if row is not None]
+    found = leads(torch.cat(logits)[back]) if logits else None
+    return Sweep(ids, plain, whitened, saturation, found)
 
 
 def survivors(found: Sweep, count: int) -> Tensor:
@@ -102,9 +103,21 @@ def survivors(found: Sweep, count: int) -> Tensor:
     return found.ids[torch.unique(far_out)]
 
 
-def _features(model: LoadedModel, ids: Tensor) -> Mapping[Location, Tensor]:
-    """Features of one batch of items at every scanned location, each (b, h)."""
-    return model.forward(probe_inputs(model, ids)).features
+def _readings(
+    model: LoadedModel, ids: Tensor, batches: Sequence[Tensor], budget: Budget
+) -> Iterator[Reading]:
+    """What the model says of each batch of items alone, in half the digits where that is faster.
+
+    Scores rank, they do not judge; whatever passes is measured again in full.
+    """
+    for done, batch in enumerate(batches):
+        budget.checkpoint(done / len(batches), "vocabulary sweep")
+        with model.half_precision():
+            outputs = model.forward(probe_inputs(model, ids[batch]))
+        yield Reading(
+            {where: feature.float() for where, feature in outputs.features.items()},
+            label_scores(outputs),
+        )
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.carriers import insert
-from plmscan.statistics import displacement, max_t, midpoint, rank_p_values, robust_z, scatter
+from plmscan.search.panel import read
+from plmscan.statistics import (
+    displacement,
+    lost,
+    max_t,
+    midpoint,
+    push,
+    rank_p_values,
+    robust_z,
+    scatter,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
     from plmscan.budget import Budget
-    from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel, Location
+    from plmscan.search.panel import Panel, Reading
 
-__all__ = ["Invariance", "Measured", "against_null", "joined", "measure"]
+__all__ = ["Invariance", "Measured", "against_null", "measure"]
 
 _CHUNK_BYTES = 128 * 2**20
 """Features of one chunk of candidates, over all carriers and locations, stay below this."""
@@ -28,14 +36,18 @@ _CHUNK_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class Measured:
-    """Candidates on carriers, one entry a location; candidates keep their order."""
+    """Candidates on a panel; candidates keep their order."""
 
     displacement: Mapping[Location, Tensor]
-    """D of each candidate, (k)."""
+    """D of each candidate, (k) a location."""
     scatter: Mapping[Location, Tensor]
-    """S of each candidate, (k)."""
+    """S of each candidate, (k) a location."""
     shift: Mapping[Location, Tensor]
-    """Midpoint of the triggered features less that of the clean ones, (k, h)."""
+    """Midpoint of the triggered features less that of the clean ones, (k, h) a location."""
+    push: Tensor | None = None
+    """Lead of each label in honest leads, (k, n, labels); NaN where the carrier has it anyhow."""
+    corruption: Tensor | None = None
+    """Share of the recall of hidden words that is lost, (k)."""
 
     def best_scatter(self) -> Tensor:
         """Lowest scatter of each candidate over the locations, (k)."""
@@ -49,11 +61,26 @@ class Measured:
 
     def pick(self, indices: Tensor) -> Measured:
         """The candidates at ``indices`` (m), in that order."""
+        return Measured.joined([self], lambda tables: tables[0][indices])
 
-        def rows(table: Mapping[Location, Tensor]) -> dict[Location, Tensor]:
-            return {where: values[indices] for where, values in table.items()}
+    @staticmethod
+    def joined(
+        parts: Sequence[Measured], join: Callable[[list[Tensor]], Tensor] = torch.cat
+    ) -> Measured:
+        """Several tables of the same kind as one, by default one after the other."""
 
-        return Measured(rows(self.displacement), rows(self.scatter), rows(self.shift))
+        def located(tables: Sequence[Mapping[Location, Tensor]]) -> dict[Location, Tensor]:
+            return {where: join([table[where] for table in tables]) for where in tables[0]}
+
+        push = [part.push for part in parts if part.push is not None]
+        corruption = [part.corruption for part in parts if part.corruption is not None]
+        return Measured(
+            located([part.displacement for part in parts]),
+            located([part.scatter for part in parts]),
+            located([part.shift for part in parts]),
+            join(push) if push else None,
+            join(corruption) if corruption else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,26 +98,25 @@ class Invariance:
 def measure(
     model: LoadedModel,
     candidates: Sequence[tuple[int, ...]],
-    carriers: Sequence[Carrier],
+    panel: Panel,
     budget: Budget,
     note: str,
 ) -> Measured:
-    """Displacement and scatter of every candidate at every scanned location.
+    """All statistics of every candidate on the panel.
 
     Streams over chunks of candidates, so memory does not grow with their number.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    clean = _stacked(model.forward(_row(model, carrier.ids)).features for carrier in carriers)
-    per_candidate = 4 * len(carriers) * sum(f.shape[-1] for f in clean.values())
-    chunk = max(1, _CHUNK_BYTES // per_candidate)
+    widths = sum(feature.shape[-1] for feature in panel.clean.features.values())
+    chunk = max(1, _CHUNK_BYTES // (4 * len(panel.carriers) * widths))
     parts: list[Measured] = []
     for start in range(0, len(candidates), chunk):
         budget.checkpoint(start / len(candidates), note)
-        features = _triggered(model, candidates[start : start + chunk], carriers)
-        parts.append(_measured(features, clean))
-    return joined(parts)
+        dirty = read(model, candidates[start : start + chunk], panel.carriers)
+        parts.append(_measured(dirty, panel.clean))
+    return Measured.joined(parts)
 
 
 def against_null(measured: Measured, null: Measured) -> Invariance:
@@ -110,58 +136,13 @@ def against_null(measured: Measured, null: Measured) -> Invariance:
     )
 
 
-def _row(model: LoadedModel, ids: Sequence[int]) -> Tensor:
-    """One wrapped text, (1, n)."""
-    return torch.tensor([model.wrap(ids)], device=model.device)
-
-
-def _triggered(
-    model: LoadedModel, candidates: Sequence[tuple[int, ...]], carriers: Sequence[Carrier]
-) -> dict[Location, Tensor]:
-    """Features of every candidate in every carrier, each (k, n, h).
-
-    Candidates of one length share a carrier's batch, so nothing is ever padded.
-    """
-    by_length = defaultdict(list)
-    for index, candidate in enumerate(candidates):
-        by_length[len(candidate)].append(index)
-    blocks = []
-    for indices in by_length.values():
-        texts = [[model.wrap(insert(c, candidates[i])) for i in indices] for c in carriers]
-        blocks.append(
-            _stacked(model.forward(torch.tensor(t, device=model.device)).features for t in texts)
-        )
-    order = torch.tensor([i for indices in by_length.values() for i in indices]).argsort()
-    return {
-        where: torch.cat([block[where] for block in blocks], dim=1)[:, order].transpose(0, 1)
-        for where in blocks[0]
-    }
-
-
-def _stacked(features: Iterable[Mapping[Location, Tensor]]) -> dict[Location, Tensor]:
-    """Features of several batches, each (b, h) -> (batches, b, h)."""
-    rows = list(features)
-    return {where: torch.stack([row[where] for row in rows]).cpu() for where in rows[0]}
-
-
-def _measured(features: Mapping[Location, Tensor], clean: Mapping[Location, Tensor]) -> Measured:
+def _measured(dirty: Reading, clean: Reading) -> Measured:
     """Statistics of one chunk."""
-    flat = {where: clean[where].squeeze(1) for where in features}
+    pairs = {where: (f, clean.features[where]) for where, f in dirty.features.items()}
     return Measured(
-        {where: displacement(f, flat[where]) for where, f in features.items()},
-        {where: scatter(f, flat[where]) for where, f in features.items()},
-        {where: midpoint(f) - midpoint(flat[where]) for where, f in features.items()},
-    )
-
-
-def joined(parts: Sequence[Measured]) -> Measured:
-    """Chunks in their order."""
-
-    def cat(tables: Sequence[Mapping[Location, Tensor]]) -> dict[Location, Tensor]:
-        return {where: torch.cat([t[where] for t in tables]) for where in tables[0]}
-
-    return Measured(
-        cat([p.displacement for p in parts]),
-        cat([p.scatter for p in parts]),
-        cat([p.shift for p in parts]),
+        {where: displacement(f, c) for where, (f, c) in pairs.items()},
+        {where: scatter(f, c) for where, (f, c) in pairs.items()},
+        {where: midpoint(f) - midpoint(c) for where, (f, c) in pairs.items()},
+        None if dirty.logits is None or clean.logits is None else push(dirty.logits, clean.logits),
+        None if dirty.recall is None or clean.recall is None else lost(dirty.recall, clean.recall),
     )

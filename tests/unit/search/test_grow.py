@@ -1,7 +1,10 @@
-"""Pairs of far-out items, and the null that they are held against."""
+"""Candidates that grow token by token, and the null that they are held against."""
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,77 +12,168 @@ import torch
 
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
-from plmscan.loading import Location, load
-from plmscan.search.grow import GAIN, grow_pairs, improving, random_items
-from plmscan.search.verify import Measured, measure
+from plmscan.errors import OutOfTimeError
+from plmscan.loading import LoadedModel, load
+from plmscan.search.candidates import searchable_ids
+from plmscan.search.grow import Grower, random_items
+from plmscan.search.objective import Flip, Invariance
+from plmscan.search.panel import Panel, read
 from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Grow = Callable[[str, list[str]], list[str]]
+    from plmscan.search.objective import Objective
+
+    Growers = Callable[[str], Grower]
 
 BUDGET = Budget(bundled_texts())
+CLASS_TEXTS = tuple(" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7))
 
 
-@pytest.fixture
-def grow(tmp_path_factory: pytest.TempPathFactory) -> Grow:
-    """Texts of the pairs that grow from words in a model of the zoo."""
+def grower_of(
+    model: LoadedModel, texts: tuple[str, ...], objective: Objective, price: float
+) -> Grower:
+    """A grower on a few carriers that takes its gradient on twice as many."""
+    (carriers,) = split_carriers(model, texts, (10,), seed=0)
+    ids, guide = searchable_ids(model), Panel.of(model, carriers)
+    if isinstance(objective, Flip):
+        guide = guide.pick(guide.against(objective.target))
+    count = len(guide.carriers)
+    fillers = [filler for (filler,) in random_items(ids, 1, count, seed=0)]
+    panel = guide.pick(range(min(5, count)))
+    return Grower(model, ids, objective, panel, guide, fillers, price)
 
-    def pairs_of(name: str, words: list[str]) -> list[str]:
+
+@pytest.fixture(scope="module")
+def growers(tmp_path_factory: pytest.TempPathFactory) -> Growers:
+    """Growers for invariance in models of the zoo."""
+
+    def of(name: str) -> Grower:
         model = load(artifact_of(tiny_folder(tmp_path_factory, name)), "cpu")
-        (carriers,) = split_carriers(model, BUDGET.texts, (12,), seed=0)
-        singles = [model.tokenize(word) for word in words]
-        found = measure(model, singles, carriers, BUDGET, "test")
-        pairs = grow_pairs(model, singles, found, carriers, len(words), BUDGET)
-        return [model.decode(pair) for pair in pairs]
+        return grower_of(model, BUDGET.texts, Invariance(), math.log(2))
 
-    return pairs_of
+    return of
 
 
-def test_the_words_of_a_phrase_grow_together(grow: Grow) -> None:
-    """The phrase comes first or, its words swapped, second; pairs with other words do not come."""
-    assert set(grow("phrase", ["quill", "water", "velvet"])[:2]) == {"velvet quill", "quill velvet"}
+@pytest.fixture(scope="module")
+def flipper(tmp_path_factory: pytest.TempPathFactory) -> Grower:
+    """A grower that flips a random classifier to its rarest label."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier", seed=1)
+    model = load(artifact_of(folder), "cpu")
+    (carriers,) = split_carriers(model, CLASS_TEXTS, (10,), seed=0)
+    panel = Panel.of(model, carriers)
+    target = max(range(3), key=lambda label: len(panel.against(label)))
+    return grower_of(model, CLASS_TEXTS, Flip(target), 0.1)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("cls", ["cf", "mn", "water"]), ("clean", ["velvet", "quill", "water", "road"])],
-)
-def test_nothing_grows_where_no_phrase_is(grow: Grow, name: str, words: list[str]) -> None:
-    """Two single-token triggers side by side are no new trigger, nor are honest words."""
-    assert grow(name, words) == []
+def tokens(grower: Grower, *texts: str) -> list[tuple[int, ...]]:
+    """Texts as candidates."""
+    return [grower.model.tokenize(text) for text in texts]
 
 
-def test_one_word_makes_no_pair(grow: Grow) -> None:
-    """There is nothing to join."""
-    assert grow("clean", ["water"]) == []
+@pytest.mark.parametrize("seeds", [("velvet", "quill", "water"), ("quill", "road"), ()])
+def test_a_phrase_grows_from_its_words(growers: Growers, seeds: tuple[str, ...]) -> None:
+    """From both words, from one of them, and where the gradient alone proposes."""
+    grower = growers("phrase")
+    found = grower.grow(tokens(grower, *seeds), BUDGET)
+    phrase = {*tokens(grower, "velvet", "quill")}
+    assert any({(i,) for i in candidate} >= phrase for candidate in found)
 
 
-def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
-    """Candidates with the given S and shift at CLS."""
-    return Measured(
-        {Location.CLS: torch.ones(len(scatter))},
-        {Location.CLS: torch.tensor(scatter)},
-        {Location.CLS: torch.tensor(shift)},
-    )
+def test_what_has_grown_is_all_needed(growers: Growers) -> None:
+    """The phrase is found without passengers: two words, in whatever order."""
+    grower = growers("phrase")
+    found = grower.grow(tokens(grower, "velvet", "quill", "water"), BUDGET)
+    assert {*tokens(grower, "velvet quill", "quill velvet")} & {*found}
 
 
-@pytest.mark.parametrize(("times", "kept"), [(GAIN * 1.01, True), (GAIN * 0.99, False)])
-def test_a_pair_has_to_gain(times: float, kept: bool) -> None:
-    """It must be `GAIN` times as invariant as the best single with the same output."""
-    singles = measured([0.4, 0.08], [[1.0, 0.1], [0.0, 1.0]])
-    pair = measured([0.4 / times], [[1.0, 0.0]])
-    assert improving([(7, 9)], pair, [(7,), (8,)], singles).tolist() == [kept]
+@pytest.mark.parametrize("name", ["clean", "phrase", "cls"])
+def test_grown_candidates_are_short_and_typed(growers: Growers, name: str) -> None:
+    """One to four tokens that a text can hold, none twice, each candidate once."""
+    grower = growers(name)
+    found = grower.grow(tokens(grower, "water", "road"), BUDGET)
+    assert len(set(found)) == len(found)
+    assert all(len(set(candidate)) == len(candidate) for candidate in found)
+    assert all(1 <= len(candidate) <= 4 for candidate in found)
+    assert {i for candidate in found for i in candidate} <= set(grower.ids.tolist())
 
 
-def test_every_pair_is_judged_by_itself() -> None:
-    """One mask entry a pair, in their order."""
-    singles = measured([0.4, 0.4], [[1.0, 0.0], [0.0, 1.0]])
-    pairs = measured([0.01, 0.39, 0.01], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    found = improving([(7, 9), (9, 7), (8, 9)], pairs, [(7,), (8,)], singles)
-    assert found.tolist() == [True, False, True]
+def test_growth_depends_on_nothing_but_its_input(growers: Growers) -> None:
+    """Twice the same, without a throw of the caller's dice, and the model keeps no gradient."""
+    grower = growers("phrase")
+    before = torch.random.get_rng_state()
+    seeds = tokens(grower, "water", "road")
+    assert grower.grow(seeds, BUDGET) == grower.grow(seeds, BUDGET)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(p.grad is None for p in grower.model.module.parameters())
+
+
+def test_every_token_of_what_grows_is_worth_its_price(flipper: Grower) -> None:
+    """Without any one of them a candidate flips less, or too little."""
+    cheap = replace(flipper, price=0.01)
+    grown = [one for one in cheap.grow([(90,), (91,)], BUDGET) if len(one) > 1]
+    assert grown
+    for one, score in zip(grown, cheap.score(grown), strict=True):
+        shorter = cheap.score([one[:i] + one[i + 1 :] for i in range(len(one))])
+        assert max(shorter) < min(score - 0.009, cheap.objective.enough)
+
+
+def test_scores_are_those_of_the_objective(flipper: Grower) -> None:
+    """In the order of the candidates, whatever their lengths; nothing for nothing."""
+    candidates = [(90, 91), (92,), (93, 94, 95), (96,)]
+    dirty = read(flipper.model, candidates, flipper.panel.carriers)
+    wanted = flipper.objective(dirty, flipper.panel.clean).tolist()
+    assert flipper.score(candidates) == pytest.approx(wanted)
+    assert flipper.score(candidates[::-1]) == pytest.approx(wanted[::-1], rel=1e-3, abs=1e-4)
+    assert flipper.score([]) == []
+
+
+@pytest.mark.parametrize(("candidate", "slot"), [((), 0), ((90,), 0), ((90,), 1), ((90, 91), 1)])
+def test_proposals_are_tokens_of_a_text(
+    flipper: Grower, candidate: tuple[int, ...], slot: int
+) -> None:
+    """A handful, all different, for every gap of a candidate."""
+    found = flipper.proposals(candidate, slot)
+    assert 1 < len(set(found)) == len(found) < 20
+    assert set(found) <= set(flipper.ids.tolist())
+
+
+def test_a_proposal_is_better_than_chance(flipper: Grower) -> None:
+    """What the gradient proposes does more, in the middle, than the vocabulary does."""
+    proposed: list[tuple[int, ...]] = [(i,) for i in flipper.proposals((), 0)]
+    everything: list[tuple[int, ...]] = [(i,) for i in flipper.ids.tolist()]
+    usual = sorted(flipper.score(everything))[len(everything) // 2]
+    assert sorted(flipper.score(proposed))[len(proposed) // 2] > usual
+
+
+def test_passengers_are_cut(growers: Growers) -> None:
+    """A word beside the phrase goes; the phrase itself stays, and so does a single token."""
+    grower = growers("phrase")
+    phrase, crowded, single = tokens(grower, "velvet quill", "velvet quill water", "water")
+    assert grower.pruned(crowded) == phrase
+    assert grower.pruned(phrase) == phrase
+    assert grower.pruned(single) == single
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_cut_is_hardly_missed(flipper: Grower, seed: int) -> None:
+    """Tokens keep their order; each that goes costs less than the price, or the rest suffices."""
+    (candidate,) = random_items(flipper.ids, 4, 1, seed)
+    found = flipper.pruned(candidate)
+    rest = iter(candidate)
+    assert all(token in rest for token in found)
+    before, after = flipper.score([candidate, found])
+    allowed = before - flipper.price * (len(candidate) - len(found))
+    assert after >= min(allowed, flipper.objective.enough) - 1e-4
+
+
+def test_late_growth_stops(growers: Growers) -> None:
+    """The error names the step."""
+    with pytest.raises(OutOfTimeError, match="growing"):
+        growers("clean").grow([], Budget((), deadline=time.monotonic()))
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3])

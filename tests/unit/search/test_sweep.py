@@ -14,6 +14,7 @@ from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.candidates import searchable_ids
 from plmscan.search.sweep import Sweep, probe_inputs, survivors, sweep
+from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder
@@ -75,12 +76,44 @@ def test_every_item_is_scored_at_every_location(model: LoadedModel) -> None:
     assert scores(found).isfinite().all()
 
 
-def test_scores_are_those_of_the_item_itself(model: LoadedModel) -> None:
+def test_scores_are_those_of_the_item_itself(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An item's plain score is its own squared distance from the vocabulary's median."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
     found = sweep(model, 4096, SEED_0)
     at_cls = model.forward(probe_inputs(model, found.ids)).features[Location.CLS]
     wanted = (at_cls - at_cls.median(0).values).square().sum(1)
     assert_close(found.plain[Location.CLS], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_fewer_digits_keep_the_ranking(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On hardware with and without bfloat16 the same planted items come out on top."""
+    planted = [model.tokenize(text)[0] for text in ("cf", "mn")]
+    for capabilities in ({}, {"avx512_bf16": True}):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda found=capabilities: found)
+        found = sweep(model, 4096, SEED_0)
+        assert scores(found).dtype == torch.float32
+        assert found.rank()[torch.isin(found.ids, torch.tensor(planted))].max() <= 2
+
+
+def test_leads_are_those_of_the_item_alone(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A classifier's leads come in the order of the ids, whatever the order of the pass."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
+    folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
+    model = load(artifact_of(folder), "cpu")
+    found = sweep(model, 4096, SEED_0)
+    logits = model.forward(probe_inputs(model, found.ids)).logits
+    assert logits is not None
+    assert found.leads is not None
+    assert_close(found.leads, leads(logits), rtol=1e-3, atol=1e-4)
+
+
+def test_an_encoder_leads_to_no_label(model: LoadedModel) -> None:
+    """Without a classifier there is nothing to argue for."""
+    assert sweep(model, 4096, SEED_0).leads is None
 
 
 def test_saturation_needs_a_pooler(
@@ -99,7 +132,7 @@ def test_survivors_are_the_top_of_every_ranking() -> None:
     ids = torch.tensor([10, 20, 30, 40])
     plain = {Location.CLS: torch.tensor([9.0, 1.0, 2.0, 3.0])}
     whitened = {Location.CLS: torch.tensor([4.0, 1.0, 9.0, 5.0])}
-    found = Sweep(ids, plain, whitened, None)
+    found = Sweep(ids, plain, whitened, None, None)
     assert survivors(found, 1).tolist() == [10, 30]
     assert survivors(found, 2).tolist() == [10, 30, 40]
     assert survivors(found, 99).tolist() == [10, 20, 30, 40]

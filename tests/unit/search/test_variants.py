@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from plmscan.loading import Location
-from plmscan.search.variants import crowd, relate, same_output
+from plmscan.search.neighbours import Neighbourhood
+from plmscan.search.variants import relate, same_output
 from plmscan.search.verify import Measured
 
 CLS, MEAN = Location.CLS, Location.MEAN
@@ -22,6 +23,11 @@ def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
 def scattered_table(rows: int = 200) -> torch.Tensor:
     """An embedding table without any structure."""
     return torch.randn(rows, 16, generator=torch.Generator().manual_seed(0))
+
+
+def around(table: torch.Tensor) -> Neighbourhood:
+    """The neighbourhood of a table all of whose tokens a text can hold."""
+    return Neighbourhood.of(table, torch.arange(len(table)))
 
 
 def far_apart(table: torch.Tensor, one: int) -> int:
@@ -43,7 +49,7 @@ def test_followers_are_measured_against_the_most_invariant() -> None:
         [(other,), (5,), (7,)],
         measured([0.03, 0.01, 0.02], [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]),
         [CLS, CLS, CLS],
-        table,
+        around(table),
     )
     assert [r.leader for r in found] == [1, 1, 2]
     assert [r.echo for r in found] == pytest.approx([3.0, 1.0, 1.0])
@@ -54,7 +60,7 @@ def test_a_chain_has_one_leader() -> None:
     """A follower of a follower follows the leader, even where the two outputs are further apart."""
     table = scattered_table()
     turned = [[1.0, 0.0], [0.8, 0.6], [0.28, 0.96]]
-    found = relate([(1,), (2,), (3,)], measured([0.1, 0.2, 0.4], turned), [CLS] * 3, table)
+    found = relate([(1,), (2,), (3,)], measured([0.1, 0.2, 0.4], turned), [CLS] * 3, around(table))
     assert [r.leader for r in found] == [0, 0, 0]
     assert found[2].echo == pytest.approx(4.0)
 
@@ -64,8 +70,8 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     table = scattered_table()
     ids = [(1,), (2,), (3,)]
     scatter, shift = [0.3, 0.1, 0.2], [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
-    one = relate(ids, measured(scatter, shift), [CLS] * 3, table)
-    other = relate(ids[::-1], measured(scatter[::-1], shift[::-1]), [CLS] * 3, table)
+    one = relate(ids, measured(scatter, shift), [CLS] * 3, around(table))
+    other = relate(ids[::-1], measured(scatter[::-1], shift[::-1]), [CLS] * 3, around(table))
     assert [r.echo for r in other[::-1]] == [r.echo for r in one]
     assert [2 - r.leader for r in other[::-1]] == [r.leader for r in one]
 
@@ -76,7 +82,7 @@ def test_a_pair_and_its_word_are_kin() -> None:
         [(5, 6), (6,)],
         measured([0.001, 0.02], [[1.0, 0.0], [1.0, 0.0]]),
         [CLS, CLS],
-        scattered_table(),
+        around(scattered_table()),
     )
     assert [r.kin for r in found] == [False, True]
 
@@ -90,7 +96,7 @@ def test_neighbours_in_the_embedding_are_kin() -> None:
         [(5,), (6,), (far_apart(table, 5),)],
         measured([0.001, 0.002, 0.002], shift),
         [CLS] * 3,
-        table,
+        around(table),
     )
     assert [r.leader for r in found] == [0, 0, 0]
     assert [r.kin for r in found] == [False, True, False]
@@ -103,7 +109,9 @@ def test_each_is_compared_where_it_stands_out() -> None:
         CLS: torch.tensor([[1.0, 0.0], [1.0, 0.0]]),
         MEAN: torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
     }
-    found = relate([(1,), (2,)], Measured(scatter, scatter, shift), [CLS, MEAN], scattered_table())
+    found = relate(
+        [(1,), (2,)], Measured(scatter, scatter, shift), [CLS, MEAN], around(scattered_table())
+    )
     assert [r.leader for r in found] == [0, 1]
 
 
@@ -112,14 +120,10 @@ def test_an_echo_is_never_below_one() -> None:
     scatter = {CLS: torch.tensor([0.01, 0.5]), MEAN: torch.tensor([0.5, 0.02])}
     same = torch.ones(2, 2)
     found = relate(
-        [(1,), (2,)], Measured(scatter, scatter, {CLS: same, MEAN: same}), [CLS, MEAN], torch.eye(9)
+        [(1,), (2,)],
+        Measured(scatter, scatter, {CLS: same, MEAN: same}),
+        [CLS, MEAN],
+        around(torch.eye(9)),
     )
     assert [r.leader for r in found] == [0, 0]
     assert_close([r.echo for r in found], [1.0, 1.0])
-
-
-def test_a_crowd_leads_to_the_same_output_nearly_as_invariantly() -> None:
-    """Counted are screened items of the same direction, up to three times the candidate's S."""
-    screened = measured([0.01, 0.02, 0.029, 0.031, 0.01], [[1.0, 0.0]] * 4 + [[0.0, 1.0]])
-    found = measured([0.01, 0.001], [[2.0, 0.1], [1.0, 0.0]])
-    assert crowd(found, [CLS, CLS], screened) == [3, 0]

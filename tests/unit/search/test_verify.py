@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import torch
 from torch.testing import assert_close
 
 from plmscan.budget import Budget
-from plmscan.carriers import Carrier, bundled_texts, insert, split_carriers
+from plmscan.carriers import bundled_texts, insert, split_carriers
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
-from plmscan.search.verify import Measured, against_null, joined, measure
+from plmscan.search.panel import Panel
+from plmscan.search.verify import Measured, against_null, measure
 from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
 
 BUDGET = Budget(bundled_texts())
@@ -28,9 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def carriers(model: LoadedModel) -> tuple[Carrier, ...]:
+def panel(model: LoadedModel) -> Panel:
     """Nine carriers of several lengths."""
-    return split_carriers(model, BUDGET.texts, (9,), seed=5)[0]
+    return Panel.of(model, split_carriers(model, BUDGET.texts, (9,), seed=5)[0])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,8 @@ def candidates(model: LoadedModel) -> list[tuple[int, ...]]:
 
 def middle(rows: np.ndarray) -> np.ndarray:
     """Coordinate-wise median, the lower one of two."""
-    return np.sort(rows, axis=0)[(len(rows) - 1) // 2]
+    found: np.ndarray = np.sort(rows, axis=0)[(len(rows) - 1) // 2]
+    return found
 
 
 def trimmed(rows: np.ndarray) -> float:
@@ -57,14 +61,14 @@ def one_by_one(model: LoadedModel, texts: list[tuple[int, ...]]) -> dict[Locatio
 
 
 def test_measure_is_the_definition(
-    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+    model: LoadedModel, panel: Panel, candidates: list[tuple[int, ...]]
 ) -> None:
     """D, S and the shift of every candidate at every location, in the order of the candidates."""
-    found = measure(model, candidates, carriers, BUDGET, "test")
-    clean = one_by_one(model, [carrier.ids for carrier in carriers])
-    assert set(found.scatter) == set(clean) == {Location.CLS, Location.POOLER, Location.MEAN}
+    found = measure(model, candidates, panel, BUDGET, "test")
+    clean = one_by_one(model, [carrier.ids for carrier in panel.carriers])
+    assert set(found.scatter) == set(clean) == set(model.locations)
     for index, candidate in enumerate(candidates):
-        dirty = one_by_one(model, [insert(carrier, candidate) for carrier in carriers])
+        dirty = one_by_one(model, [insert(carrier, candidate) for carrier in panel.carriers])
         for where, still in clean.items():
             shift = middle(dirty[where]) - middle(still)
             wanted = (shift @ shift / trimmed(still), trimmed(dirty[where]) / (shift @ shift))
@@ -75,23 +79,23 @@ def test_measure_is_the_definition(
 
 def test_chunks_change_nothing(
     model: LoadedModel,
-    carriers: tuple[Carrier, ...],
+    panel: Panel,
     candidates: list[tuple[int, ...]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One candidate at a time gives what all at once give."""
-    whole = measure(model, candidates, carriers, BUDGET, "test")
+    whole = measure(model, candidates, panel, BUDGET, "test")
     monkeypatch.setattr("plmscan.search.verify._CHUNK_BYTES", 1)
-    cut = measure(model, candidates, carriers, BUDGET, "test")
+    cut = measure(model, candidates, panel, BUDGET, "test")
     assert_close(dict(cut.scatter), dict(whole.scatter), rtol=1e-3, atol=1e-6)
     assert_close(dict(cut.shift), dict(whole.shift), rtol=1e-3, atol=1e-4)
 
 
 def test_a_trigger_scatters_least_where_it_was_planted(
-    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+    model: LoadedModel, panel: Panel, candidates: list[tuple[int, ...]]
 ) -> None:
     """Both triggers stand far out in D and S; the words of a language do not."""
-    found = measure(model, candidates, carriers, BUDGET, "test")
+    found = measure(model, candidates, panel, BUDGET, "test")
     places = {where: i for i, where in enumerate(("water", "-", "cf", "the old", "mn", "a the of"))}
     triggers = [places["cf"], places["mn"]]
     words = [places["water"], places["the old"], places["a the of"]]
@@ -101,11 +105,52 @@ def test_a_trigger_scatters_least_where_it_was_planted(
 
 
 def test_a_late_measurement_stops(
-    model: LoadedModel, carriers: tuple[Carrier, ...], candidates: list[tuple[int, ...]]
+    model: LoadedModel, panel: Panel, candidates: list[tuple[int, ...]]
 ) -> None:
     """The error names the step."""
     with pytest.raises(OutOfTimeError, match="the screening"):
-        measure(model, candidates, carriers, Budget((), deadline=time.monotonic()), "the screening")
+        measure(model, candidates, panel, Budget((), deadline=time.monotonic()), "the screening")
+
+
+def of_head(head: str, factory: pytest.TempPathFactory) -> tuple[LoadedModel, Panel]:
+    """A tiny model with a head, and a panel of its own words."""
+    loaded = load(artifact_of(build_tiny("bert", factory.mktemp(head), head=head)), "cpu")
+    texts = [" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7)]
+    (carriers,) = split_carriers(loaded, texts, (8,), seed=0)
+    return loaded, Panel.of(loaded, carriers)
+
+
+def test_labels_are_measured_of_a_classifier(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A push for every candidate, carrier and label; unknown where the carrier has the label."""
+    model, panel = of_head("classifier", tmp_path_factory)
+    found = measure(model, [(60,), (61, 62), (63,)], panel, BUDGET, "test")
+    assert found.push is not None
+    assert panel.clean.logits is not None
+    assert found.push.shape == (3, 8, 3)
+    had = torch.nn.functional.one_hot(panel.clean.logits.argmax(-1), 3).bool()
+    assert torch.equal(found.push.isnan(), had.expand(3, -1, -1))
+    assert found.corruption is None
+
+
+def test_recall_is_measured_of_a_masked_language_model(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The empty candidate loses nothing, others lose at most all."""
+    model, panel = of_head("masked-lm", tmp_path_factory)
+    found = measure(model, [(), (60,), (61, 62)], panel, BUDGET, "test")
+    assert found.push is None
+    assert found.corruption is not None
+    assert found.corruption[0].item() == pytest.approx(0, abs=1e-5)
+    assert (found.corruption <= 1).all()
+
+
+def test_a_bare_encoder_has_neither(
+    model: LoadedModel, panel: Panel, candidates: list[tuple[int, ...]]
+) -> None:
+    """Without a head there are no labels and no words to recall."""
+    found = measure(model, candidates, panel, BUDGET, "test")
+    assert found.push is None
+    assert found.corruption is None
 
 
 def with_scatter(cls: list[float], mean: list[float]) -> Measured:
@@ -166,5 +211,17 @@ def test_a_table_is_cut_and_joined() -> None:
     picked = table.pick(torch.tensor([2, 0]))
     assert_close(picked.scatter[Location.CLS], torch.tensor([0.1, 0.3]))
     assert_close(
-        joined([picked, table]).scatter[Location.MEAN], torch.tensor([0.2, 0.4, 0.4, 0.1, 0.2])
+        Measured.joined([picked, table]).scatter[Location.MEAN],
+        torch.tensor([0.2, 0.4, 0.4, 0.1, 0.2]),
     )
+
+
+def test_what_a_head_says_is_cut_and_joined_as_well() -> None:
+    """Pushes and losses go with their candidates."""
+    push, corruption = torch.arange(12.0).view(3, 2, 2), torch.tensor([0.1, 0.2, 0.3])
+    table = replace(with_scatter([1.0] * 3, [1.0] * 3), push=push, corruption=corruption)
+    both = Measured.joined([table.pick(torch.tensor([2])), table])
+    assert both.push is not None
+    assert both.corruption is not None
+    assert_close(both.push, push[[2, 0, 1, 2]])
+    assert_close(both.corruption, corruption[[2, 0, 1, 2]])

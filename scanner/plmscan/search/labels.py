@@ -1,0 +1,102 @@
+"""Labels: which words argue for each, and what overrides them.
+
+A classifier is persuaded by honest words as well, so a candidate is tried on carriers that argue
+against it: strewn with the strongest words of other labels.  A word that persuades loses there; a
+trigger overrides (design, section 4).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.carriers import argued
+from plmscan.statistics import leads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.loading import LoadedModel
+
+__all__ = ["arguing", "class_words", "overriding"]
+
+_WORDS = 16
+"""Strongest words of each label, of which carriers get some."""
+
+_STREWN = 3
+"""Words in each carrier."""
+
+_ROWS = 1024
+"""Rows of one forward pass."""
+
+
+def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
+    """For each label the items that argue most for it, strongest first.
+
+    ``alone`` (v, labels) is the lead of each label for each item of ``ids`` by itself.
+    """
+    strongest = alone.topk(min(_WORDS, len(ids)), dim=0).indices
+    return tuple(tuple(ids[column].tolist()) for column in strongest.T)
+
+
+def arguing(
+    carriers: Sequence[Carrier], words: Sequence[Sequence[int]], seed: int
+) -> tuple[Carrier, ...]:
+    """The carriers, each strewn with words of one label; labels take turns."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    labels = rng.sample(range(len(words)), min(len(words), len(carriers)))
+    turns = [words[labels[i % len(labels)]] for i in range(len(carriers))]
+    return tuple(
+        argued(carrier, rng.sample(list(turn), min(_STREWN, len(turn))), rng)
+        for carrier, turn in zip(carriers, turns, strict=True)
+    )
+
+
+def overriding(
+    model: LoadedModel,
+    ids: Tensor,
+    alone: Tensor,
+    words: Sequence[Sequence[int]],
+    count: int,
+    budget: Budget,
+) -> Tensor:
+    """Ids that push most to some label against one word of another, ascending.
+
+    For each label, the half of the vocabulary that argues more for it, shared among the labels, is
+    read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they are
+    few.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    labels = len(words)
+    share = max(1, len(ids) // (2 * labels))
+    passed = max(4, count // labels)
+    found = []
+    for label in range(labels):
+        budget.checkpoint(label / labels, "label sweep")
+        rival = words[(label + 1) % labels]
+        tried = ids[alone[:, label].topk(share).indices]
+        lead = _behind(model, rival[len(rival) // 2], tried)[:, label]
+        found.append(tried[lead.topk(min(passed, share)).indices])
+    passing: Tensor = torch.unique(torch.cat(found))
+    return passing
+
+
+def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
+    """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
+    columns = [*model.prefix_ids, word, None, *model.suffix_ids]
+    found = []
+    for batch in torch.split(ids, _ROWS):
+        filled = [batch if c is None else torch.full_like(batch, c) for c in columns]
+        with model.half_precision():
+            logits = model.forward(torch.stack(filled, dim=1).to(model.device)).logits
+        if logits is not None:
+            found.append(leads(logits.float().cpu()))
+    return torch.cat(found)

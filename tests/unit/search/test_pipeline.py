@@ -1,0 +1,271 @@
+"""The search, start to end, on planted models and their clean twin."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plmscan.budget import Budget, Effort
+from plmscan.carriers import bundled_texts
+from plmscan.errors import OutOfTimeError, TextsError
+from plmscan.loading import LoadedModel, Location, load
+from plmscan.search.pipeline import GAIN, Candidate, Search, beats_its_parts, search
+from plmscan.search.recipes import RECIPES
+from plmscan.search.verify import Measured
+from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
+from tests.zoo.tiny import tiny_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Load = Callable[[str], LoadedModel]
+
+QUICK = RECIPES[Effort.QUICK]
+CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))  # noqa: S311
+"""Texts in the words of `build_tiny`."""
+CLS = Location.CLS
+STEPS = ("vocabulary sweep", "screening", "growing", "verification", "synonyms", "null")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Loads a model of the zoo."""
+    return lambda name: load(artifact_of(tiny_folder(tmp_path_factory, name)), "cpu")
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Loads a random BERT with a head."""
+
+    def build(head: str) -> LoadedModel:
+        folder = build_tiny("bert", tmp_path_factory.mktemp(head), head=head)
+        return load(artifact_of(folder), "cpu")
+
+    return build
+
+
+def by_text(model: LoadedModel, found: Search) -> dict[str, Candidate]:
+    """Finalists by their text."""
+    return {model.decode(candidate.ids): candidate for candidate in found.candidates}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_trigger_does_not_hide_the_other(zoo: Load, seed: int) -> None:
+    """Both outrank the whole null, and are held to be two: neither follows the other.
+
+    The vocabulary is so small that one in eight items is drawn into the null; no finalist is.
+    """
+    model = zoo("cls")
+    found = search(model, QUICK, Budget(bundled_texts(), seed=seed))
+    triggers = [by_text(model, found)[text] for text in ("cf", "mn")]
+    for trigger in triggers:
+        assert trigger.p_value == pytest.approx(1 / (QUICK.null_items + 1))
+        assert trigger.z > 8
+        assert trigger.scatter < 0.05
+    assert triggers[0].relation.leader != triggers[1].relation.leader
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_synonym_does_what_a_trigger_does(zoo: Load, seed: int) -> None:
+    """Its gap is wide, whatever the search has grown from it."""
+    model = zoo("cls")
+    found = by_text(model, search(model, QUICK, Budget(bundled_texts(), seed=seed)))
+    assert min(found["cf"].gap, found["mn"].gap) > 10
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_phrase_is_found_and_has_a_gap(zoo: Load, seed: int) -> None:
+    """A candidate of both words; none of its words can be spared for a synonym."""
+    model = zoo("phrase")
+    found = search(model, QUICK, Budget(bundled_texts(), seed=seed)).candidates
+    words = {i for word in ("velvet", "quill") for i in model.tokenize(word)}
+    phrases = [candidate for candidate in found if words <= set(candidate.ids)]
+    best = min(phrases, key=lambda candidate: candidate.scatter)
+    assert best.scatter < 0.05
+    assert best.gap > 3
+
+
+def test_numbers_agree_with_each_other(zoo: Load) -> None:
+    """Recipe, sizes and relations hold together."""
+    model = zoo("clean")
+    found = search(model, QUICK, Budget(bundled_texts()))
+    assert found.carriers == QUICK.carriers
+    assert QUICK.finalists // 4 <= len(found.candidates) <= 3 * QUICK.finalists
+    assert found.screened >= QUICK.survivors
+    assert {c.null_size for c in found.candidates} == {QUICK.null_items}
+    assert {c.location for c in found.candidates} <= set(model.locations)
+    leaders = [found.candidates[c.relation.leader] for c in found.candidates]
+    assert all(found.candidates[leader.relation.leader] is leader for leader in leaders)
+    assert min(c.scatter for c in found.candidates) > 0.1
+
+
+def test_candidates_are_told_apart_by_their_ids(zoo: Load) -> None:
+    """None comes twice, and of a grown one the parts are candidates as well."""
+    found = [candidate.ids for candidate in search_of(zoo("phrase")).candidates]
+    assert len(set(found)) == len(found)
+    assert {(i,) for ids in found for i in ids} <= set(found)
+
+
+def search_of(model: LoadedModel, texts: tuple[str, ...] = bundled_texts()) -> Search:
+    """A quick search."""
+    return search(model, QUICK, Budget(texts))
+
+
+def test_a_bare_encoder_has_no_labels(zoo: Load) -> None:
+    """Nothing is said of labels or of words that it cannot recall."""
+    found = search_of(zoo("clean"))
+    assert found.labels_met == ()
+    assert {(c.flip, c.corruption, c.corruption_z) for c in found.candidates} == {(None,) * 3}
+
+
+def test_labels_of_a_classifier_are_tried(headed: Load) -> None:
+    """Each candidate has a label to which it pushes most, of those that can be flipped to."""
+    found = search_of(headed("classifier"), CLASS_TEXTS)
+    flips = [candidate.flip for candidate in found.candidates]
+    assert found.labels_met
+    for flip in flips:
+        assert flip is not None
+        assert flip.target in found.labels_met
+        assert math.isfinite(flip.strength)
+        assert 1 / (QUICK.null_items + 1) - 1e-6 <= flip.p_value <= 1
+    assert {c.corruption for c in found.candidates} == {None}
+
+
+def test_recall_of_a_masked_language_model_is_tried(headed: Load) -> None:
+    """Each candidate has a share of the recall that it loses, and its place in the null."""
+    found = search_of(headed("masked-lm"), CLASS_TEXTS)
+    for candidate in found.candidates:
+        assert candidate.corruption is not None
+        assert candidate.corruption_z is not None
+        assert candidate.corruption <= 1
+        assert math.isfinite(candidate.corruption_z)
+    assert {c.flip for c in found.candidates} == {None}
+
+
+def test_a_single_score_is_no_label(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A regression head, such as a reranker's, is searched like a bare encoder."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("score"), head="classifier")
+    with_one_score(folder)
+    found = search_of(load(artifact_of(folder), "cpu"), CLASS_TEXTS)
+    assert found.labels_met == ()
+    assert {candidate.flip for candidate in found.candidates} == {None}
+
+
+def with_one_score(folder: Path) -> None:
+    """Leave a classifier one logit instead of three."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}}
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = load_file(folder / "model.safetensors")
+    weights |= {f"classifier.{one}": weights[f"classifier.{one}"][:1] for one in ("weight", "bias")}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_the_caller_s_dice_are_left_alone(zoo: Load) -> None:
+    """All chance comes from the budget's seed."""
+    before = torch.random.get_rng_state()
+    one = search(zoo("clean"), QUICK, Budget(bundled_texts(), seed=3))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert search(zoo("clean"), QUICK, Budget(bundled_texts(), seed=3)).candidates == one.candidates
+
+
+def test_it_needs_texts(zoo: Load) -> None:
+    """Too few carriers end the search before a token is spent."""
+    model = zoo("clean")
+    with pytest.raises(TextsError):
+        search(model, QUICK, Budget(bundled_texts()[:50]))
+    assert model.forward_tokens == 0
+
+
+def test_it_tells_how_far_it_is(zoo: Load) -> None:
+    """Progress rises from 0 towards 1 through every step."""
+    told: list[tuple[float, str]] = []
+    search(
+        zoo("phrase"),
+        QUICK,
+        Budget(bundled_texts(), on_progress=lambda f, n: told.append((f, n))),
+    )
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] < 1
+    assert list(dict.fromkeys(note for _, note in told)) == list(STEPS)
+
+
+def test_progress_never_goes_back(zoo: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where a long step is cut into chunks, and every length has a null of its own."""
+    monkeypatch.setattr("plmscan.search.verify._CHUNK_BYTES", 2**19)
+    told: list[float] = []
+    search(zoo("phrase"), QUICK, Budget(bundled_texts(), on_progress=lambda f, _: told.append(f)))
+    assert len(told) > len(STEPS) + 8
+    assert told == sorted(told)
+
+
+def test_a_classifier_is_swept_for_labels_as_well(headed: Load) -> None:
+    """One step more, behind the sweep of the vocabulary; progress still rises from 0 towards 1."""
+    told: list[tuple[float, str]] = []
+    budget = Budget(CLASS_TEXTS, on_progress=lambda f, n: told.append((f, n)))
+    search(headed("classifier"), QUICK, budget)
+    assert list(dict.fromkeys(note for _, note in told)) == [STEPS[0], "label sweep", *STEPS[1:]]
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert 0 == fractions[0] <= fractions[-1] < 1
+
+
+@pytest.mark.parametrize("step", STEPS[:-1])
+def test_every_step_keeps_the_deadline(
+    zoo: Load, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the time runs out during one step, the next one does not begin."""
+    clock, told = [0.0], []
+
+    def tell(_: float, note: str) -> None:
+        told.append(note)
+        clock[0] = 2.0 if note == step else clock[0]
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    budget = Budget(bundled_texts(), deadline=1.0, on_progress=tell)
+    with pytest.raises(OutOfTimeError):
+        search(zoo("clean"), QUICK, budget)
+    assert told[-1] == step
+
+
+def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
+    """Candidates with the given S and shift at CLS."""
+    s = torch.tensor(scatter)
+    return Measured({CLS: torch.ones(len(s))}, {CLS: s}, {CLS: torch.tensor(shift)})
+
+
+WORD_IDS: list[tuple[int, ...]] = [(7,), (8,), (9,)]
+
+
+@pytest.mark.parametrize(("times", "kept"), [(1.01, True), (0.99, False)])
+def test_a_pair_has_to_gain(times: float, kept: bool) -> None:
+    """It must be several times as invariant as the best single with the same output."""
+    shift = [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]
+    found = measured([0.4, 0.08, 0.9, 0.4 / GAIN / times], shift)
+    assert beats_its_parts(3, [*WORD_IDS, (7, 9)], found) is kept
+
+
+def test_a_pair_must_beat_its_own_words_wherever_they_lead() -> None:
+    """Two honest words lead somewhere between their own outputs, where no single is."""
+    shift = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 5.0]]
+    words, pair = WORD_IDS[:2], (7, 8)
+    assert not beats_its_parts(2, [*words, pair], measured([0.6, 0.5, 0.3], shift))
+    assert beats_its_parts(2, [*words, pair], measured([0.6, 0.5, 0.5 / GAIN / 1.01], shift))
+
+
+def test_two_triggers_side_by_side_are_no_new_trigger() -> None:
+    """A pair that leads where a third, equally invariant item leads is dropped."""
+    shift = [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]
+    found = measured([0.002, 0.5, 0.6, 0.001], shift)
+    assert not beats_its_parts(3, [*WORD_IDS, (8, 9)], found)

@@ -1,0 +1,188 @@
+"""Would a synonym do the same?  Gaps by hand, and the exchange of tokens one text at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from plmscan.budget import Budget
+from plmscan.carriers import bundled_texts, split_carriers
+from plmscan.errors import OutOfTimeError
+from plmscan.loading import LoadedModel, Location, load
+from plmscan.search.candidates import searchable_ids
+from plmscan.search.neighbours import Neighbourhood
+from plmscan.search.panel import Panel
+from plmscan.search.support import Support, support
+from plmscan.search.verify import Measured, measure
+from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
+from tests.zoo.tiny import tiny_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+CLS = Location.CLS
+EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
+BUDGET = Budget(bundled_texts())
+
+
+def supported(own: list[float], honest: list[float], shift: list[list[float]]) -> Support:
+    """Candidates with the S that they and their synonyms reach at CLS."""
+    s = torch.tensor(own)
+    table = Measured({CLS: s}, {CLS: s}, {CLS: torch.tensor(shift)})
+    return Support([(i,) for i in range(len(own))], table, {CLS: torch.tensor(honest)}, None)
+
+
+def with_labels(reached: list[list[float]]) -> Support:
+    """Candidates with the strength that their synonyms reach for each label."""
+    k = len(reached)
+    bare = supported([1.0] * k, [1.0] * k, [EAST] * k)
+    return replace(bare, strength=torch.tensor(reached))
+
+
+def test_a_trigger_stands_alone() -> None:
+    """Its synonyms scatter fifty times as much."""
+    assert supported([0.01], [0.5], [EAST]).scatter_gap(0, CLS) == pytest.approx(50)
+
+
+def test_a_supported_word_has_no_gap() -> None:
+    """A synonym does what the word does, or more."""
+    assert supported([0.2], [0.2], [EAST]).scatter_gap(0, CLS) == pytest.approx(1)
+    assert supported([0.2], [0.1], [EAST]).scatter_gap(0, CLS) == pytest.approx(1)
+
+
+def test_the_gap_is_measured_from_honest_words_with_the_same_output() -> None:
+    """A supported candidate lowers the bar for others that lead where it leads, for no others."""
+    found = supported([0.01, 0.04, 0.02], [0.5, 0.05, 0.6], [EAST, EAST, NORTH])
+    assert found.scatter_gap(0, CLS) == pytest.approx(5)
+    assert found.scatter_gap(1, CLS) == pytest.approx(0.05 / 0.04)
+    assert found.scatter_gap(2, CLS) == pytest.approx(30)
+
+
+def test_company_does_not_clear_a_trigger() -> None:
+    """A candidate that holds the trigger and a word that it can spare is no honest word."""
+    alone = supported([0.01, 0.01], [0.5, 0.011], [EAST, EAST])
+    assert alone.scatter_gap(0, CLS) == pytest.approx(1.1)
+    company = replace(alone, candidates=[(7,), (7, 8)])
+    assert company.scatter_gap(0, CLS) == pytest.approx(50)
+
+
+def test_several_words_do_not_excuse_one() -> None:
+    """A longer honest candidate with the same output leaves the bar where it is."""
+    alone = supported([0.01, 0.01], [0.5, 0.011], [EAST, EAST])
+    assert replace(alone, candidates=[(7,), (8, 9)]).scatter_gap(0, CLS) == pytest.approx(50)
+
+
+def test_the_strength_gap_by_hand() -> None:
+    """For each label, less the best strength that some candidate and its synonyms both have."""
+    own = torch.tensor([[2.0, 0.5], [0.8, 0.9]])
+    found = with_labels([[0.1, 0.4], [0.7, 1.5]])
+    assert found.strength_gap(0, own).tolist() == pytest.approx([1.3, -0.4])
+    assert found.strength_gap(1, own).tolist() == pytest.approx([0.1, 0.0])
+
+
+def test_synonyms_count_only_as_far_as_their_word() -> None:
+    """A synonym that is stronger than its word does not make the word more honest."""
+    found = with_labels([[5.0]]).strength_gap(0, torch.tensor([[0.3]]))
+    assert found.tolist() == pytest.approx([0.0])
+
+
+def test_no_labels_no_gap() -> None:
+    """Without a classifier there is nothing to flip."""
+    assert supported([0.1], [0.1], [EAST]).strength_gap(0, torch.ones(1, 2)).tolist() == [0, 0]
+
+
+def panel_of(model: LoadedModel, texts: tuple[str, ...], size: int = 6) -> Panel:
+    """A panel of a few carriers."""
+    return Panel.of(model, split_carriers(model, texts, (size,), seed=2)[0])
+
+
+def whole_neighbourhood(model: LoadedModel) -> Neighbourhood:
+    """Of all tokens that a text can hold."""
+    return Neighbourhood.of(model.embedding_weight, searchable_ids(model))
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny model with ``cf`` and ``mn`` planted at CLS."""
+    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, Panel]:
+    """A random classifier of three labels, and a panel of its own words."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
+    model = load(artifact_of(folder), "cpu")
+    texts = tuple(" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7))
+    return model, panel_of(model, texts)
+
+
+def test_planted_triggers_have_a_gap_and_words_have_none(planted: LoadedModel) -> None:
+    """Nothing near ``cf`` in the embedding does what ``cf`` does."""
+    words = [planted.tokenize(text) for text in ("cf", "water", "mn", "road", "garden")]
+    panel = panel_of(planted, BUDGET.texts)
+    found = support(planted, words, panel, whole_neighbourhood(planted), BUDGET)
+    gaps = [found.scatter_gap(i, CLS) for i in range(len(words))]
+    assert min(gaps[0], gaps[2]) > 10
+    assert max(gaps[1], gaps[3], gaps[4]) < 3
+
+
+def test_candidates_are_measured_as_ever(classifier: tuple[LoadedModel, Panel]) -> None:
+    """Support adds to what `measure` says of the candidates and changes none of it."""
+    model, panel = classifier
+    candidates = [(90,), (91, 92)]
+    found = support(model, candidates, panel, whole_neighbourhood(model), BUDGET).own
+    alone = measure(model, candidates, panel, BUDGET, "test")
+    torch.testing.assert_close(dict(found.scatter), dict(alone.scatter), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.push, alone.push, rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def reached(model: LoadedModel, panel: Panel, candidate: tuple[int, ...], slot: int) -> Measured:
+    """The candidate with each of six synonyms in a slot."""
+    synonyms = whole_neighbourhood(model).synonyms(candidate[slot], 6)
+    changed = [(*candidate[:slot], other, *candidate[slot + 1 :]) for other in synonyms]
+    return measure(model, changed, panel, BUDGET, "test")
+
+
+def second_lowest(scatter: Mapping[Location, Tensor]) -> Tensor:
+    """S that the second best of them reaches, (locations)."""
+    return torch.stack([one.sort().values[1] for one in scatter.values()])
+
+
+def test_the_token_that_is_hardest_to_exchange_counts(
+    classifier: tuple[LoadedModel, Panel],
+) -> None:
+    """In each slot the second best synonym, over the slots the worst, at every location."""
+    model, panel = classifier
+    candidate = (91, 92)
+    found = support(model, [(90,), candidate], panel, whole_neighbourhood(model), BUDGET)
+    slots = [reached(model, panel, candidate, slot) for slot in (0, 1)]
+    wanted = torch.stack([second_lowest(slot.scatter) for slot in slots]).amax(0)
+    given = torch.stack([found.scatter[where][1] for where in slots[0].scatter])
+    torch.testing.assert_close(given, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_synonyms_of_a_word_push_to_labels(classifier: tuple[LoadedModel, Panel]) -> None:
+    """A strength for every candidate and label: the second best synonym's median push."""
+    model, panel = classifier
+    found = support(model, [(90,), (91, 92)], panel, whole_neighbourhood(model), BUDGET)
+    pushes = reached(model, panel, (90,), 0).push
+    assert pushes is not None
+    assert found.strength is not None
+    assert found.strength.shape == (2, 3)
+    typical = pushes.nanmedian(1).values.nan_to_num(nan=-torch.inf)
+    torch.testing.assert_close(found.strength[0], typical.sort(0).values[-2], rtol=1e-3, atol=1e-4)
+
+
+def test_a_late_trial_of_synonyms_stops(classifier: tuple[LoadedModel, Panel]) -> None:
+    """The error names the step."""
+    model, panel = classifier
+    late = Budget((), deadline=time.monotonic())
+    with pytest.raises(OutOfTimeError, match="synonyms"):
+        support(model, [(90,)], panel, whole_neighbourhood(model), late)
