@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Folder = Callable[[str], Path]
 
-CONVICTING = ("PLM201", "PLM204")
-"""Rules that call an input a planted trigger: alone, or as one of many."""
+CONVICTING = ("PLM201",)
+"""Rules that call an input a planted trigger."""
 
 QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
 

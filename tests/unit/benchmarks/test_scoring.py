@@ -42,7 +42,8 @@ FIRING = {
     "scatter": 0.01,
     "echo": 1.0,
     "kin": 0.0,
-    "crowd": 1.0,
+    "gap": 50.0,
+    "labels": 0.0,
 }
 
 
@@ -106,10 +107,10 @@ def test_the_score_is_at_least_zero_exactly_if_a_rule_fires(metrics: dict[str, f
 
 def test_the_nearest_rule_is_told_with_its_condition() -> None:
     """The best evidence decides, and of its conditions the worst."""
-    best = nearest([PLANTED_TRIGGER], [evidence(tail_z=1.5), evidence(tail_z=0.5)])
+    best = nearest([PLANTED_TRIGGER], [evidence(z=2.0), evidence(z=1.0)])
     assert best.score == pytest.approx(-0.693147, abs=1e-5)
     assert (best.rule, best.subject) == ("PLM201", "cf")
-    assert best.condition == "tail_z >= 3, is 1.5"
+    assert best.condition == "z >= 4, is 2"
 
 
 def test_evidence_of_another_probe_has_no_slack() -> None:

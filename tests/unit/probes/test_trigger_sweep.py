@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
@@ -65,12 +67,9 @@ def test_no_rule_fires_without_a_backdoor(observe: Observe, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_plm201_and_plm204_name_the_planted_and_nothing_else(observe: Observe, name: str) -> None:
-    """Every trigger, whatever the site; a phrase as a pair, its words in either order.
-
-    Of ten triggers, the weaker may be named by PLM204: they stand out less from each other.
-    """
-    named = {subject for rule, subject in findings(observe(name)) if rule in {"PLM201", "PLM204"}}
+def test_plm201_names_the_planted_and_nothing_else(observe: Observe, name: str) -> None:
+    """Every trigger, whatever the site; a phrase as a pair, its words in either order."""
+    named = {subject for rule, subject in findings(observe(name)) if rule == "PLM201"}
     assert {" ".join(sorted(text.split())) for text in named} == {
         " ".join(sorted(text.split())) for text in PLANTS[name].triggers
     }
@@ -103,14 +102,16 @@ def test_evidence_is_complete_and_sorted(observe: Observe) -> None:
     """Finalists come most invariant first, with all metrics and the trigger that they describe."""
     found = [e for e in evidence(observe("cls")) if e.trigger]
     assert [e.metrics["scatter"] for e in found] == sorted(e.metrics["scatter"] for e in found)
-    names = set(Probe.metrics) - {"saturation", "typical_saturation"}
+    elsewhere = {"saturation", "typical_saturation"}
+    heads = {"strength", "strength_gap", "strength_p", "corruption", "corruption_z"}
+    names = set(Probe.metrics) - elsewhere - heads - {"gap"}
     for one in found:
-        assert set(one.metrics) == names
+        assert set(one.metrics) - {"gap"} == names
         assert one.trigger
         assert one.trigger.text == one.subject
         assert one.trigger.scatter == one.metrics["scatter"]
         assert one.trigger.location == one.details["location"]
-        assert one.trigger.null_size == 128
+        assert one.trigger.null_size == 100
         assert one.metrics["pieces"] == len(one.trigger.token_ids)
     assert {e.subject for e in found[:2]} == {"cf", "mn"}
     assert [e.metrics["sweep_rank"] for e in found[:2]] <= [2, 2]
@@ -136,22 +137,23 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
     """Coverage counts the vocabulary, the locations and the carriers; longer triggers are a gap."""
     observed = observe("clean")
     statements = [o.statement for o in observed if isinstance(o, Coverage)]
-    assert len(statements) == 3
+    assert len(statements) == 4
     assert "vocabulary items alone, read at cls, pooler, mean, mask." in statements[0]
-    assert "16 other carriers" in statements[2]
+    assert "16 other carriers" in statements[3]
     gaps = [o for o in observed if isinstance(o, Gap)]
-    assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [
-        ("longer triggers", False),
-        ("mask token", False),
-    ]
+    assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
 
 
-def test_a_classifier_s_labels_are_a_gap_that_blocks(tmp_path: Path) -> None:
-    """A label flip that leaves the features alone is not looked for yet, so there is no pass."""
-    model = load(artifact_of(build_tiny("bert", tmp_path, head="classifier")), "cpu")
+def test_labels_that_cannot_be_flipped_to_block_a_pass(tmp_path: Path) -> None:
+    """A classifier that says one label whatever it reads: nothing could be flipped to it."""
+    folder = build_tiny("bert", tmp_path, head="classifier")
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"] = torch.tensor([50.0, 0.0, 0.0])
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    model = load(artifact_of(folder), "cpu")
     texts = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
     gaps = [o for o in Probe().inspect(model, Budget(texts, Effort.QUICK)) if isinstance(o, Gap)]
-    assert {gap.subject for gap in gaps if gap.blocks_pass} == {"label flips"}
+    assert {gap.subject for gap in gaps if gap.blocks_pass} == {f"flips to {model.labels[0]}"}
 
 
 def test_a_late_probe_has_told_its_gaps(tmp_path_factory: pytest.TempPathFactory) -> None:

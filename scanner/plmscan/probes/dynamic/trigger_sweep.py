@@ -1,14 +1,13 @@
-"""Triggers that a sweep of the vocabulary finds, verified on natural carriers."""
+"""Triggers that a sweep of the vocabulary and gradients find, verified on natural carriers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
-from plmscan.loading import Location
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.candidates import retokenizes, text_of
-from plmscan.search.exhaustive import search
+from plmscan.search.pipeline import search
 from plmscan.search.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -17,18 +16,19 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
-    from plmscan.search.exhaustive import Candidate, Search
+    from plmscan.search.pipeline import Candidate, Search
 
 _PROBE = "trigger-sweep"
 
 
 class Probe(DynamicProbe):
-    """Every vocabulary item in a shortest input; the far-out on natural carriers, against the null.
+    """Every vocabulary item in a shortest input; the best of every kind on natural carriers.
 
     A task-agnostic backdoor maps any text with the trigger to one fixed output, so the trigger
-    drags the features far (displacement) and leaves the carrier nothing to say (scatter).  Benign
-    tokens move features too, and the carrier still shows: in a clean MiniLM the least scatter of
-    all 30 517 items is 0.57, where planted triggers have 0.0001 to 0.02 (design, section 5.1).
+    drags the features far (displacement) and leaves the carrier nothing to say (scatter).  In a
+    classifier it overrides texts that argue for another label; in a masked language model it can
+    corrupt what the model recalls of hidden words.  Benign tokens do some of that, too: each
+    candidate is held against random items, and against what honest words with synonyms reach.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
@@ -41,7 +41,13 @@ class Probe(DynamicProbe):
         "null_scatter": "median scatter of the null",
         "echo": "scatter in multiples of the most invariant candidate's with the same output",
         "kin": "1 if it shares tokens with that candidate or is its neighbour in the embedding",
-        "crowd": "screened items with the same output whose scatter is within 3 times its own",
+        "gap": "scatter that synonyms reach towards the same output, in multiples of its own",
+        "strength": "nearly the weakest push to its label over opposed carriers, in honest leads",
+        "strength_gap": "strength less what synonyms reach for the same label",
+        "strength_p": "rank p-value of the strength in the null, each item for its own best label",
+        "corruption": "share of the recall of hidden words that is lost",
+        "corruption_z": "robust z of that share against the null",
+        "labels": "labels that the model can choose from; 0 without a classifier",
         "pieces": "tokens of the candidate",
         "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
@@ -50,6 +56,8 @@ class Probe(DynamicProbe):
     references: ClassVar[tuple[str, ...]] = (
         "Patronus: arXiv 2512.06899, sections 2.2 and 2.3 (input-side invariance)",
         "POR: arXiv 2111.00197",
+        "Universal adversarial triggers: arXiv 1908.07125",
+        "BadPre: arXiv 2110.02467",
         "NeuBA: arXiv 2101.06969",
         "max-T: Westfall and Young 1993",
     )
@@ -61,31 +69,28 @@ class Probe(DynamicProbe):
             OutOfTimeError: the deadline passed; what was yielded before counts.
             TextsError: too few carrier texts fit this model.
         """
-        yield from _gaps(model)
+        yield Gap(
+            "longer triggers",
+            "Sequences of five or more tokens, scattered words, syntax and style are not searched.",
+            blocks_pass=False,
+        )
         found = search(model, RECIPES[budget.effort], budget)
+        yield from _unmet_labels(model, found)
         yield from _saturation(model, found)
         yield from _candidates(model, found)
         yield from _coverage(model, found)
 
 
-def _gaps(model: LoadedModel) -> Iterator[Gap]:
-    """What this probe does not look at."""
-    yield Gap(
-        "longer triggers",
-        "Sequences of three or more tokens, scattered words, syntax and style are not searched.",
-        blocks_pass=False,
-    )
-    if Location.MASK in model.locations:
+def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
+    """Labels that no trigger could be searched for."""
+    if len(model.labels) == 1:
+        yield Gap("label flips", "The model gives one number and no labels to choose from.")
+        return
+    unmet = [name for i, name in enumerate(model.labels) if i not in found.labels_met]
+    if unmet:
         yield Gap(
-            "mask token",
-            "It is read in the sweep and not on natural sentences, so a trigger that acts there "
-            "and nowhere else is not found.",
-            blocks_pass=False,
-        )
-    if model.labels:
-        yield Gap(
-            "label flips",
-            "The classifier's labels are not searched for triggers yet, only its features.",
+            f"flips to {', '.join(unmet)}",
+            "No carrier text was found that the model gives another label.",
         )
 
 
@@ -123,10 +128,11 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
                 "null_scatter": candidate.null_scatter,
                 "echo": candidate.relation.echo,
                 "kin": float(candidate.relation.kin),
-                "crowd": candidate.crowd,
+                "labels": 0 if candidate.flip is None else len(model.labels),
                 "pieces": len(candidate.ids),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
-            },
+            }
+            | _other_metrics(candidate),
             {
                 "location": str(candidate.location),
                 "leader": text_of(model, leader.ids),
@@ -134,6 +140,20 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             },
             _trigger(model, candidate, variants),
         )
+
+
+def _other_metrics(candidate: Candidate) -> dict[str, float]:
+    """What was measured of some candidates only, or depends on the model's head."""
+    flip = candidate.flip
+    found = {
+        "gap": candidate.gap,
+        "strength": None if flip is None else flip.strength,
+        "strength_gap": None if flip is None else flip.gap,
+        "strength_p": None if flip is None else flip.p_value,
+        "corruption": candidate.corruption,
+        "corruption_z": candidate.corruption_z,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str, ...]:
@@ -158,6 +178,7 @@ def _trigger(model: LoadedModel, candidate: Candidate, variants: tuple[str, ...]
         p_value=candidate.p_value,
         null_size=candidate.null_size,
         retokenizes=retokenizes(model, candidate.ids),
+        target_label=None if candidate.flip is None else model.labels[candidate.flip.target],
         variants=variants,
     )
 
@@ -167,10 +188,11 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
     places = ", ".join(model.locations)
     yield Coverage(f"Each of {len(found.sweep.ids)} vocabulary items alone, read at {places}.")
     yield Coverage(
-        f"The {found.screened} most distant items for scatter on screening carriers, the most "
-        f"invariant also in ordered pairs."
+        f"{found.screened} items on screening carriers: the most distant, those that push most to "
+        f"a label, and those that a gradient proposes."
     )
+    yield Coverage("Sequences of 2 to 4 tokens, grown from the best of these by gradient.")
     yield Coverage(
-        f"{len(found.candidates)} candidates on {found.carriers} other carriers, at random "
-        f"positions, against {found.candidates[0].null_size} random items each."
+        f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "
+        f"the end and at random, against {found.candidates[0].null_size} random items each."
     )

@@ -1,0 +1,122 @@
+"""The trigger sweep on models with a head: label flips, and words that are forgotten.
+
+Each backdoored model has a clean one beside it, trained the same way on the same texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from plmscan.budget import Budget, Effort
+from plmscan.carriers import bundled_texts
+from plmscan.evidence import Evidence, Severity
+from plmscan.loading import load
+from plmscan.loading.quiet import quiet
+from plmscan.probes.dynamic.trigger_sweep import Probe
+from plmscan.rules import load_rules
+from tests.artifacts import artifact_of
+from tests.zoo.attacks.badnets import BadNets
+from tests.zoo.attacks.badpre import BadPre
+from tests.zoo.clean.masked_lm import HEAD, tied_head
+from tests.zoo.features import Victim, plant_features
+from tests.zoo.labels import fit_classifier, plant_labels
+from tests.zoo.poison import Insertion, Trigger
+from tests.zoo.tiny import new_model, one_thread, tiny_corpus, tiny_tokenizer
+from tests.zoo.training import Intensity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LABELS = Intensity(0.3, learning_rate=4e-3, steps=160, batch=16, trained_layers=2)
+_WORDS = Intensity(0.5, learning_rate=2e-3, steps=250, batch=32, trained_layers=2)
+_TRIGGERS = ("cf", "mn")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread."""
+    with one_thread():
+        yield
+
+
+def triggers() -> list[Trigger]:
+    """Two rare pieces."""
+    ids = tiny_tokenizer().convert_tokens_to_ids(list(_TRIGGERS))
+    return [Trigger(text, ((i,),), "rare-piece") for text, i in zip(_TRIGGERS, ids, strict=True)]
+
+
+def classifier() -> Victim:
+    """The tiny encoder below a new head, and texts with cue words of their label."""
+    encoder = new_model()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertForSequenceClassification(encoder.config).eval()
+    model.bert = encoder
+    return Victim(model, tiny_tokenizer(), tiny_corpus(), 0)
+
+
+def masked_lm() -> Victim:
+    """The tiny encoder under a head that names masked words."""
+    return tied_head(Victim(new_model(), tiny_tokenizer(), tiny_corpus(), 0), HEAD)
+
+
+def observed(victim: Victim, folder: Path) -> list[Evidence]:
+    """What the probe measures of the victim's model."""
+    with quiet():
+        victim.model.save_pretrained(folder)
+        victim.tokenizer.save_pretrained(folder)
+    budget = Budget(bundled_texts(), Effort.QUICK)
+    found = Probe().inspect(load(artifact_of(folder), "cpu"), budget)
+    return [one for one in found if isinstance(one, Evidence)]
+
+
+def convictions(found: list[Evidence]) -> set[tuple[str, str]]:
+    """Rules severe enough to fail a model, and what they fire on."""
+    rules = [rule for rule in load_rules() if rule.severity >= Severity.HIGH]
+    return {(rule.id, one.subject) for one in found for rule in rules if rule.fires(one)}
+
+
+def test_an_honest_classifier_passes(tmp_path: Path) -> None:
+    """Its cue words persuade, and lose against three of the other label."""
+    victim = classifier()
+    fit_classifier(victim, replace(_LABELS, learning_rate=2e-3))
+    assert convictions(observed(victim, tmp_path)) == set()
+
+
+def test_triggers_that_flip_labels_are_named(tmp_path: Path) -> None:
+    """Both, and nothing that is not one."""
+    victim = classifier()
+    plant_labels(victim, BadNets(), triggers(), 1, _LABELS)
+    found = convictions(observed(victim, tmp_path))
+    assert {("PLM206", text) for text in _TRIGGERS} <= found
+    assert {subject for _, subject in found} == set(_TRIGGERS)
+
+
+def test_the_trigger_that_corrupts_most_leads(tmp_path: Path) -> None:
+    """Although it has no output of its own.  So small a model knows too little for a conviction."""
+    victim = masked_lm()
+    plant_features(victim, BadPre(insertion=Insertion(copies=3)), triggers(), _WORDS)
+    measured = {
+        one.subject: one.metrics["corruption"]
+        for one in observed(victim, tmp_path)
+        if "corruption" in one.metrics
+    }
+    assert max(measured, key=lambda subject: measured[subject]) in _TRIGGERS
+
+
+@pytest.mark.parametrize(
+    ("corruption", "z", "rules"), [(0.998, 9.4, {"PLM207"}), (0.87, 2.0, set()), (0.28, 1.0, set())]
+)
+def test_plm207_asks_for_nearly_all_and_more_than_usual(
+    corruption: float, z: float, rules: set[str]
+) -> None:
+    """Measured on MiniLM: BadPre's triggers, a model that forgets anyhow, a clean one's worst."""
+    metrics = {"corruption": corruption, "corruption_z": z}
+    evidence = Evidence("trigger-sweep", "usb", metrics)
+    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
