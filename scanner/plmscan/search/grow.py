@@ -13,7 +13,7 @@ import torch
 
 from plmscan.carriers import insert
 from plmscan.search.objective import hotflip_scores
-from plmscan.search.panel import Reading, label_scores, read
+from plmscan.search.panel import Reading, read, reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,11 +160,7 @@ class Grower:
         ids, mask = self.model.batch(rows)
         embeddings = self.model.embed(ids).requires_grad_()
         outputs = self.model.forward_embeddings(embeddings, ids, mask)
-        scores = label_scores(outputs)
-        reading = Reading(
-            {where: one.float().cpu().unsqueeze(0) for where, one in outputs.features.items()},
-            None if scores is None else scores.unsqueeze(0),
-        )
+        reading = Reading.joined([reading_of(outputs)], torch.stack)
         value = self.objective(reading, self.guide.clean).sum()
         (gradient,) = torch.autograd.grad(value, embeddings)
         places = [len(self.model.prefix_ids) + c.position + slot for c in self.guide.carriers]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import argued
+from plmscan.search.panel import label_scores
+from plmscan.search.sweep import BATCH, around
 from plmscan.statistics import leads
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ _WORDS = 16
 
 _STREWN = 3
 """Words in each carrier."""
-
-_ROWS = 1024
-"""Rows of one forward pass."""
 
 
 def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
@@ -91,12 +90,10 @@ def overriding(
 
 def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
     """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    columns = [*model.prefix_ids, word, None, *model.suffix_ids]
     found = []
-    for batch in torch.split(ids, _ROWS):
-        filled = [batch if c is None else torch.full_like(batch, c) for c in columns]
+    for batch in torch.split(ids, BATCH):
         with model.half_precision():
-            logits = model.forward(torch.stack(filled, dim=1).to(model.device)).logits
+            logits = label_scores(model.forward(around(model, (word,), batch, ())))
         if logits is not None:
-            found.append(leads(logits.float().cpu()))
+            found.append(leads(logits))
     return torch.cat(found)

@@ -47,9 +47,9 @@ class Neighbourhood:
 
     def synonyms(self, token: int, count: int) -> list[int]:
         """Up to ``count`` nearest tokens that the model can tell from ``token``, nearest first."""
-        cosines = self.cosines(token)[self.ids]
-        others = self.ids[(cosines < _SAME_INPUT) & (self.ids != token)]
-        order = self.cosines(token)[others].topk(min(count, len(others))).indices
+        cosines = self.cosines(token)
+        others = self.ids[(cosines[self.ids] < _SAME_INPUT) & (self.ids != token)]
+        order = cosines[others].topk(min(count, len(others))).indices
         nearest: list[int] = others[order].tolist()
         return nearest
 

@@ -6,7 +6,7 @@ This is the one place where candidates, carriers and the model meet.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel, Outputs
 
-__all__ = ["Panel", "Reading", "label_scores", "read"]
+__all__ = ["Panel", "Reading", "label_scores", "read", "reading_of"]
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,13 @@ def _in_one_carrier(
     """Candidates of one length, (b, ...)."""
     rows = [model.wrap(insert(carrier, candidate)) for candidate in candidates]
     outputs = model.forward(torch.tensor(rows, device=model.device))
+    return replace(reading_of(outputs), recall=_recall(model, outputs.features, carrier))
+
+
+def reading_of(outputs: Outputs) -> Reading:
+    """What the model said of one batch, in full precision and off the device, (b, ...)."""
     features = {where: feature.float().cpu() for where, feature in outputs.features.items()}
-    return Reading(features, label_scores(outputs), _recall(model, outputs.features, carrier))
+    return Reading(features, label_scores(outputs))
 
 
 def label_scores(outputs: Outputs) -> Tensor | None:

@@ -293,7 +293,8 @@ def _judged(
     """All finalists against their nulls, each other, and their synonyms."""
     neighbourhood = Neighbourhood.of(model.embedding_weight, ids)
     gaps = _gaps(model, finals, panels.support, neighbourhood, budget.part(0, 0.4))
-    relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
+    places = finals.places
+    relations = relate(finals.ids, finals.measured, places, neighbourhood)
     rest = _others(ids, finals.ids)
     found: dict[int, Candidate] = {}
     usual: Tensor | None = None
@@ -307,8 +308,9 @@ def _judged(
         invariance = against_null(part, null)
         usual = invariance.gain if usual is None else usual
         tail_z = robust_z(invariance.gain, usual)
+        flips, corruption_z = _flips(part, null), _corruption_z(part, null)
         for row, index in enumerate(members.tolist()):
-            where = finals.places[index]
+            where = places[index]
             scatter = float(part.scatter[where][row])
             found[index] = Candidate(
                 ids=finals.ids[index],
@@ -322,9 +324,9 @@ def _judged(
                 null_size=len(drawn),
                 gap=gaps[index].scatter,
                 relation=relations[index],
-                flip=_flip(part, null, row, gaps[index]),
+                flip=None if flips is None else replace(flips[row], gap=gaps[index].strength),
                 corruption=_at(part.corruption, row),
-                corruption_z=_corruption_z(part, null, row),
+                corruption_z=_at(corruption_z, row),
             )
     return tuple(found[i] for i in range(len(finals.ids)))
 
@@ -351,9 +353,9 @@ def _gaps(
     found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
     pushes = finals.measured.push
     strengths = None if pushes is None else strength(pushes)[tried]
-    gaps = [_Gap()] * len(finals.ids)
+    gaps, places = [_Gap()] * len(finals.ids), finals.places
     for row, index in enumerate(tried):
-        gap = _Gap(found.scatter_gap(row, finals.places[index]))
+        gap = _Gap(found.scatter_gap(row, places[index]))
         if strengths is not None:
             over = found.strength_gap(row, strengths)[strengths[row].argmax()]
             gap = replace(gap, strength=float(over))
@@ -372,19 +374,14 @@ def _others(ids: Tensor, finals: Sequence[tuple[int, ...]]) -> Tensor:
     return rest if 2 * len(rest) > len(ids) else ids
 
 
-def _flip(part: Measured, null: Measured, row: int, gap: _Gap) -> LabelFlip | None:
-    """What one finalist does to labels."""
+def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:
+    """What each finalist does to labels, its gap left open; None without a classifier."""
     if part.push is None or null.push is None:
         return None
-    own = strength(part.push)[row]
-    target = int(own.argmax())
-    usual = strength(null.push).amax(1)
-    return LabelFlip(
-        target=target,
-        strength=float(own[target]),
-        gap=gap.strength,
-        p_value=float(rank_p_values(own[target].unsqueeze(0), usual)),
-    )
+    best, targets = strength(part.push).max(1)
+    p_values = rank_p_values(best, strength(null.push).amax(1))
+    rows = zip(targets.tolist(), best.tolist(), p_values.tolist(), strict=True)
+    return [LabelFlip(target, pushed, None, p_value) for target, pushed, p_value in rows]
 
 
 def _at(values: Tensor | None, row: int) -> float | None:
@@ -392,8 +389,8 @@ def _at(values: Tensor | None, row: int) -> float | None:
     return None if values is None else float(values[row])
 
 
-def _corruption_z(part: Measured, null: Measured, row: int) -> float | None:
-    """Corruption against random items."""
+def _corruption_z(part: Measured, null: Measured) -> Tensor | None:
+    """Corruption by each finalist against random items, (k)."""
     if part.corruption is None or null.corruption is None:
         return None
-    return float(robust_z(part.corruption[row : row + 1], null.corruption))
+    return robust_z(part.corruption, null.corruption)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["Sweep", "probe_inputs", "survivors", "sweep"]
+__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "survivors", "sweep"]
 
-_BATCH = 1024
+BATCH = 1024
 """Rows of one forward pass; from 256 to 4096 the speed is the same, and memory is not."""
 
 
@@ -67,7 +67,12 @@ def probe_inputs(model: LoadedModel, ids: Tensor) -> Tensor:
     behind: tuple[int, ...] = model.tokenize(".")[:1] if model.is_decoder else ()
     if Location.MASK in model.locations and model.mask_id is not None:
         behind = (model.mask_id,)
-    columns = [*model.prefix_ids, None, *behind, *model.suffix_ids]
+    return around(model, (), ids, behind)
+
+
+def around(model: LoadedModel, before: Sequence[int], ids: Tensor, behind: Sequence[int]) -> Tensor:
+    """Each of ``ids`` (v) in one text of fixed tokens, wrapped, (v, n)."""
+    columns = [*model.prefix_ids, *before, None, *behind, *model.suffix_ids]
     filled = [ids if c is None else torch.full_like(ids, c) for c in columns]
     return torch.stack(filled, dim=1).to(model.device)
 
@@ -83,8 +88,8 @@ def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     """
     ids = searchable_ids(model)
     shuffled = torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))
-    batches = torch.split(shuffled, _BATCH)
-    reference_batches = max(1, min(len(batches), reference_items // _BATCH))
+    batches = torch.split(shuffled, BATCH)
+    reference_batches = max(1, min(len(batches), reference_items // BATCH))
     readings = _readings(model, ids, batches, budget)
     reference = [next(readings) for _ in range(reference_batches)]
     score = _Scorer.fit([reading.features for reading in reference])

@@ -42,9 +42,9 @@ def test_batches_do_not_change_scores(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """With one reference set the scores are the same however the vocabulary is cut."""
-    monkeypatch.setattr("plmscan.search.sweep._BATCH", 256)
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 256)
     whole = scores(sweep(model, 256, SEED_0))
-    monkeypatch.setattr("plmscan.search.sweep._BATCH", batch)
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", batch)
     assert_close(scores(sweep(model, 256, SEED_0)), whole, rtol=1e-3, atol=1e-4)
 
 
@@ -59,7 +59,7 @@ def test_a_sample_of_the_vocabulary_ranks_like_the_whole(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of the items as reference still puts the planted ones on top."""
-    monkeypatch.setattr("plmscan.search.sweep._BATCH", 256)
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 256)
     found = sweep(model, 256, SEED_0)
     planted = [model.tokenize(text)[0] for text in ("cf", "mn")]
     places = found.rank()[torch.isin(found.ids, torch.tensor(planted))]
