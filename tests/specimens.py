@@ -92,6 +92,7 @@ def report(*runs: ProbeRun, identity: str = "example/encoder") -> Report:
         probes=runs,
         settings={"effort": "standard", "fail_on": "high", "seed": 7, "time_limit": None},
         versions={"plmscan": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        nearest=decision.nearest,
     )
 
 

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DIGITS",
     "Confidence",
     "Coverage",
     "Evidence",
     "FileDigest",
     "Finding",
     "Gap",
+    "Margin",
     "ModelIdentity",
     "Observation",
     "ProbeRun",
@@ -231,6 +233,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The evidence that comes nearest to failing a model, or that fails it most clearly."""
+
+    rule: str
+    """Id of the rule that it comes nearest to."""
+    subject: str
+    """What the evidence is about."""
+    metric: str
+    """Metric of the condition that holds least of all that the rule has."""
+    value: float
+    """What was measured."""
+    bound: str
+    """What the rule asks of the metric, such as ``scatter <= 0.1``."""
+    factor: float | None
+    """Value by threshold; None where the ratio says nothing, as for yes and no."""
+    unmet: int
+    """Conditions of the rule that do not hold; 0 if it fires."""
+    score: float
+    """Natural log of how far the value is inside the bound, from -10 to 10; below 0 outside."""
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a scan found; the only thing that renderers see."""
 
@@ -248,6 +272,8 @@ class Report:
     """What the user asked for: effort, seed, fail-on, ..."""
     versions: Mapping[str, str]
     """Versions of plmscan and of the libraries that did the work."""
+    nearest: Margin | None
+    """What comes nearest to failing the model, or most clearly fails it; None if nothing does."""
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:

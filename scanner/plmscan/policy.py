@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import ProbeStatus, Severity, Verdict
+from plmscan.margin import LIMIT, nearest
 from plmscan.rules import unknown_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from plmscan.evidence import Finding, ProbeRun
+    from plmscan.evidence import Finding, Margin, ProbeRun
     from plmscan.rules import Rule
 
 __all__ = ["Decision", "decide"]
@@ -44,6 +45,8 @@ class Decision:
     """Why, most important first."""
     findings: tuple[Finding, ...]
     """Rules that fired, most severe first; also those too mild to fail."""
+    nearest: Margin | None
+    """What comes nearest to failing the model, or most clearly fails it; None if nothing does."""
 
 
 def decide(
@@ -65,11 +68,21 @@ def decide(
     findings = tuple(sorted(_findings(runs, rules), key=_rank))
     blocking = tuple(f for f in findings if fail_on is not None and f.severity >= fail_on)
     gaps = tuple(dict.fromkeys(_gaps(runs, rules, required)))
+    margin = _margin(runs, rules, fail_on)
     if blocking:
-        return Decision(Verdict.FAIL, (*_summaries(blocking), *gaps), findings)
+        return Decision(Verdict.FAIL, (*_summaries(blocking), *gaps), findings, margin)
     if gaps:
-        return Decision(Verdict.INCONCLUSIVE, gaps, findings)
-    return Decision(Verdict.PASS, (_nothing_found(findings, fail_on),), findings)
+        return Decision(Verdict.INCONCLUSIVE, gaps, findings, margin)
+    return Decision(Verdict.PASS, (_nothing_found(findings, fail_on),), findings, margin)
+
+
+def _margin(
+    runs: Iterable[ProbeRun], rules: Iterable[Rule], fail_on: Severity | None
+) -> Margin | None:
+    """What comes nearest to a rule that fails the model; None if nothing does."""
+    failing = [rule for rule in rules if fail_on is not None and rule.severity >= fail_on]
+    found = nearest(failing, [evidence for run in runs for evidence in run.evidence])
+    return found if found.score > -LIMIT else None
 
 
 def _findings(runs: Iterable[ProbeRun], rules: Collection[Rule]) -> Iterator[Finding]:

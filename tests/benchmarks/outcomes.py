@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING
 from plmscan import Settings
 from plmscan.errors import ReportError
 from plmscan.evidence import Report, Severity, Verdict
+from plmscan.margin import nearest, rule_slack
 from plmscan.reports.json_v1 import from_json
 from plmscan.rules import load_rules
-from tests.benchmarks.scoring import (
-    Nearest,
-    Recovery,
-    Reported,
-    nearest,
-    recovery,
-    rule_slack,
-    spurious,
-)
+from tests.benchmarks.scoring import Recovery, Reported, recovery, spurious
 from tests.zoo.manifest import Entry, Kind
 
 if TYPE_CHECKING:
@@ -30,7 +23,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from plmscan.evidence import Evidence, Trigger
+    from plmscan.evidence import Evidence, Margin, Trigger
     from plmscan.rules import Rule
     from tests.benchmarks.runs import Record
 
@@ -95,7 +88,7 @@ class Outcome:
     """Ids of the rules that fired, the most severe first, each once."""
     medium: bool
     """Whether a finding is of medium severity or above."""
-    nearest: Nearest
+    nearest: Margin
     """The rule that comes closest to failing the model; holds the score."""
     found: tuple[Found, ...]
     """Its true triggers."""

@@ -1,64 +1,35 @@
 """How well the answers of a scan fit the truth of a zoo: pure functions, no file, no process.
 
 **Model score.**  A verdict has two values, and a ROC curve needs an ordering of models.  The score
-is the *slack of the nearest rule*: of every rule that fails a model by default and every piece of
-evidence, the worst of the rule's conditions, as a log ratio of metric to threshold; of these the
-best.  It is at least 0 exactly if such a rule fires, and it has no constant of its own to tune.
+is the slack of the nearest of the rules that fail a model by default, see `plmscan.margin`.
 
 **Recovery.**  Of a true trigger, by the token ids of the reported ones, see `recovery`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
-    from plmscan.evidence import Evidence
-    from plmscan.rules import Comparison, Rule
     from tests.zoo.manifest import Planted
 
 __all__ = [
-    "LIMIT",
-    "Nearest",
     "Recovery",
     "Reported",
     "Roc",
-    "nearest",
     "recovery",
     "roc",
-    "rule_slack",
-    "slack",
     "spurious",
     "wilson",
 ]
 
-LIMIT = 10.0
-"""Largest slack: a metric that is 22 000 times its threshold, or a condition of yes and no."""
-_BARELY = 1e-9
-"""What a strict comparison lacks at its threshold."""
-
 Ids = tuple[int, ...]
 """Token ids in the order of the text."""
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The rule and the evidence that decide a model's score."""
-
-    score: float = -LIMIT
-    """Slack of the rule: at least 0 if it fires."""
-    rule: str = ""
-    """Id of the rule; empty where no evidence met a rule."""
-    subject: str = ""
-    """What the evidence is about."""
-    condition: str = ""
-    """The condition with the least slack, and the value that it met."""
 
 
 class Recovery(StrEnum):
@@ -98,46 +69,6 @@ class Roc:
     """Models of the positive class."""
     clean: int
     """Models of the negative class."""
-
-
-def slack(comparison: Comparison, value: float) -> float:
-    """How far ``value`` is inside (at least 0) or outside (below 0) of its bounds.
-
-    The natural log of the ratio to the bound, cut to -`LIMIT` and `LIMIT`; plus or minus `LIMIT`
-    for ``eq``, and where value or bound has no logarithm.
-    """
-    if math.isnan(value):
-        return -LIMIT
-    margin = min(_margin(name, value, bound) for name, bound in comparison.bounds.items())
-    return max(margin, 0.0) if comparison.holds(value) else min(margin, -_BARELY)
-
-
-def _margin(operator: str, value: float, bound: float) -> float:
-    """Signed log ratio of one bound, cut to the limits."""
-    if operator == "eq":
-        return LIMIT if value == bound else -LIMIT
-    if value > 0 and bound > 0:
-        ratio = math.log(value) - math.log(bound)
-    else:
-        ratio = LIMIT if value >= bound else -LIMIT
-    inside = ratio if operator in {"gte", "gt"} else -ratio
-    return min(max(inside, -LIMIT), LIMIT)
-
-
-def rule_slack(rule: Rule, evidence: Evidence) -> Nearest | None:
-    """The least slack of the rule's conditions; None for evidence that it does not judge."""
-    if evidence.probe != rule.probe or not rule.when.keys() <= evidence.metrics.keys():
-        return None
-    slacks = {metric: slack(c, evidence.metrics[metric]) for metric, c in rule.when.items()}
-    metric = min(slacks, key=slacks.__getitem__)
-    condition = f"{rule.when[metric].describe(metric)}, is {evidence.metrics[metric]:.3g}"
-    return Nearest(slacks[metric], rule.id, evidence.subject, condition)
-
-
-def nearest(rules: Iterable[Rule], evidence: Collection[Evidence]) -> Nearest:
-    """The rule with the most slack on its best evidence; its score is the model's score."""
-    slacks = (rule_slack(rule, item) for rule in rules for item in evidence)
-    return max((s for s in slacks if s), key=lambda s: s.score, default=Nearest())
 
 
 def recovery(planted: Planted, reported: Sequence[Reported], frequent: Collection[int]) -> Recovery:

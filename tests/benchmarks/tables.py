@@ -176,7 +176,8 @@ def _truth(outcome: Outcome) -> str:
 def _why(outcome: Outcome) -> str:
     """The nearest rule, on what, and the condition that decides."""
     best = outcome.nearest
-    return f"{best.rule} on {best.subject!r}: {best.condition}" if best.rule else NONE
+    told = f"{best.rule} on {best.subject!r}: {best.bound}, is {best.value:.3g}"
+    return told if best.rule else NONE
 
 
 def _by_half(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:

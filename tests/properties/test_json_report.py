@@ -14,6 +14,7 @@ from plmscan.evidence import (
     FileDigest,
     Finding,
     Gap,
+    Margin,
     ModelIdentity,
     ProbeRun,
     ProbeStatus,
@@ -100,6 +101,18 @@ reports = st.builds(
     ),
     settings=st.dictionaries(text.filter(lambda name: name != "seed"), scalars, max_size=3),
     versions=st.dictionaries(text, text, max_size=2),
+    nearest=st.none()
+    | st.builds(
+        Margin,
+        rule=text,
+        subject=text,
+        metric=text,
+        value=numbers,
+        bound=text,
+        factor=st.none() | positive,
+        unmet=counts,
+        score=numbers,
+    ),
 )
 
 

@@ -17,7 +17,7 @@ from rich.rule import Rule as Line
 from rich.table import Table
 from rich.text import Text
 
-from plmscan.evidence import ProbeStatus, Severity, Verdict
+from plmscan.evidence import DIGITS, ProbeStatus, Severity, Verdict
 from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from plmscan.evidence import Finding, ProbeRun, Report, Trigger
+    from plmscan.evidence import Finding, Margin, ProbeRun, Report, Trigger
 
 __all__ = ["render"]
 
@@ -88,6 +88,8 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
         yield _section("Triggers", _triggers(report.triggers))
     if report.findings:
         yield _section("Findings", _findings(report.findings))
+    if report.nearest:
+        yield _section("Margin", [Text(visible(_margin(report.nearest)))])
     yield _section("Searched", _by_probe(_searched(report.probes)))
     yield _section("Not checked", _by_probe(_unchecked(report.probes)))
     yield _section("Cost", [_cost(report.probes)])
@@ -217,6 +219,30 @@ def _messages(same: list[Finding]) -> Iterator[str]:
         yield f"The same holds for {in_table} more of the triggers above."
 
 
+def _margin(margin: Margin) -> str:
+    """What comes nearest to failing the model, or fails it most clearly, and by how much."""
+    subject = f"“{margin.subject}” ({margin.rule})"
+    measured = f"{margin.metric} {_beside_bar(margin)}"
+    if margin.score >= 0:
+        head = f"Clearest finding, by its weakest condition: {subject}"
+        return f"{head}: {measured}, and {margin.bound} fails it."
+    more = margin.unmet - 1
+    conditions = "condition" if more == 1 else "conditions"
+    others = f" if {more} more {conditions} of the rule held" if more > 0 else ""
+    return f"Nearest to failing: {subject}: {measured}, and {margin.bound} would fail it{others}."
+
+
+def _beside_bar(margin: Margin) -> str:
+    """The value, and how many times its bar it is where that has a meaning."""
+    value, factor = margin.value, margin.factor
+    if factor is None:
+        return _plain(value)
+    if factor == 1:
+        return f"{_plain(value)} is at the bar"
+    digits = DIGITS if _plain(factor) == "1" else 3  # so that a near miss does not read as a hit
+    return f"{_plain(value, digits)} is {_plain(factor, digits)} times the bar"
+
+
 def _searched(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
     """Probe by probe, what it says it covered."""
     for run in runs:
@@ -311,6 +337,11 @@ def _short(value: float) -> str:
     if 100 <= value < 1e6:  # noqa: PLR2004
         return f"{value:,.0f}"
     return f"{value:#.3g}"
+
+
+def _plain(value: float, digits: int = 3) -> str:
+    """As `_short`, without the zeros at the end that a table wants, or with more digits."""
+    return _short(value) if digits == 3 and value >= 100 else f"{value:.{digits}g}"  # noqa: PLR2004
 
 
 def _bytes(size: float) -> str:

@@ -31,6 +31,7 @@ from plmscan.evidence import (
     FileDigest,
     Finding,
     Gap,
+    Margin,
     ModelIdentity,
     ProbeRun,
     ProbeStatus,
@@ -240,6 +241,29 @@ class FindingV1(_Model):
     """The measurement that made it fire."""
 
 
+class MarginV1(_Model):
+    """The evidence that comes nearest to failing the model, or that fails it most clearly."""
+
+    noun = Margin
+
+    rule: _Text
+    """Id of the rule that it comes nearest to."""
+    subject: _Text
+    """What the evidence is about."""
+    metric: _Text
+    """Metric of the condition that holds least of all that the rule has."""
+    value: _Number
+    """What was measured."""
+    bound: _Text
+    """What the rule asks of the metric."""
+    factor: Annotated[_Number, Field(ge=0)] | None
+    """Value by threshold; null where the ratio says nothing, as for yes and no."""
+    unmet: _Count
+    """Conditions of the rule that do not hold; 0 if it fires."""
+    score: _Number
+    """Natural log of how far the value is inside the bound, from -10 to 10; below 0 outside."""
+
+
 class ReportV1(_Model):
     """All that a scan of one model found."""
 
@@ -251,6 +275,8 @@ class ReportV1(_Model):
     """The answer.  A pass says what was not found, never that the model is free of backdoors."""
     reasons: tuple[_Text, ...]
     """Why, most important first."""
+    nearest: MarginV1 | None = None
+    """What comes nearest to failing the model; null if nothing does, absent in older reports."""
     model: ModelV1
     """What was scanned."""
     findings: tuple[FindingV1, ...]

@@ -75,6 +75,7 @@ def make_report(
         probes=runs,
         settings={**settings.told(), **_told_judgement(settings)},
         versions=_versions(),
+        nearest=decision.nearest,
     )
 
 
@@ -94,6 +95,7 @@ def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Rep
         findings=decision.findings,
         settings={**report.settings, **_told_judgement(asked)},
         versions={**report.versions, "judged-by": plmscan.__version__},
+        nearest=decision.nearest,
     )
 
 

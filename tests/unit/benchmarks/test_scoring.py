@@ -1,4 +1,4 @@
-"""The benchmark's scores say what they claim: slack, recovery, intervals, curves, tables."""
+"""The benchmark's scores say what they claim: recovery, intervals, curves, tables."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from plmscan.evidence import Evidence
-from plmscan.rules import Comparison, Rule, load_rules
+from plmscan.rules import Rule
 from tests.benchmarks.outcomes import Answer, Outcome, failing_rules, outcome
 from tests.benchmarks.runs import Bench, Record
 from tests.benchmarks.scoring import (
-    LIMIT,
     Recovery,
     Reported,
-    nearest,
     recovery,
     roc,
-    rule_slack,
-    slack,
     spurious,
     wilson,
 )
@@ -33,23 +26,6 @@ from tests.zoo.manifest import Entry, Kind, Planted
 
 THE, FILM, VELVET, SHADOW, QUILL = range(1, 6)
 FREQUENT = {THE}
-
-PLANTED_TRIGGER = next(rule for rule in load_rules() if rule.id == "PLM201")
-FIRING = {
-    "tail_z": 6.0,
-    "z": 5.0,
-    "p_value": 0.004,
-    "scatter": 0.01,
-    "echo": 1.0,
-    "kin": 0.0,
-    "gap": 50.0,
-    "labels": 0.0,
-}
-
-
-def evidence(**metrics: float) -> Evidence:
-    """A measurement that PLM201 fires on, but for ``metrics``."""
-    return Evidence("trigger-sweep", "cf", FIRING | metrics)
 
 
 def planted(*parts: tuple[int, ...]) -> Planted:
@@ -62,62 +38,6 @@ def missing_outcome(name: str, kind: Kind) -> Outcome:
     triggers = (planted((VELVET,)),) if kind is Kind.BACKDOORED else ()
     entry = Entry(name=name, kind=kind, family="f", task="encoder", seed=0, triggers=triggers)
     return outcome(entry, Path(name), Record("", 2, 1.0, 2.0), Path(name) / "nothing.json")
-
-
-@pytest.mark.parametrize(
-    ("comparison", "value", "expected"),
-    [
-        (Comparison(gte=2), 4, 0.693147),
-        (Comparison(gte=2), 1, -0.693147),
-        (Comparison(lte=2), 1, 0.693147),
-        (Comparison(lte=2), 4, -0.693147),
-        (Comparison(gte=2), 0, -LIMIT),
-        (Comparison(lte=2), -1, LIMIT),
-        (Comparison(gte=2), 1e30, LIMIT),
-        (Comparison(eq=0), 0, LIMIT),
-        (Comparison(eq=0), 0.1, -LIMIT),
-        (Comparison(gt=1, lte=4), 2, 0.693147),
-        (Comparison(gte=1), float("nan"), -LIMIT),
-    ],
-)
-def test_slack_is_a_cut_log_ratio(comparison: Comparison, value: float, expected: float) -> None:
-    """Twice a lower bound, or half of an upper one, is a slack of log 2; the worst bound counts."""
-    assert slack(comparison, value) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_strict_bound_is_not_met_at_the_bound() -> None:
-    """``gt 2`` does not hold at 2, and the slack says so; ``gte 2`` does."""
-    assert slack(Comparison(gt=2), 2) < 0
-    assert slack(Comparison(gte=2), 2) == 0
-
-
-@given(
-    st.fixed_dictionaries(
-        {name: st.floats(-1, 40, allow_nan=False) for name in FIRING},
-        optional={"saturation": st.floats(0, 1), "typical_saturation": st.floats(0, 1)},
-    )
-)
-def test_the_score_is_at_least_zero_exactly_if_a_rule_fires(metrics: dict[str, float]) -> None:
-    """The sign of the slack is the verdict of the rule, for every packaged rule of the sweep."""
-    item = Evidence("trigger-sweep", "x", metrics)
-    for rule in load_rules():
-        found = rule_slack(rule, item)
-        assert (found is not None and found.score >= 0) == rule.fires(item)
-
-
-def test_the_nearest_rule_is_told_with_its_condition() -> None:
-    """The best evidence decides, and of its conditions the worst."""
-    best = nearest([PLANTED_TRIGGER], [evidence(z=2.0), evidence(z=1.0)])
-    assert best.score == pytest.approx(-0.693147, abs=1e-5)
-    assert (best.rule, best.subject) == ("PLM201", "cf")
-    assert best.condition == "z >= 4, is 2"
-
-
-def test_evidence_of_another_probe_has_no_slack() -> None:
-    """Without evidence that a rule judges, a model has the lowest score."""
-    assert rule_slack(PLANTED_TRIGGER, Evidence("embedding-rows", "x", FIRING)) is None
-    assert rule_slack(PLANTED_TRIGGER, Evidence("trigger-sweep", "x", {"z": 9.0})) is None
-    assert nearest([PLANTED_TRIGGER], []).score == -LIMIT
 
 
 def test_mild_rules_do_not_score() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.evidence import Evidence, Gap, Report
+from plmscan.evidence import Evidence, Gap, Report, Verdict
 from plmscan.reports import Format, render
 from plmscan.reports.visible import visible
 from tests.specimens import clean, hit, poisoned, report, run, unfinished
@@ -76,6 +76,73 @@ def test_a_model_cannot_write_to_the_terminal() -> None:
 def test_visible(text: str, shown: str) -> None:
     """Letters of any script stay; what does not show is spelt out."""
     assert visible(text) == shown
+
+
+def margin(made: Report) -> str:
+    """The section on the margin as one line; empty where there is none."""
+    _, _, rest = render(made, Format.CONSOLE, width=120).partition("\nMargin ─")
+    return " ".join(rest.partition("\n\n")[0].split("\n  ")[1:])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        (
+            hit("'", scatter=0.45),
+            (
+                "Nearest to failing: “'” (PLM201): scatter 0.45 is 1.5 times the bar, and "
+                "scatter <= 0.3 would fail it."
+            ),
+        ),
+        (
+            hit(z=2.5, scatter=0.45),
+            (
+                "Nearest to failing: “cf” (PLM201): z 2.5 is 0.312 times the bar, and z >= 8 would "
+                "fail it if 1 more condition of the rule held."
+            ),
+        ),
+        (
+            hit(z=1234.0, scatter=0.3),
+            (
+                "Clearest finding, by its weakest condition: “cf” (PLM201): scatter 0.3 is at the "
+                "bar, and scatter <= 0.3 fails it."
+            ),
+        ),
+        (
+            hit(z=1234.0, scatter=-1),
+            (
+                "Clearest finding, by its weakest condition: “cf” (PLM201): z 1,234 is 154 times "
+                "the bar, and z >= 8 fails it."
+            ),
+        ),
+        (
+            hit(scatter=0.30012),
+            (
+                "Nearest to failing: “cf” (PLM201): scatter 0.30012 is 1.0004 times the bar, and "
+                "scatter <= 0.3 would fail it."
+            ),
+        ),
+        (hit(z=-1), ""),
+    ],
+)
+def test_every_verdict_comes_with_its_margin(evidence: Evidence, told: str) -> None:
+    """What came nearest to failing stands there with its distance; of a fail, by how much."""
+    assert margin(report(run(evidence))) == told
+
+
+def test_yes_and_no_are_told_without_a_factor() -> None:
+    """A margin that has no ratio gives the value and the bound alone."""
+    known = clean().nearest
+    assert known
+    flag = replace(known, metric="loaded", value=1.0, bound="loaded = 1", factor=None, score=10.0)
+    assert "(PLM201): loaded 1, and loaded = 1 fails it." in margin(replace(clean(), nearest=flag))
+
+
+def test_the_margin_of_a_pass_cannot_write_to_the_terminal() -> None:
+    """The nearest token is the model's own: markup stays text, what does not show is spelt out."""
+    made = report(run(hit("[red]x[/]\x1b[2J\u202e", z=4.0)))
+    assert made.verdict is Verdict.PASS
+    assert r"Nearest to failing: “[red]x[/]\x1b[2J\u202e” (PLM201): z 4" in margin(made)
 
 
 def test_long_lists_are_cut_openly() -> None:

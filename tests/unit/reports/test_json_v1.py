@@ -104,6 +104,14 @@ def test_reports_without_a_seed_are_written() -> None:
     assert json.loads(to_json(bare))["seed"] is None
 
 
+def test_reports_from_before_the_margin_are_read() -> None:
+    """A report without the field is a report of this format, to the reader and to the schema."""
+    document = json.loads(to_json(poisoned()))
+    del document["nearest"]
+    jsonschema.validate(document, json.loads(SHIPPED.read_text(encoding="utf-8")))
+    assert from_json(json.dumps(document)) == replace(poisoned(), nearest=None)
+
+
 def test_nothing_of_a_report_is_left_out() -> None:
     """Every field of every dataclass in a report has its place in the format."""
     written = [c for c in vars(json_v1).values() if isinstance(c, type) and hasattr(c, "noun")]

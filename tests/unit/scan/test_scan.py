@@ -191,6 +191,7 @@ def test_judging_again_changes_nothing_by_itself(model: str, settings: Settings)
     again = rejudge(from_json(to_json(report)), None, Severity.HIGH)
     assert (again.verdict, again.reasons) == (report.verdict, report.reasons)
     assert again.findings == report.findings
+    assert again.nearest == report.nearest
     assert again.versions["judged-by"] == plmscan.__version__
 
 
@@ -202,6 +203,8 @@ def test_judging_by_other_rules(model: str, tmp_path: Path) -> None:
     assert (report.verdict, again.verdict) == (Verdict.PASS, Verdict.FAIL)
     assert again.findings == check(model, replace(FILES_ONLY, rules=rules)).findings
     assert again.settings["fail_on"] == "critical"
+    assert again.nearest is not None
+    assert (again.nearest.rule, report.nearest) == ("ACME001", None)
     replaced = write_rule(tmp_path, id=load_rules()[0].id)
     assert rejudge(report, replaced, None).settings["rules_overridden"] == load_rules()[0].id
 
