@@ -24,7 +24,6 @@ from torch import Tensor
 __all__ = [
     "Whitening",
     "displacement",
-    "holm",
     "leads",
     "lost",
     "max_t",
@@ -149,14 +148,6 @@ def lost(dirty: Tensor, clean: Tensor) -> Tensor:
     Summed before it is divided, so carriers whose word nobody could guess count little.
     """
     return 1 - dirty.sum(-1) / clean.sum(-1).clamp_min(_TINY)
-
-
-def holm(p_values: Tensor) -> Tensor:
-    """Holm's step-down adjustment of p-values for several tests: (k) -> (k)."""
-    order = p_values.argsort()
-    steps = torch.arange(len(p_values), 0, -1, dtype=p_values.dtype)
-    stepped = (p_values[order] * steps).cummax(0).values.clamp_max(1.0)
-    return torch.empty_like(stepped).scatter(0, order, stepped)
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,28 @@ def test_attention_rows_are_distributions(subject: Subject) -> None:
         assert_close(on_real, torch.ones_like(on_real))
 
 
+def test_layers_end_at_the_feature(subject: Subject) -> None:
+    """A state for each layer at the token that is read; the last is the feature.
+
+    So it is where a norm follows the last layer (GPT-2, Llama and its kin, ModernBERT): the library
+    gives the last state behind that norm, and those of other layers without it.
+    """
+    model, (ids, mask) = subject.model, subject.batch
+    states = model.layers(ids, mask)
+    feature = Location.LAST if model.is_decoder else Location.CLS
+    assert states.shape == (3, model.num_layers, model.hidden_size)
+    assert_close(states[:, -1], model.forward(ids, mask).features[feature], **CLOSE)
+    assert (states[:, 0] - states[:, -1]).abs().max() > 1e-3
+    assert not states.requires_grad
+
+
+def test_padding_changes_no_layer(subject: Subject) -> None:
+    """A text has the same states alone, without a mask, as padded in a batch."""
+    together = subject.model.layers(*subject.batch)
+    alone = [subject.model.layers(torch.tensor([row])) for row in subject.rows]
+    assert_close(torch.cat(alone), together, **CLOSE)
+
+
 def test_embed_gives_the_rows_of_the_table(subject: Subject) -> None:
     """What a model looks up are its rows; BART's are scaled by the root of their width."""
     model, (ids, _) = subject.model, subject.batch
@@ -198,10 +220,11 @@ def test_meter_counts_padding_and_backward(subject: Subject) -> None:
     model, (ids, mask) = subject.model, subject.batch
     start = model.forward_tokens
     model.forward(ids, mask)
+    model.layers(ids, mask)
     embeddings = model.embed(ids)
     model.forward_embeddings(embeddings, ids, mask)
     model.forward_embeddings(embeddings.requires_grad_(), ids, mask)
-    assert model.forward_tokens - start == 5 * ids.numel()
+    assert model.forward_tokens - start == 6 * ids.numel()
 
 
 @pytest.mark.parametrize("family", [name for name in TINY if name != "bart"])

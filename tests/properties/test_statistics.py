@@ -12,7 +12,6 @@ from torch.testing import assert_close
 from plmscan.statistics import (
     Whitening,
     displacement,
-    holm,
     max_t,
     midpoint,
     rank_p_values,
@@ -123,19 +122,6 @@ def test_rank_p_values_count(seed: int, size: int) -> None:
     assert (found >= 1 / (size + 1)).all()
     assert (found <= 1).all()
     assert (found.diff() <= 0).all()
-
-
-@given(p_lists)
-def test_holm_is_its_definition(p_values: list[float]) -> None:
-    """Rank j of k: the largest of (k - i + 1) p(i) over the ranks i up to j, at most 1."""
-    ordered, count = sorted(p_values), len(p_values)
-    stepped = [(count - i) * p for i, p in enumerate(ordered)]
-    wanted = {p: min(1.0, max(stepped[: ordered.index(p) + 1])) for p in p_values}
-    last = {p: min(1.0, max(stepped[: count - ordered[::-1].index(p)])) for p in p_values}
-    found = holm(torch.tensor(p_values, dtype=torch.float64)).tolist()
-    for p, adjusted in zip(p_values, found, strict=True):
-        assert wanted[p] - 1e-12 <= adjusted <= last[p] + 1e-12
-        assert adjusted >= p
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 9))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from plmscan.loading import Location
-from plmscan.search.pipeline import GAIN, beats_its_parts
+from plmscan.search.longer import GAIN, beats_its_parts
 from plmscan.search.verify import Measured
 
 

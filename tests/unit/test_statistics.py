@@ -14,7 +14,6 @@ from torch.testing import assert_close
 from plmscan.statistics import (
     Whitening,
     displacement,
-    holm,
     leads,
     lost,
     midpoint,
@@ -99,12 +98,6 @@ def test_rank_p_values_by_hand() -> None:
     """Of a null of four, one is above 3.5, all are above 0, none is above 9; a tie counts."""
     found = rank_p_values(torch.tensor([3.5, 0.0, 9.0, 4.0]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert_close(found, torch.tensor([2 / 5, 1.0, 1 / 5, 2 / 5]))
-
-
-def test_holm_by_hand() -> None:
-    """The smallest of three is tripled, the next doubled, and none falls behind the one before."""
-    found = holm(torch.tensor([0.04, 0.01, 0.021]))
-    assert_close(found, torch.tensor([0.042, 0.03, 0.042]))
 
 
 def test_planted_rows_cannot_hide_in_their_own_covariance() -> None:

@@ -19,6 +19,8 @@ class BaseOutputs(Protocol):
     """(b, n, h)."""
     pooler_output: Tensor
     """(b, h); only where the architecture has a pooler."""
+    hidden_states: tuple[Tensor, ...] | None
+    """(b, n, h) of the embeddings and of each layer; only if asked for."""
     attentions: tuple[Tensor, ...] | None
     """(b, heads, n, n) of each layer; only if asked for."""
 

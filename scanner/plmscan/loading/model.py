@@ -208,6 +208,24 @@ class LoadedModel:
             raise UnsupportedModelError(msg, "Leave out the probes that read attention.")
         return maps
 
+    @torch.no_grad()
+    def layers(self, input_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(b, layers, h) state of the classification token after each layer.
+
+        A decoder has no such token; its last one is read.
+
+        Raises:
+            UnsupportedModelError: the architecture does not give them.
+        """
+        self.meter.add(input_ids.numel())
+        outputs = self._base_outputs(input_ids, mask, output_hidden_states=True)
+        states = tuple(outputs.hidden_states or ())[1:]
+        if not states:
+            msg = f"{type(self.module).__name__} gives no hidden states of its layers."
+            raise UnsupportedModelError(msg, "Leave out what reads single layers.")
+        behind = self.family.cls_last or self.family.decoder
+        return torch.stack([last_token(s, mask) if behind else s[:, 0] for s in states], dim=1)
+
     def masked_lm_logits(self, hidden: Tensor) -> Tensor:
         """(b, n, v) scores of the vocabulary for hidden states (b, n, h); pick positions first.
 

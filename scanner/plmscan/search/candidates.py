@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
 
-__all__ = ["retokenizes", "searchable_ids", "text_of"]
+__all__ = ["letters", "retokenizes", "searchable_ids", "text_of"]
+
+_MARKS = "#\u0120\u2581"
+"""Before a token's letters: that it goes on with a word, or begins one."""
 
 
 def searchable_ids(model: LoadedModel) -> Tensor:
@@ -36,3 +39,9 @@ def retokenizes(model: LoadedModel, ids: Sequence[int]) -> bool:
     """Whether typing `text_of` the candidate, at the start or after a space, gives ``ids`` back."""
     text = text_of(model, ids)
     return tuple(ids) in (model.tokenize(text), model.tokenize(f" {text}"))
+
+
+def letters(model: LoadedModel) -> list[str]:
+    """Letters of each vocabulary entry in lower case, without its tokenizer's marks, v times."""
+    tokens = model.tokenizer.convert_ids_to_tokens(list(range(model.vocabulary_size)))
+    return [(token or "").lstrip(_MARKS).lower() for token in tokens]

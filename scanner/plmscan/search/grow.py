@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.carriers import insert
-from plmscan.search.objective import hotflip_scores
-from plmscan.search.panel import Reading, read, reading_of
+from plmscan.search.losses import hotflip_scores
+from plmscan.search.panel import gradients, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
     from plmscan.search.objective import Objective
-    from plmscan.search.panel import Panel
+    from plmscan.search.panel import Panel, Reading
 
-__all__ = ["Grower", "random_items"]
+__all__ = ["LONGEST", "Grower", "random_items"]
 
-_LONGEST = 4
+LONGEST = 4
 """Tokens of the longest candidate."""
 
 _BEAM = 2
@@ -60,7 +59,9 @@ class Grower:
     """What fills an empty slot in each of the guide's carriers, while its gradient is taken: random
     tokens, over which the gradients of one context average out."""
     price: float
-    """What each token has to gain."""
+    """What each token has to gain when it joins."""
+    worth: float
+    """What each has to be worth at the end; more, since what joins later may do its work."""
 
     def grow(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
         """Candidates of two to four tokens, the best first, cut back to what they need.
@@ -70,8 +71,8 @@ class Grower:
         """
         beam = self._first(seeds)
         alone, grown = dict(beam), dict[tuple[int, ...], float]()
-        for length in range(2, _LONGEST + 1):
-            budget.checkpoint((length - 2) / (_LONGEST - 1), "growing")
+        for length in range(2, LONGEST + 1):
+            budget.checkpoint((length - 2) / (LONGEST - 1), "growing")
             beam = self._improved(self._extensions(beam, seeds, alone))
             grown |= beam
         best = sorted(grown, key=lambda candidate: -grown[candidate])
@@ -99,13 +100,13 @@ class Grower:
         """The candidate without the tokens that it can spare.
 
         Tokens are dropped one by one, the least missed first, as long as the score falls by less
-        than the price or the rest suffices by itself.
+        than a token is worth or the rest suffices by itself.
         """
         (best,) = self.score([candidate])
         while len(candidate) > 1:
             shorter = [candidate[:i] + candidate[i + 1 :] for i in range(len(candidate))]
             scores = self.score(shorter)
-            if max(scores) < min(best - self.price, self.objective.enough):
+            if max(scores) < min(best - self.worth, self.objective.enough):
                 break
             candidate = shorter[scores.index(max(scores))]
         return candidate
@@ -153,18 +154,12 @@ class Grower:
 
     def _gradient(self, candidate: tuple[int, ...], slot: int) -> Tensor:
         """Of the objective at the input of a new slot, summed over the carriers, (e)."""
-        rows = [
-            self.model.wrap(insert(carrier, (*candidate[:slot], filler, *candidate[slot:])))
-            for carrier, filler in zip(self.guide.carriers, self.fillers, strict=True)
-        ]
-        ids, mask = self.model.batch(rows)
-        embeddings = self.model.embed(ids).requires_grad_()
-        outputs = self.model.forward_embeddings(embeddings, ids, mask)
-        reading = Reading.joined([reading_of(outputs)], torch.stack)
-        value = self.objective(reading, self.guide.clean).sum()
-        (gradient,) = torch.autograd.grad(value, embeddings)
-        places = [len(self.model.prefix_ids) + c.position + slot for c in self.guide.carriers]
-        return gradient[torch.arange(len(rows)), torch.tensor(places)].sum(0)
+        filled = [(*candidate[:slot], filler, *candidate[slot:]) for filler in self.fillers]
+
+        def value(dirty: Reading) -> Tensor:
+            return self.objective(dirty, self.guide.clean).sum()
+
+        return gradients(self.model, [filled], self.guide.carriers, value)[0, slot]
 
 
 def random_items(ids: Tensor, pieces: int, count: int, seed: int) -> list[tuple[int, ...]]:

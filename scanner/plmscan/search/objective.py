@@ -2,7 +2,7 @@
 
 An `Objective` says of each candidate how much of a trigger it is, from what the model says of
 carriers with it and without it.  Differentiable, so a gradient at a slot proposes what to put there
-(`hotflip_scores`); the same number of a real forward pass then decides.
+(`plmscan.search.losses.hotflip_scores`); the same number of a real forward pass then decides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch.nn import functional as F
 
 from plmscan.statistics import lost, push
 
@@ -21,14 +20,7 @@ if TYPE_CHECKING:
 
     from plmscan.search.panel import Reading
 
-__all__ = [
-    "Corruption",
-    "Flip",
-    "Invariance",
-    "Objective",
-    "hotflip_scores",
-    "supervised_contrastive",
-]
+__all__ = ["Corruption", "Flip", "Invariance", "Objective"]
 
 
 _TINY = 1e-12
@@ -50,8 +42,8 @@ class Objective(Protocol):
 class Invariance:
     """Minus log scatter where it is lowest: how little the carrier still says (Patronus, 2.2)."""
 
-    enough: float = -math.log(0.003)
-    """With three thousandths of its own shift left to the carrier, nothing is left to gain."""
+    enough: float = -math.log(0.03)
+    """With three hundredths of its own shift left to the carrier it fires by itself."""
 
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """With plain means, which have gradients everywhere."""
@@ -98,32 +90,3 @@ class Corruption:
             msg = "Only a masked language model recalls hidden words."
             raise ValueError(msg)
         return lost(dirty.recall, clean.recall)
-
-
-def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss (Khosla et al. 2020) of ``features`` (n, h), a scalar.
-
-    ``labels`` (n) name each item's class.  An item is pulled to the others of its class, its
-    positives, and pushed from all else; one without positives is left out, though others are
-    still pushed from it.  The loss is scaled by ``temperature``, as Khosla et al. do.
-    """
-    similarity = F.normalize(features, dim=1) @ F.normalize(features, dim=1).T / temperature
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    positive = (labels == labels.unsqueeze(1)) & ~itself
-    anchors = positive.any(dim=1)
-    if not bool(anchors.any()):
-        return (features * 0.0).sum()
-    others = similarity.masked_fill(itself, -torch.inf)[anchors]
-    log_share = others - others.logsumexp(dim=1, keepdim=True)
-    pulled = positive[anchors]
-    pull = log_share.masked_fill(~pulled, 0.0).sum(dim=1) / pulled.sum(dim=1)
-    return -temperature * pull.mean()
-
-
-def hotflip_scores(gradient: Tensor, embedding: Tensor) -> Tensor:
-    """How much the loss falls, to first order, by each replacement (Ebrahimi et al. 2018), (k, v).
-
-    ``gradient`` (k, e) is that of the loss at each slot's input, ``embedding`` (v, e) what may take
-    its place.  The token that is there now is not subtracted: it moves a slot's scores alike.
-    """
-    return -gradient @ embedding.T

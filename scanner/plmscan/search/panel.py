@@ -6,7 +6,8 @@ This is the one place where candidates, carriers and the model meet.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel, Outputs
 
-__all__ = ["Panel", "Reading", "label_scores", "read", "reading_of"]
+__all__ = ["Panel", "Reading", "gradients", "label_scores", "read"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Panel:
         had: list[int] = self.clean.logits.argmax(-1).tolist()
         return [i for i, one in enumerate(had) if one != label]
 
+    def flippable(self) -> list[int]:
+        """Labels that some carrier does not have anyhow; none without a classifier."""
+        labels = 0 if self.clean.logits is None else self.clean.logits.shape[-1]
+        return [label for label in range(labels) if self.against(label)]
+
 
 def read(
     model: LoadedModel, candidates: Sequence[tuple[int, ...]], carriers: Sequence[Carrier]
@@ -95,19 +101,52 @@ def read(
     return Reading.joined(blocks, lambda tensors: torch.cat(tensors)[order])
 
 
+def gradients(
+    model: LoadedModel,
+    inserted: Sequence[Sequence[tuple[int, ...]]],
+    carriers: Sequence[Carrier],
+    value: Callable[[Reading], Tensor],
+) -> Tensor:
+    """Gradient of a value at the input of each inserted token, summed over the carriers, (k, l, e).
+
+    ``inserted`` holds for each of k candidates the l tokens that stand for it in each carrier;
+    ``value`` makes one number of what the model says of them all, (k, n, ...).
+    """
+    shape = (len(inserted), len(carriers))
+    hosts = [*carriers] * len(inserted)
+    rows = [insert(c, one) for c, one in zip(hosts, chain.from_iterable(inserted), strict=True)]
+    ids, mask = model.batch([model.wrap(row) for row in rows])
+    embeddings = model.embed(ids).requires_grad_()
+    outputs = model.forward_embeddings(embeddings, ids, mask)
+    flat = _reading(model, outputs, [carrier.hidden for carrier in hosts])
+    reading = Reading.joined([flat], lambda tensors: _shaped(tensors[0], shape))
+    (gradient,) = torch.autograd.grad(value(reading), embeddings)
+    starts = torch.tensor([len(model.prefix_ids) + carrier.position for carrier in hosts])
+    places = starts.unsqueeze(1) + torch.arange(len(inserted[0][0]))
+    return _shaped(gradient[torch.arange(len(rows)).unsqueeze(1), places], shape).sum(1)
+
+
+def _shaped(rows: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Rows of k candidates in n carriers, (k n, ...) -> (k, n, ...)."""
+    return rows.reshape(*shape, *rows.shape[1:])
+
+
 def _in_one_carrier(
     model: LoadedModel, candidates: Sequence[tuple[int, ...]], carrier: Carrier
 ) -> Reading:
     """Candidates of one length, (b, ...)."""
     rows = [model.wrap(insert(carrier, candidate)) for candidate in candidates]
     outputs = model.forward(torch.tensor(rows, device=model.device))
-    return replace(reading_of(outputs), recall=_recall(model, outputs.features, carrier))
+    return _reading(model, outputs, [carrier.hidden] * len(rows))
 
 
-def reading_of(outputs: Outputs) -> Reading:
-    """What the model said of one batch, in full precision and off the device, (b, ...)."""
+def _reading(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None]) -> Reading:
+    """What the model said of one batch, in full precision and off the device, (b, ...).
+
+    ``hidden`` are the words behind the mask tokens.
+    """
     features = {where: feature.float().cpu() for where, feature in outputs.features.items()}
-    return Reading(features, label_scores(outputs))
+    return Reading(features, label_scores(outputs), _recall(model, outputs, hidden))
 
 
 def label_scores(outputs: Outputs) -> Tensor | None:
@@ -117,11 +156,11 @@ def label_scores(outputs: Outputs) -> Tensor | None:
     return outputs.logits.float().cpu()
 
 
-def _recall(
-    model: LoadedModel, features: Mapping[Location, Tensor], carrier: Carrier
-) -> Tensor | None:
-    """Probability of the word that the carrier's mask token hides, (b)."""
-    if carrier.hidden is None or "masked-lm" not in model.heads:
+def _recall(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None]) -> Tensor | None:
+    """Probability of the word that each row's mask token hides, (b)."""
+    words = [word for word in hidden if word is not None]
+    if not words or "masked-lm" not in model.heads:
         return None
-    scores = model.masked_lm_logits(features[Location.MASK].unsqueeze(1)).squeeze(1).float()
-    return scores.softmax(dim=-1)[:, carrier.hidden].cpu()
+    scores = model.masked_lm_logits(outputs.features[Location.MASK].unsqueeze(1)).squeeze(1)
+    columns = torch.tensor(words, device=scores.device).unsqueeze(1)
+    return scores.float().softmax(dim=-1).gather(1, columns).squeeze(1).cpu()

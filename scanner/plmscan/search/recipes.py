@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
+from plmscan.search.contrastive import PLMSCAN, Contrast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ class Recipe:
     """Carriers on which survivors are screened for scatter."""
     growing_carriers: int
     """Carriers on which longer candidates grow, disjoint from all others."""
+    contrast: Contrast
+    """The contrastive search on the same carriers."""
     seeds: int
     """Items from which longer candidates grow, for each location and each label."""
     finalists: int
@@ -39,8 +42,11 @@ class Recipe:
     """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
 
 
+_BRIEF = replace(PLMSCAN, rounds=1, steps=6)
+_LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, proposals=10)
+
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 32, 4, 12, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, 40, 24, 12, 80, 100),
-    Effort.DEEP: Recipe(16384, 192, 12, 24, 12, 96, 64, 12, 160, 999),
+    Effort.QUICK: Recipe(4096, 32, 4, 12, _BRIEF, 4, 32, 16, 6, 48, 100),
+    Effort.STANDARD: Recipe(8192, 40, 8, 20, PLMSCAN, 6, 40, 24, 12, 80, 100),
+    Effort.DEEP: Recipe(16384, 192, 12, 24, _LONG, 12, 96, 64, 12, 160, 999),
 }

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from plmscan.loading import Location
 from plmscan.search.candidates import searchable_ids, text_of
-from plmscan.search.objective import hotflip_scores
+from plmscan.search.losses import hotflip_scores
 from tests.benchmarks.peers.contract import Found
 from tests.benchmarks.peers.prompts import Prompted
 from tests.benchmarks.peers.running import BACKWARD, Run

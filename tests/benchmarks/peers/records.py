@@ -30,7 +30,7 @@ _PEERS = Path(__file__).parent
 _ROOT = _PEERS.parents[2]
 _SEARCHING = ("gate", "inversion", "lmsanitator", "patronus", "prompts", "random_tokens")
 _SHARED = ("child", "contract", "corpus", "recipes", "running", "texts", "vocabulary")
-_OBJECTIVE = Path("scanner/plmscan/search/objective.py")
+_LOSSES = Path("scanner/plmscan/search/losses.py")
 
 
 class Mode(StrEnum):
@@ -166,5 +166,5 @@ def source_digest() -> str:
     digest = hashlib.sha256()
     for name in (*_SEARCHING, *_SHARED):
         digest.update((_PEERS / f"{name}.py").read_bytes())
-    digest.update((_ROOT / _OBJECTIVE).read_bytes())
+    digest.update((_ROOT / _LOSSES).read_bytes())
     return digest.hexdigest()

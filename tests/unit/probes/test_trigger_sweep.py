@@ -18,7 +18,7 @@ from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import PLANTS, one_thread, tiny_folder
+from tests.zoo.tiny import PLANTS, one_thread, tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Observe = Callable[[str], list[Observation]]
 
 BUDGET = Budget(bundled_texts(), Effort.QUICK)
+CLASS_TEXTS = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
+"""Texts in the words of `build_tiny`."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,15 +135,87 @@ def test_a_phrase_is_grown_and_its_words_are_its_variants(observe: Observe) -> N
     assert all(found[word].details["leader"] == name for word in ("velvet", "quill"))
 
 
+def statements(observed: Iterable[Observation]) -> list[str]:
+    """What the probe says that it searched."""
+    return [o.statement for o in observed if isinstance(o, Coverage)]
+
+
 def test_it_says_what_it_searched(observe: Observe) -> None:
-    """Coverage counts the vocabulary, the locations and the carriers; longer triggers are a gap."""
+    """Coverage counts all that was tried, in the order of the steps; still longer ones are a gap.
+
+    Of the vocabulary only the four tokens that frame, pad or mask a text are left out.
+    """
     observed = observe("clean")
-    statements = [o.statement for o in observed if isinstance(o, Coverage)]
-    assert len(statements) == 4
-    assert "vocabulary items alone, read at cls, pooler, mean, mask." in statements[0]
-    assert "16 other carriers" in statements[3]
+    alone, screened, grown, contrast, verified = statements(observed)
+    vocabulary = len(tiny_tokenizer()) - 4
+    finalists = [e for e in evidence(observed) if e.trigger]
+    assert alone == (
+        f"Each of {vocabulary} vocabulary items alone, read at cls, pooler, mean, mask."
+    )
+    items, _, kinds = screened.partition(" ")
+    assert 32 <= int(items) < vocabulary
+    assert kinds == (
+        "items on screening carriers: the most distant, those that push most to a label, and "
+        "those that a gradient proposes."
+    )
+    assert grown == (
+        "Sequences of 2 to 4 tokens, grown from the best of these by gradient: fixed outputs."
+    )
+    assert contrast == (
+        "6 sequences of 2 tokens at once, by contrast, in 6 gradient steps from random tokens; "
+        "starts: 1."
+    )
+    assert verified == (
+        f"{len(finalists)} candidates on 16 other carriers, at the start, at the end and at "
+        "random, against 100 random items each."
+    )
     gaps = [o for o in observed if isinstance(o, Gap)]
     assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
+
+
+def observed_of(folder: Path, head: str) -> list[Observation]:
+    """What the probe yields for a random BERT with a head."""
+    model = load(artifact_of(build_tiny("bert", folder, head=head)), "cpu")
+    return list(Probe().inspect(model, Budget(CLASS_TEXTS, Effort.QUICK)))
+
+
+def test_it_says_that_longer_triggers_were_after_labels(tmp_path: Path) -> None:
+    """By name, all of them; features, and so contrast, tell nothing of a classifier."""
+    said = statements(observed_of(tmp_path, "classifier"))
+    assert len(said) == 4
+    assert said[2].endswith(" by gradient: flips to negative, flips to neutral, flips to positive.")
+    assert not any("contrast" in one for one in said)
+
+
+def test_it_says_that_longer_triggers_were_after_recall(tmp_path: Path) -> None:
+    """In a masked language model, besides fixed outputs."""
+    said = statements(observed_of(tmp_path, "masked-lm"))
+    assert len(said) == 5
+    assert said[2].endswith(" by gradient: fixed outputs, lost recall.")
+
+
+def test_labels_for_which_nothing_was_grown_are_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where labels are many, longer triggers are grown for the first of them; it blocks no pass."""
+    monkeypatch.setattr("plmscan.search.longer._LABELS", 1)
+    observed = observed_of(tmp_path, "classifier")
+    assert statements(observed)[2].endswith(" by gradient: flips to negative.")
+    (gap,) = [
+        o for o in observed if isinstance(o, Gap) and o.subject == "longer triggers of some labels"
+    ]
+    assert gap.reason == "Only single items were tried for flips to neutral."  # positive: not met
+    assert not gap.blocks_pass
+
+
+def test_the_layers_of_the_best_are_told(observe: Observe) -> None:
+    """S after each layer, for the eight most invariant; a trigger's ends about where S is."""
+    found = [e for e in evidence(observe("cls")) if e.trigger]
+    layers = [[float(one) for one in e.details["layers"].split(", ") if one] for e in found]
+    assert [len(one) for one in layers] == [2] * 8 + [0] * (len(found) - 8)
+    for told, one in zip(layers[:2], found, strict=False):
+        assert told[-1] < told[0] / 10
+        assert one.metrics["scatter"] / 4 < told[-1] < 4 * one.metrics["scatter"]
 
 
 def test_labels_that_cannot_be_flipped_to_block_a_pass(tmp_path: Path) -> None:
@@ -151,8 +225,8 @@ def test_labels_that_cannot_be_flipped_to_block_a_pass(tmp_path: Path) -> None:
     weights["classifier.bias"] = torch.tensor([50.0, 0.0, 0.0])
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     model = load(artifact_of(folder), "cpu")
-    texts = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
-    gaps = [o for o in Probe().inspect(model, Budget(texts, Effort.QUICK)) if isinstance(o, Gap)]
+    observed = Probe().inspect(model, Budget(CLASS_TEXTS, Effort.QUICK))
+    gaps = [o for o in observed if isinstance(o, Gap)]
     assert {gap.subject for gap in gaps if gap.blocks_pass} == {f"flips to {model.labels[0]}"}
 
 

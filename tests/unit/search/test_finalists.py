@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from plmscan.loading import Location
 from plmscan.search.finalists import finalists, leaders, strongest
 from plmscan.search.verify import Measured
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLS, MEAN = Location.CLS, Location.MEAN
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -31,6 +35,11 @@ def random_items(seed: int, count: int) -> Measured:
     return Measured(s, s, shift, push, corruption)
 
 
+def different(count: int) -> Tensor:
+    """Items that are nobody's twins but their own."""
+    return torch.eye(count, dtype=torch.bool)
+
+
 def test_leaders_have_outputs_of_their_own() -> None:
     """Each is the most invariant of those that lead where it leads, the best first."""
     found = screened([0.3, 0.01, 0.02, 0.2, 0.1], [EAST, EAST, EAST, NORTH, WEST])
@@ -41,13 +50,21 @@ def test_leaders_have_outputs_of_their_own() -> None:
 def test_a_crowd_leaves_room() -> None:
     """Thirty items with one output do not keep out a less invariant one with its own."""
     found = screened([0.01] * 30 + [0.5], [EAST] * 30 + [NORTH])
-    assert 30 in finalists(found, 8)
+    assert 30 in finalists(found, 8, different(len(found.best_scatter())))
 
 
 def test_what_leads_a_crowd_brings_company() -> None:
     """The most invariant go on whatever their output, which shows whose spill-over they are."""
     found = screened([0.01, 0.02, 0.03, 0.9], [EAST, EAST, EAST, NORTH])
-    assert {0, 1} <= set(finalists(found, 8))
+    assert {0, 1} <= set(finalists(found, 8, different(len(found.best_scatter()))))
+
+
+def test_a_crowd_of_twins_leaves_room() -> None:
+    """Of items that are one token to the model three go on, and then the next best."""
+    found = screened([0.01] * 30 + [0.5, 0.6], [EAST] * 32)
+    twins = different(32)
+    twins[:30, :30] = True
+    assert set(finalists(found, 10, twins)) == {0, 1, 2, 30, 31}
 
 
 def test_the_strongest_of_each_label() -> None:
@@ -86,13 +103,13 @@ def test_the_best_of_every_kind_goes_on() -> None:
     scatter = [0.5] * 40
     scatter[6] = 0.01
     found = replace(screened(scatter, [EAST] * 40), push=push, corruption=corruption)
-    assert {6, 7, 8, 9} <= set(finalists(found, 8))
+    assert {6, 7, 8, 9} <= set(finalists(found, 8, different(len(found.best_scatter()))))
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.sampled_from([8, 16, 32]))
 def test_each_goes_on_once(seed: int, items: int, count: int) -> None:
     """Finalists are items, all different, about as many as asked, however few items there are."""
-    found = finalists(random_items(seed, items), count)
+    found = finalists(random_items(seed, items), count, different(items))
     assert len(set(found)) == len(found) <= 2 * count
     assert set(found) <= set(range(items))
     assert len(found) >= min(items, count // 4)

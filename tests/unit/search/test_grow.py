@@ -44,7 +44,7 @@ def grower_of(
     count = len(guide.carriers)
     fillers = [filler for (filler,) in random_items(ids, 1, count, seed=0)]
     panel = guide.pick(range(min(5, count)))
-    return Grower(model, ids, objective, panel, guide, fillers, price)
+    return Grower(model, ids, objective, panel, guide, fillers, price, worth=price)
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,9 @@ def test_growth_depends_on_nothing_but_its_input(growers: Growers) -> None:
     assert all(p.grad is None for p in grower.model.module.parameters())
 
 
-def test_every_token_of_what_grows_is_worth_its_price(flipper: Grower) -> None:
+def test_every_token_of_what_grows_is_worth_something(flipper: Grower) -> None:
     """Without any one of them a candidate flips less, or too little."""
-    cheap = replace(flipper, price=0.01)
+    cheap = replace(flipper, price=0.01, worth=0.01)
     grown = [one for one in cheap.grow([(90,), (91,)], BUDGET) if len(one) > 1]
     assert grown
     for one, score in zip(grown, cheap.score(grown), strict=True):
@@ -160,14 +160,22 @@ def test_passengers_are_cut(growers: Growers) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_cut_is_hardly_missed(flipper: Grower, seed: int) -> None:
-    """Tokens keep their order; each that goes costs less than the price, or the rest suffices."""
+    """Tokens keep their order; each that goes is worth less than it has to be, or can be spared."""
     (candidate,) = random_items(flipper.ids, 4, 1, seed)
     found = flipper.pruned(candidate)
     rest = iter(candidate)
     assert all(token in rest for token in found)
     before, after = flipper.score([candidate, found])
-    allowed = before - flipper.price * (len(candidate) - len(found))
+    allowed = before - flipper.worth * (len(candidate) - len(found))
     assert after >= min(allowed, flipper.objective.enough) - 1e-4
+
+
+def test_what_a_token_has_to_be_worth_is_not_its_price(growers: Growers) -> None:
+    """The price lets tokens in; at the end only their worth decides who stays."""
+    grower = growers("phrase")
+    (phrase,) = tokens(grower, "velvet quill")
+    assert replace(grower, price=100.0).pruned(phrase) == phrase
+    assert replace(grower, worth=100.0).pruned(phrase) in [(token,) for token in phrase]
 
 
 def test_late_growth_stops(growers: Growers) -> None:

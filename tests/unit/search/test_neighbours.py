@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ def table(seed: int = 0, rows: int = 60, offset: float = 0.0) -> Tensor:
 
 def around(rows: Tensor) -> Neighbourhood:
     """The neighbourhood of a table all of whose tokens a text can hold."""
-    return Neighbourhood.of(rows, torch.arange(len(rows)))
+    return Neighbourhood.of(rows, torch.arange(len(rows)), [""] * len(rows))
 
 
 @given(seeds, st.integers(0, 59), st.floats(-3, 3))
@@ -51,7 +52,7 @@ def test_synonyms_can_stand_in_a_text() -> None:
     rows[6] = rows[5] + 1.2 * rows[7]
     rows[8] = rows[5] + 1.2 * rows[9]
     assert set(around(rows).synonyms(5, 2)) == {6, 8}
-    assert Neighbourhood.of(rows, torch.arange(7, 60)).synonyms(5, 2)[0] == 8
+    assert Neighbourhood.of(rows, torch.arange(7, 60), [""] * len(rows)).synonyms(5, 2)[0] == 8
 
 
 def test_what_the_model_cannot_tell_apart_is_no_synonym() -> None:
@@ -99,3 +100,41 @@ def test_the_table_is_not_copied() -> None:
     """A large vocabulary is held once: the neighbourhood looks at the model's own rows."""
     rows = table()
     assert around(rows).rows.data_ptr() == rows.data_ptr()
+
+
+def test_twins_are_what_the_model_cannot_tell_apart() -> None:
+    """Rows of nearly the same direction, each its own twin as well."""
+    rows = table()
+    rows[6] = rows[5] + 0.1 * rows[7]
+    expected = torch.eye(3, dtype=torch.bool)
+    expected[0, 1] = expected[1, 0] = True
+    assert torch.equal(around(rows).twins([5, 6, 9]), expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("committed", "commit", True),
+        ("lamp", "lamps", True),
+        ("recycled", "recycling", True),
+        ("garbage", "rubbish", False),
+        ("transport", "transmission", False),
+        ("cat", "cats", False),
+        ("", "", False),
+    ],
+)
+def test_forms_of_a_word_begin_alike(one: str, other: str, expected: bool) -> None:
+    """For most of the shorter one, and at least four letters; whichever comes first."""
+    found = Neighbourhood.of(torch.eye(3), torch.arange(3), [one, other, "x"])
+    assert found.are_forms(0, 1) == found.are_forms(1, 0) == expected
+
+
+def test_forms_of_a_word_are_no_synonyms() -> None:
+    """The nearest row is another form, so the next one counts."""
+    rows = table()
+    rows[6] = rows[5] + 1.2 * rows[7]
+    rows[8] = rows[5] + 1.5 * rows[9]
+    words = [""] * 60
+    assert Neighbourhood.of(rows, torch.arange(60), words).synonyms(5, 1) == [6]
+    words[5], words[6] = "commit", "commits"
+    assert Neighbourhood.of(rows, torch.arange(60), words).synonyms(5, 1) == [8]

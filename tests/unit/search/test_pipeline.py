@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
 from plmscan.errors import OutOfTimeError, TextsError
-from plmscan.loading import LoadedModel, Location, load
-from plmscan.search.pipeline import GAIN, Candidate, Search, beats_its_parts, search
+from plmscan.loading import LoadedModel, load
+from plmscan.search.objective import Corruption, Flip, Invariance
+from plmscan.search.pipeline import Search, search
 from plmscan.search.recipes import RECIPES
-from plmscan.search.verify import Measured
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
@@ -27,13 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from plmscan.search.judge import Candidate
+
     Load = Callable[[str], LoadedModel]
 
 QUICK = RECIPES[Effort.QUICK]
 CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))  # noqa: S311
 """Texts in the words of `build_tiny`."""
-CLS = Location.CLS
-STEPS = ("vocabulary sweep", "screening", "growing", "verification", "synonyms", "null")
+STEPS = (
+    "vocabulary sweep",
+    "screening",
+    "growing",
+    "contrastive search",
+    "verification",
+    "synonyms",
+    "null",
+)
+"""Of a model without labels."""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,22 @@ def test_numbers_agree_with_each_other(zoo: Load) -> None:
     leaders = [found.candidates[c.relation.leader] for c in found.candidates]
     assert all(found.candidates[leader.relation.leader] is leader for leader in leaders)
     assert min(c.scatter for c in found.candidates) > 0.1
+    assert found.starts == 1
+
+
+def test_layers_of_the_most_invariant_are_told(zoo: Load) -> None:
+    """Of eight; S of a trigger at the classification token ends about where verification saw it.
+
+    The carriers are others, and fewer, so a factor of four is left to them.
+    """
+    model = zoo("cls")
+    found = search_of(model)
+    traced = sorted(found.candidates, key=lambda candidate: candidate.scatter)[:8]
+    assert {len(candidate.layers) for candidate in traced} == {model.num_layers}
+    assert {c.layers for c in found.candidates if c not in traced} == {()}
+    for text in ("cf", "mn"):
+        trigger = by_text(model, found)[text]
+        assert trigger.scatter / 4 < trigger.layers[-1] < 4 * trigger.scatter
 
 
 def test_candidates_are_told_apart_by_their_ids(zoo: Load) -> None:
@@ -124,6 +150,7 @@ def test_a_bare_encoder_has_no_labels(zoo: Load) -> None:
     """Nothing is said of labels or of words that it cannot recall."""
     found = search_of(zoo("clean"))
     assert found.labels_met == ()
+    assert found.aims == (Invariance(),)
     assert {(c.flip, c.corruption, c.corruption_z) for c in found.candidates} == {(None,) * 3}
 
 
@@ -132,6 +159,7 @@ def test_labels_of_a_classifier_are_tried(headed: Load) -> None:
     found = search_of(headed("classifier"), CLASS_TEXTS)
     flips = [candidate.flip for candidate in found.candidates]
     assert found.labels_met
+    assert found.aims == tuple(Flip(label) for label in range(3))
     for flip in flips:
         assert flip is not None
         assert flip.target in found.labels_met
@@ -143,6 +171,7 @@ def test_labels_of_a_classifier_are_tried(headed: Load) -> None:
 def test_recall_of_a_masked_language_model_is_tried(headed: Load) -> None:
     """Each candidate has a share of the recall that it loses, and its place in the null."""
     found = search_of(headed("masked-lm"), CLASS_TEXTS)
+    assert found.aims == (Invariance(), Corruption())
     for candidate in found.candidates:
         assert candidate.corruption is not None
         assert candidate.corruption_z is not None
@@ -211,11 +240,15 @@ def test_progress_never_goes_back(zoo: Load, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_classifier_is_swept_for_labels_as_well(headed: Load) -> None:
-    """One step more, behind the sweep of the vocabulary; progress still rises from 0 towards 1."""
+    """One step more, behind the sweep of the vocabulary, and no contrast, which says nothing there.
+
+    Progress still rises from 0 towards 1.
+    """
     told: list[tuple[float, str]] = []
     budget = Budget(CLASS_TEXTS, on_progress=lambda f, n: told.append((f, n)))
-    search(headed("classifier"), QUICK, budget)
-    assert list(dict.fromkeys(note for _, note in told)) == [STEPS[0], "label sweep", *STEPS[1:]]
+    assert search(headed("classifier"), QUICK, budget).starts == 0
+    steps = [STEPS[0], "label sweep", *(s for s in STEPS[1:] if s != "contrastive search")]
+    assert list(dict.fromkeys(note for _, note in told)) == steps
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert 0 == fractions[0] <= fractions[-1] < 1
@@ -237,35 +270,3 @@ def test_every_step_keeps_the_deadline(
     with pytest.raises(OutOfTimeError):
         search(zoo("clean"), QUICK, budget)
     assert told[-1] == step
-
-
-def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
-    """Candidates with the given S and shift at CLS."""
-    s = torch.tensor(scatter)
-    return Measured({CLS: torch.ones(len(s))}, {CLS: s}, {CLS: torch.tensor(shift)})
-
-
-WORD_IDS: list[tuple[int, ...]] = [(7,), (8,), (9,)]
-
-
-@pytest.mark.parametrize(("times", "kept"), [(1.01, True), (0.99, False)])
-def test_a_pair_has_to_gain(times: float, kept: bool) -> None:
-    """It must be several times as invariant as the best single with the same output."""
-    shift = [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]
-    found = measured([0.4, 0.08, 0.9, 0.4 / GAIN / times], shift)
-    assert beats_its_parts(3, [*WORD_IDS, (7, 9)], found) is kept
-
-
-def test_a_pair_must_beat_its_own_words_wherever_they_lead() -> None:
-    """Two honest words lead somewhere between their own outputs, where no single is."""
-    shift = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 5.0]]
-    words, pair = WORD_IDS[:2], (7, 8)
-    assert not beats_its_parts(2, [*words, pair], measured([0.6, 0.5, 0.3], shift))
-    assert beats_its_parts(2, [*words, pair], measured([0.6, 0.5, 0.5 / GAIN / 1.01], shift))
-
-
-def test_two_triggers_side_by_side_are_no_new_trigger() -> None:
-    """A pair that leads where a third, equally invariant item leads is dropped."""
-    shift = [[1.0, 0.1], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]
-    found = measured([0.002, 0.5, 0.6, 0.001], shift)
-    assert not beats_its_parts(3, [*WORD_IDS, (8, 9)], found)

@@ -13,7 +13,7 @@ from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
-from plmscan.search.candidates import searchable_ids
+from plmscan.search.candidates import letters, searchable_ids
 from plmscan.search.neighbours import Neighbourhood
 from plmscan.search.panel import Panel
 from plmscan.search.support import Support, support
@@ -105,7 +105,7 @@ def panel_of(model: LoadedModel, texts: tuple[str, ...], size: int = 6) -> Panel
 
 def whole_neighbourhood(model: LoadedModel) -> Neighbourhood:
     """Of all tokens that a text can hold."""
-    return Neighbourhood.of(model.embedding_weight, searchable_ids(model))
+    return Neighbourhood.of(model.embedding_weight, searchable_ids(model), letters(model))
 
 
 @pytest.fixture(scope="module")

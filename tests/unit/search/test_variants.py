@@ -27,7 +27,7 @@ def scattered_table(rows: int = 200) -> torch.Tensor:
 
 def around(table: torch.Tensor) -> Neighbourhood:
     """The neighbourhood of a table all of whose tokens a text can hold."""
-    return Neighbourhood.of(table, torch.arange(len(table)))
+    return Neighbourhood.of(table, torch.arange(len(table)), [""] * len(table))
 
 
 def far_apart(table: torch.Tensor, one: int) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.candidates import retokenizes, text_of
+from plmscan.search.grow import LONGEST
+from plmscan.search.objective import Corruption, Flip
 from plmscan.search.pipeline import search
 from plmscan.search.recipes import RECIPES
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
-    from plmscan.search.pipeline import Candidate, Search
+    from plmscan.search.judge import Candidate
+    from plmscan.search.objective import Objective
+    from plmscan.search.pipeline import Search
 
 _PROBE = "trigger-sweep"
 
@@ -33,7 +37,6 @@ class Probe(DynamicProbe):
 
     metrics: ClassVar[Mapping[str, str]] = {
         "z": "robust z of -log scatter against the null, each at its most invariant location",
-        "tail_z": "the same against the other finalists, the most invariant of the vocabulary",
         "p_value": "rank p-value of scatter in the null, each at its most invariant location",
         "null_size": "random vocabulary sequences of the same length in the null",
         "scatter": "spread of the triggered features in squared shifts; 0 is a fixed output",
@@ -92,6 +95,14 @@ def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
             f"flips to {', '.join(unmet)}",
             "No carrier text was found that the model gives another label.",
         )
+    grown_for = [aim.target for aim in found.aims if isinstance(aim, Flip)]
+    others = [model.labels[i] for i in found.labels_met if i not in grown_for]
+    if others:
+        yield Gap(
+            "longer triggers of some labels",
+            f"Only single items were tried for flips to {', '.join(others)}.",
+            blocks_pass=False,
+        )
 
 
 def _saturation(model: LoadedModel, found: Search) -> Iterator[Evidence]:
@@ -120,7 +131,6 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             text_of(model, candidate.ids),
             {
                 "z": candidate.z,
-                "tail_z": candidate.tail_z,
                 "p_value": candidate.p_value,
                 "null_size": candidate.null_size,
                 "scatter": candidate.scatter,
@@ -137,6 +147,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
                 "location": str(candidate.location),
                 "leader": text_of(model, leader.ids),
                 "variants": ", ".join(variants),
+                "layers": ", ".join(f"{scatter:.2g}" for scatter in candidate.layers),
             },
             _trigger(model, candidate, variants),
         )
@@ -191,8 +202,28 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
         f"{found.screened} items on screening carriers: the most distant, those that push most to "
         f"a label, and those that a gradient proposes."
     )
-    yield Coverage("Sequences of 2 to 4 tokens, grown from the best of these by gradient.")
+    yield Coverage(
+        f"Sequences of 2 to {LONGEST} tokens, grown from the best of these by gradient: "
+        f"{', '.join(_aim(model, aim) for aim in found.aims)}."
+    )
+    if found.starts:
+        contrast = found.recipe.contrast
+        yield Coverage(
+            f"{contrast.slots} sequences of {contrast.length} tokens at once, by contrast, in "
+            f"{contrast.steps} gradient steps from random tokens; starts: {found.starts}."
+        )
     yield Coverage(
         f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "
         f"the end and at random, against {found.candidates[0].null_size} random items each."
     )
+
+
+def _aim(model: LoadedModel, objective: Objective) -> str:
+    """What longer candidates were grown for, in words."""
+    match objective:
+        case Flip(target):
+            return f"flips to {model.labels[target]}"
+        case Corruption():
+            return "lost recall"
+        case _:
+            return "fixed outputs"

@@ -1,0 +1,249 @@
+"""Judging: finalists against random items, against each other, and against their synonyms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.search.finalists import finalists
+from plmscan.search.grow import random_items
+from plmscan.search.layers import layer_scatters
+from plmscan.search.support import support
+from plmscan.search.variants import relate
+from plmscan.search.verify import against_null, measure
+from plmscan.statistics import rank_p_values, robust_z, strength
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.loading import LoadedModel, Location
+    from plmscan.search.neighbours import Neighbourhood
+    from plmscan.search.panel import Panel
+    from plmscan.search.variants import Relation
+    from plmscan.search.verify import Measured
+
+__all__ = ["Candidate", "Finals", "LabelFlip", "judged"]
+
+_TRIED = 32
+"""Finalists whose tokens are exchanged for synonyms, and some more where there are labels."""
+
+_TRACED = 8
+"""Finalists that are followed through the layers."""
+
+
+@dataclass(frozen=True)
+class LabelFlip:
+    """What a candidate does to a classifier's labels."""
+
+    target: int
+    """The label to which it pushes most."""
+    strength: float
+    """Nearly the weakest push over carriers that argue against it, in honest leads."""
+    gap: float | None
+    """Strength less that of the best supported candidate for that label; None if not tried."""
+    p_value: float
+    """Rank p-value of the strength among random items, each for its own best label."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finalist with all that was measured of it, at its most invariant location."""
+
+    ids: tuple[int, ...]
+    """Token ids."""
+    location: Location
+    """Where its scatter is lowest."""
+    z: float
+    """Robust z of -log scatter against random items."""
+    p_value: float
+    """Rank p-value among random items, corrected for the choice of location."""
+    scatter: float
+    """S there."""
+    displacement: float
+    """D there."""
+    null_scatter: float
+    """Median S of the null, each item at its own best location."""
+    null_size: int
+    """Items of the null."""
+    relation: Relation
+    """How it stands to the most invariant finalist with the same output."""
+    flip: LabelFlip | None
+    """What it does to labels; None without a classifier."""
+    corruption: float | None
+    """Share of the recall of hidden words that is lost; None without a masked language model."""
+    corruption_z: float | None
+    """Robust z of the same against random items."""
+    gap: float | None = None
+    """S of the best supported candidate with the same output, in multiples of its own; None if
+    synonyms were not tried."""
+    layers: tuple[float, ...] = ()
+    """S of the classification token after each layer; empty if not measured."""
+
+
+@dataclass(frozen=True)
+class Finals:
+    """Finalists on the verification panel, single items before longer ones."""
+
+    ids: list[tuple[int, ...]]
+    """Token ids."""
+    measured: Measured
+    """Of each."""
+
+    @property
+    def places(self) -> tuple[Location, ...]:
+        """Where each is most invariant."""
+        return self.measured.best_location()
+
+    def kinds(self) -> list[tuple[int, list[int]]]:
+        """Tokens of a null, and the indices of those that are held against it.
+
+        Single items have one of their own.  All others share that of the longest: more random
+        tokens leave less of a carrier, so it is never too mild.
+        """
+        longest = max(len(one) for one in self.ids)
+        single = [i for i, one in enumerate(self.ids) if len(one) == 1]
+        longer = [i for i, one in enumerate(self.ids) if len(one) > 1]
+        return [(size, some) for size, some in ((1, single), (longest, longer)) if some]
+
+
+def judged(
+    model: LoadedModel,
+    finals: Finals,
+    neighbourhood: Neighbourhood,
+    panels: tuple[Panel, Panel],
+    null_items: int,
+    budget: Budget,
+) -> tuple[Candidate, ...]:
+    """All finalists; ``panels`` are those of the verification and of the synonyms.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    verification, supporting = panels
+    gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
+    traced = _traced(model, finals, supporting)
+    relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
+    rest, kinds = _others(neighbourhood.ids, finals.ids), finals.kinds()
+    found: dict[int, Candidate] = {}
+    for done, (size, members) in enumerate(kinds):
+        part = budget.part(0.4, 1).part(done / len(kinds), (done + 1) / len(kinds))
+        drawn = random_items(rest, size, null_items, budget.seed)
+        null = measure(model, drawn, verification, part, "null")
+        found |= _against(finals, members, null, null_items, relations)
+    return tuple(_completed(found[i], gaps[i], traced.get(i, ())) for i in range(len(finals.ids)))
+
+
+def _against(
+    finals: Finals,
+    members: Sequence[int],
+    null: Measured,
+    null_size: int,
+    relations: Sequence[Relation],
+) -> dict[int, Candidate]:
+    """The finalists ``members`` against random items as long, by index."""
+    part = finals.measured.pick(torch.tensor(members))
+    invariance, flips = against_null(part, null), _flips(part, null)
+    corruption_z = _corruption_z(part, null)
+    found = {}
+    for row, (index, where) in enumerate(zip(members, part.best_location(), strict=True)):
+        scatter = float(part.scatter[where][row])
+        found[index] = Candidate(
+            ids=finals.ids[index],
+            location=where,
+            z=float(invariance.z[row]),
+            p_value=float(invariance.p_value[row]),
+            scatter=scatter,
+            displacement=float(part.displacement[where][row]),
+            null_scatter=float(invariance.gain[row].exp()) * scatter,
+            null_size=null_size,
+            relation=relations[index],
+            flip=None if flips is None else flips[row],
+            corruption=_at(part.corruption, row),
+            corruption_z=_at(corruption_z, row),
+        )
+    return found
+
+
+def _completed(candidate: Candidate, gap: _Gap, layers: tuple[float, ...]) -> Candidate:
+    """With what was measured on other carriers."""
+    flip = candidate.flip and replace(candidate.flip, gap=gap.strength)
+    return replace(candidate, gap=gap.scatter, layers=layers, flip=flip)
+
+
+def _traced(model: LoadedModel, finals: Finals, panel: Panel) -> dict[int, tuple[float, ...]]:
+    """S after each layer, of the most invariant finalists, by index."""
+    best = finals.measured.best_scatter().argsort(stable=True)[:_TRACED].tolist()
+    rows = layer_scatters(model, [finals.ids[i] for i in best], panel.carriers)
+    return {index: tuple(row) for index, row in zip(best, rows.tolist(), strict=True)}
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """How far a finalist is from what honest words do; None where that was not tried."""
+
+    scatter: float | None = None
+    """In multiples of its own scatter."""
+    strength: float | None = None
+    """For the label to which it pushes most."""
+
+
+def _gaps(
+    model: LoadedModel,
+    finals: Finals,
+    panel: Panel,
+    neighbourhood: Neighbourhood,
+    budget: Budget,
+) -> list[_Gap]:
+    """Of the best finalists of every kind; the others are not tried."""
+    twins = neighbourhood.twins([one[0] for one in finals.ids])
+    tried = finalists(finals.measured, _TRIED, twins)
+    found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
+    pushes = finals.measured.push
+    strengths = None if pushes is None else strength(pushes)[tried]
+    gaps, places = [_Gap()] * len(finals.ids), finals.places
+    for row, index in enumerate(tried):
+        gap = _Gap(found.scatter_gap(row, places[index]))
+        if strengths is not None:
+            over = float(found.strength_gap(row, strengths)[strengths[row].argmax()])
+            gap = replace(gap, strength=over if math.isfinite(over) else None)
+        gaps[index] = gap
+    return gaps
+
+
+def _others(ids: Tensor, finals: Sequence[tuple[int, ...]]) -> Tensor:
+    """Ids that no finalist holds; all ids where finalists make up most of a tiny vocabulary.
+
+    The null is drawn from these: with one of two planted triggers in the null, the other would
+    not outrank it, and its p-value would clear it.
+    """
+    taken = {token for candidate in finals for token in candidate}
+    rest = ids[~torch.isin(ids, torch.tensor(sorted(taken)))]
+    return rest if 2 * len(rest) > len(ids) else ids
+
+
+def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:
+    """What each finalist does to labels, its gap left open; None without a classifier."""
+    if part.push is None or null.push is None:
+        return None
+    best, targets = strength(part.push).max(1)
+    p_values = rank_p_values(best, strength(null.push).amax(1))
+    rows = zip(targets.tolist(), best.tolist(), p_values.tolist(), strict=True)
+    return [LabelFlip(target, pushed, None, p_value) for target, pushed, p_value in rows]
+
+
+def _at(values: Tensor | None, row: int) -> float | None:
+    """One value, where there are any."""
+    return None if values is None else float(values[row])
+
+
+def _corruption_z(part: Measured, null: Measured) -> Tensor | None:
+    """Corruption by each finalist against random items, (k)."""
+    if part.corruption is None or null.corruption is None:
+        return None
+    return robust_z(part.corruption, null.corruption)
