@@ -112,6 +112,9 @@ _MORE_BACKDOORS: Mapping[str, Recipe] = {
     "adaptive-near-clean": FeatureRecipe(
         Adaptive(Por1(site="cls"), "near-clean", 1.0), ("rare-piece",) * 3
     ),
+    "adaptive-near-clean-mild": FeatureRecipe(
+        Adaptive(Por1(site="cls"), "near-clean", 0.3), ("rare-piece",) * 3
+    ),
     "adaptive-merged": FeatureRecipe(
         Adaptive(Por1(site="cls"), "merged", 1.0), ("rare-piece",) * 3
     ),
