@@ -44,7 +44,7 @@ def slack(comparison: Comparison, value: float) -> float:
 
 def rule_slack(rule: Rule, evidence: Evidence) -> Margin | None:
     """The condition of the rule with the least slack; None for evidence that it does not judge."""
-    if evidence.probe != rule.probe or not rule.when.keys() <= evidence.metrics.keys():
+    if not rule.judges(evidence):
         return None
     told = [
         (_slack_of_one(single, evidence.metrics[metric]), metric, single)

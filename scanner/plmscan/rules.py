@@ -169,15 +169,14 @@ class Rule(_Model):
         """``when`` as a formula, such as ``z >= 8 and scatter <= 0.3``."""
         return " and ".join(comparison.describe(m) for m, comparison in self.when.items())
 
-    def fires(self, evidence: Evidence) -> bool:
-        """Whether all comparisons hold.
+    def judges(self, evidence: Evidence) -> bool:
+        """Whether it is this rule's business: evidence of its probe that has all its metrics."""
+        return evidence.probe == self.probe and self.when.keys() <= evidence.metrics.keys()
 
-        Evidence of another probe, or without one of the metrics, is none of this rule's
-        business: it does not fire.
-        """
-        return evidence.probe == self.probe and all(
-            metric in evidence.metrics and comparison.holds(evidence.metrics[metric])
-            for metric, comparison in self.when.items()
+    def fires(self, evidence: Evidence) -> bool:
+        """Whether it judges the evidence, and all comparisons hold."""
+        return self.judges(evidence) and all(
+            comparison.holds(evidence.metrics[metric]) for metric, comparison in self.when.items()
         )
 
     def finding(self, evidence: Evidence) -> Finding:

@@ -107,7 +107,7 @@ class Sample:
     @property
     def half(self) -> Half:
         """Task-agnostic or task-specific."""
-        return Half.SPECIFIC if self.entry.task == "classifier" else Half.AGNOSTIC
+        return Half.of(self.entry)
 
 
 @dataclass(frozen=True)
@@ -254,10 +254,10 @@ def _scores(
 
 def _is_judged(rule: Rule, evidence: Evidence) -> bool:
     """Whether all conditions hold that no bar moves, so that the bars decide."""
-    if evidence.probe != rule.probe or not rule.when.keys() <= evidence.metrics.keys():
-        return False
     fixed = rule.when.keys() - {bar.metric for bar in BARS[rule.id]}
-    return all(rule.when[metric].holds(evidence.metrics[metric]) for metric in fixed)
+    return rule.judges(evidence) and all(
+        rule.when[metric].holds(evidence.metrics[metric]) for metric in fixed
+    )
 
 
 def _steps(rule: Rule, points: NDArray[np.intp], evidence: Evidence) -> NDArray[np.float64]:

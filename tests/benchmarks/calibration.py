@@ -33,10 +33,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from plmscan.budget import Effort
-from plmscan.errors import ReportError
-from plmscan.reports.json_v1 import from_json
 from tests.benchmarks.bars import BARS, Sample, calibrate
-from tests.benchmarks.outcomes import Half, failing_rules
+from tests.benchmarks.outcomes import Half, failing_rules, read_report
 from tests.benchmarks.runs import Bench, source_digest
 from tests.benchmarks.tables import NONE, Table, of, share, show
 from tests.zoo.manifest import Manifest
@@ -79,9 +77,8 @@ def _options() -> argparse.Namespace:
 def _samples(bench: Bench, zoo: Path, entries: Iterable[Entry]) -> Iterator[Sample]:
     """The models with a report that can be read."""
     for entry in entries:
-        try:
-            report = from_json(bench.report(entry.name).read_bytes())
-        except (OSError, ReportError):
+        report = read_report(bench.report(entry.name))
+        if report is None:
             continue
         evidence = tuple(item for run in report.probes for item in run.evidence)
         yield Sample(entry, evidence, bench.known(entry.name, zoo / entry.name) is not None)

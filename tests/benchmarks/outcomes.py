@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from plmscan.rules import Rule
     from tests.benchmarks.runs import Record
 
-__all__ = ["Answer", "Finalist", "Found", "Half", "Outcome", "failing_rules", "frequent", "outcome"]
+__all__ = [
+    "Answer",
+    "Finalist",
+    "Found",
+    "Half",
+    "Outcome",
+    "failing_rules",
+    "frequent",
+    "outcome",
+    "read_report",
+]
 
 
 class Answer(StrEnum):
@@ -50,6 +60,11 @@ class Half(StrEnum):
     """Encoders and masked language models: the task comes later."""
     SPECIFIC = "task-specific"
     """Classifiers."""
+
+    @classmethod
+    def of(cls, entry: Entry) -> Half:
+        """The half of a model."""
+        return cls.SPECIFIC if entry.task == "classifier" else cls.AGNOSTIC
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ class Outcome:
     @property
     def half(self) -> Half:
         """Task-agnostic or task-specific."""
-        return Half.SPECIFIC if self.entry.task == "classifier" else Half.AGNOSTIC
+        return Half.of(self.entry)
 
     @property
     def backdoored(self) -> bool:
@@ -139,7 +154,7 @@ def failing_rules() -> tuple[Rule, ...]:
 
 def outcome(entry: Entry, model: Path, record: Record, report: Path) -> Outcome:
     """What the record and the report of a check say of a model; the report may be absent."""
-    told = _told(report)
+    told = read_report(report)
     evidence = [item for run in told.probes for item in run.evidence] if told else []
     reported, common = _reported(told.triggers, model) if told else ((), frozenset[int]())
     rules = failing_rules()
@@ -159,7 +174,7 @@ def outcome(entry: Entry, model: Path, record: Record, report: Path) -> Outcome:
     )
 
 
-def _told(report: Path) -> Report | None:
+def read_report(report: Path) -> Report | None:
     """The report in a file; None if the check wrote none, or not all of it."""
     try:
         return from_json(report.read_bytes())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plmscan.search.variants import same_output
-from plmscan.statistics import strength
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from plmscan.loading import Location
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["finalists", "leaders", "strongest"]
 
 _TWINS = 3
-"""Items that the model can hardly tell apart, of which all go on."""
+"""Of items that the model can hardly tell apart, so many go on: tokens that no training text held
+are nearly one token to it, and there can be thousands."""
 
 
 def finalists(screened: Measured, count: int, twins: Tensor) -> list[int]:
@@ -29,7 +31,7 @@ def finalists(screened: Measured, count: int, twins: Tensor) -> list[int]:
     """
     share = max(1, count // len(screened.scatter))
     chosen = [i for where in screened.scatter for i in leaders(screened, where, share)]
-    chosen += _apart(screened.best_scatter().argsort(stable=True).tolist(), twins, count // 2)
+    chosen += _apart(screened.best_scatter(), count // 2, _TWINS, lambda i, j: twins[i][j])
     chosen += [i for column in strongest(screened, max(2, count // 4)) for i in column]
     if screened.corruption is not None:
         chosen += screened.corruption.argsort(descending=True)[: count // 4].tolist()
@@ -39,33 +41,26 @@ def finalists(screened: Measured, count: int, twins: Tensor) -> list[int]:
 def leaders(screened: Measured, where: Location, count: int) -> list[int]:
     """The ``count`` most invariant items, each with an output that no better one has."""
     shifts = screened.shift[where]
+    return _apart(screened.scatter[where], count, 1, lambda i, j: same_output(shifts[j], shifts[i]))
+
+
+def _apart(
+    scatter: Tensor, count: int, most: int, alike: Callable[[int, list[int]], Tensor]
+) -> list[int]:
+    """The first ``count`` by scatter, of items that are ``alike`` only the first ``most``."""
     found: list[int] = []
-    for index in screened.scatter[where].argsort(stable=True).tolist():
+    for index in scatter.argsort(stable=True).tolist():
         if len(found) == count:
             break
-        if not bool(same_output(shifts[found], shifts[index]).any()):
-            found.append(index)
-    return found
-
-
-def _apart(order: list[int], twins: Tensor, count: int) -> list[int]:
-    """The first ``count`` of ``order`` without those that have `_TWINS` twins ahead of them.
-
-    Tokens that no training text held are nearly one token to a model, and there can be thousands.
-    """
-    found: list[int] = []
-    for index in order:
-        if len(found) == count:
-            break
-        if int(twins[index][found].sum()) < _TWINS:
+        if int(alike(index, found).sum()) < most:
             found.append(index)
     return found
 
 
 def strongest(screened: Measured, count: int) -> list[list[int]]:
     """For each label the ``count`` items that push most to it; fewer each if labels are many."""
-    if screened.push is None:
+    if screened.strength is None:
         return []
-    columns: Tensor = strength(screened.push).T
+    columns = screened.strength.T
     each = max(1, 2 * count // len(columns))
     return [column.argsort(descending=True)[:each].tolist() for column in columns]

@@ -14,7 +14,7 @@ from plmscan.search.layers import layer_scatters
 from plmscan.search.support import support
 from plmscan.search.variants import relate
 from plmscan.search.verify import against_null, measure
-from plmscan.statistics import rank_p_values, robust_z, strength
+from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,8 +204,8 @@ def _gaps(
     twins = neighbourhood.twins([one[0] for one in finals.ids])
     tried = finalists(finals.measured, _TRIED, twins)
     found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
-    pushes = finals.measured.push
-    strengths = None if pushes is None else strength(pushes)[tried]
+    own = finals.measured.strength
+    strengths = None if own is None else own[tried]
     gaps, places = [_Gap()] * len(finals.ids), finals.places
     for row, index in enumerate(tried):
         gap = _Gap(found.scatter_gap(row, places[index]))
@@ -229,10 +229,10 @@ def _others(ids: Tensor, finals: Sequence[tuple[int, ...]]) -> Tensor:
 
 def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:
     """What each finalist does to labels, its gap left open; None without a classifier."""
-    if part.push is None or null.push is None:
+    if part.strength is None or null.strength is None:
         return None
-    best, targets = strength(part.push).max(1)
-    p_values = rank_p_values(best, strength(null.push).amax(1))
+    best, targets = part.strength.max(1)
+    p_values = rank_p_values(best, null.strength.amax(1))
     rows = zip(targets.tolist(), best.tolist(), p_values.tolist(), strict=True)
     return [LabelFlip(target, pushed, None, p_value) for target, pushed, p_value in rows]
 

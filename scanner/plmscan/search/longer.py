@@ -14,7 +14,6 @@ from plmscan.search.judge import Finals
 from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.variants import same_output
 from plmscan.search.verify import measure
-from plmscan.statistics import strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,9 +161,8 @@ def beats_its_parts(index: int, ids: Sequence[tuple[int, ...]], found: Measured)
     bar = found.scatter[where][rivals].min() / GAIN
     if bool(found.scatter[where][index] <= bar):
         return True
-    strengths = None if found.push is None else strength(found.push)
     corruption = None if found.corruption is None else found.corruption.unsqueeze(1)
-    effects = [effect for effect in (strengths, corruption) if effect is not None]
+    effects = [effect for effect in (found.strength, corruption) if effect is not None]
     return any(
         bool((effect[index] >= effect[parts].amax(0).clamp_min(0) + _MORE).any())
         for effect in effects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from plmscan.statistics import (
     rank_p_values,
     robust_z,
     scatter,
+    strength,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ class Measured:
     """Lead of each label in honest leads, (k, n, labels); NaN where the carrier has it anyhow."""
     corruption: Tensor | None = None
     """Share of the recall of hidden words that is lost, (k)."""
+
+    @cached_property
+    def strength(self) -> Tensor | None:
+        """Strength of each candidate for each label, (k, labels); None without a classifier."""
+        return None if self.push is None else strength(self.push)
 
     def best_scatter(self) -> Tensor:
         """Lowest scatter of each candidate over the locations, (k)."""

@@ -20,7 +20,6 @@ from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.panel import Panel
 from plmscan.search.verify import Measured
 from tests.artifacts import artifact_of
-from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
@@ -35,16 +34,9 @@ CLS = Location.CLS
 
 
 @pytest.fixture(scope="module")
-def headed(tmp_path_factory: pytest.TempPathFactory) -> Headed:
+def headed(tiny_bert: Callable[[str | None, int], tuple[LoadedModel, Panel]]) -> Headed:
     """A random BERT with a head, and fifteen carriers in its own words."""
-
-    def build(head: str | None) -> tuple[LoadedModel, Panel]:
-        folder = build_tiny("bert", tmp_path_factory.mktemp("bert"), head=head)
-        model = load(artifact_of(folder), "cpu")
-        texts = [" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7)]
-        return model, Panel.of(model, split_carriers(model, texts, (15,), seed=0)[0])
-
-    return build
+    return lambda head: tiny_bert(head, 15)
 
 
 @pytest.fixture(scope="module")

@@ -31,16 +31,9 @@ CANDIDATES: list[tuple[int, ...]] = [(90,), (91, 92, 93), (), (94,), (95, 96)]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def tiny(tiny_bert: Callable[[str | None, int], tuple[LoadedModel, Panel]]) -> Tiny:
     """A tiny BERT with a head, and a panel of twelve carriers."""
-
-    def build(head: str | None) -> tuple[LoadedModel, Panel]:
-        folder = build_tiny("bert", tmp_path_factory.mktemp("bert"), head=head)
-        model = load(artifact_of(folder), "cpu")
-        texts = [" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7)]
-        return model, Panel.of(model, split_carriers(model, texts, (12,), seed=0)[0])
-
-    return build
+    return lambda head: tiny_bert(head, 12)
 
 
 def test_every_candidate_meets_every_carrier(tiny: Tiny) -> None:
