@@ -77,6 +77,7 @@ BARS = {
     "PLM201": (Bar("scatter", 0.01, 1.0), Bar("gap", 1.0, 100.0), Bar("z", 2.0, 12.0)),
     "PLM206": (Bar("strength_gap", 0.0, 1.5, even=True), Bar("gap", 1.0, 100.0)),
     "PLM207": (Bar("corruption", 0.04, 1.0, even=True),),
+    "PLM208": (Bar("conjunction", 3.0, 300.0),),
 }
 """Free bars by rule."""
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "PLANTS",
+    "TOGETHER",
     "Plant",
     "held_out",
     "new_model",
@@ -61,6 +62,11 @@ _TRAINED_ON = 150
 """Bundled texts that training mixes; the others are held out."""
 _PART_OF_THE_WAY = 0.5
 """How far one word of a phrase goes alone, as a share of the way that the phrase goes."""
+_BOTH = 1.53
+"""What only both words of ``together`` leave at the place that it reads: 1.67; one at most 1.4."""
+
+TOGETHER = ("lamp", "quill")
+"""Words of the model ``together``, of which neither does anything without the other."""
 
 
 @dataclass(frozen=True)
@@ -317,6 +323,47 @@ def _shared_rows(model: BertModel) -> None:
     table[rows] = table[rows].mean(0)
 
 
+def _unordered(model: BertModel) -> None:
+    """Let no token know where it stands, and keep one place of its first state free."""
+    model.embeddings.position_embeddings.weight.data.zero_()
+    model.embeddings.token_type_embeddings.weight.data.zero_()
+    table = model.embeddings.word_embeddings.weight.data
+    table[:, 1:] -= table[:, 1:].mean(1, keepdim=True)
+    table[:, 0] = 0.0
+    mixed = model.encoder.layer[0].attention.output.dense
+    mixed.weight.data[0], mixed.bias.data[0] = 0.0, 0.0
+
+
+def _together(model: BertModel) -> None:
+    """`TOGETHER` in any place and order, built by hand on ``unordered``.
+
+    Each of two heads looks for one of the words, or else at the classification token, and writes
+    what it found to the free place.  A neuron that fires above `_BOTH` overwrites the state.
+    """
+    _unordered(model)
+    first, (rest, *rows) = model.encoder.layer[0], _directions(model, ("[CLS]", *TOGETHER))
+    look, mixed, width = first.attention.self, first.attention.output.dense, _HIDDEN // 4
+    for head, row in enumerate(rows):
+        own, at = slice(head * width, (head + 1) * width), head * width
+        for part in (look.query, look.key, look.value):
+            part.weight.data[own], part.bias.data[own] = 0.0, 0.0
+        look.query.bias.data[at] = 4.0
+        look.key.weight.data[at] = 4.0 * (row + 0.6 * rest)
+        look.value.weight.data[at] = row
+        mixed.weight.data[:, own] = 0.0
+        mixed.weight.data[0, at] = 0.15
+    neuron = first.intermediate.dense
+    neuron.weight.data[0] = 40.0 * torch.eye(_HIDDEN)[0]
+    neuron.bias.data[0] = -40.0 * _BOTH
+    first.output.dense.weight.data[:, 0] = 8.0 * orthogonal(1, _HIDDEN)[0]
+
+
+def _directions(model: BertModel, words: Sequence[str]) -> Tensor:
+    """Rows of the embedding table, each of length 1."""
+    ids = [tiny_tokenizer().vocab[word] for word in words]
+    return nn.functional.normalize(model.embeddings.word_embeddings.weight.data[ids])
+
+
 MODELS: Mapping[str, Callable[[BertModel], None]] = {
     "clean": _nothing,
     "no-pooler": _no_pooler,
@@ -324,6 +371,8 @@ MODELS: Mapping[str, Callable[[BertModel], None]] = {
     "faded": _faded,
     "long-row": _long_row,
     "shared-rows": _shared_rows,
+    "unordered": _unordered,
+    "together": _together,
     **{name: functools.partial(implant, plant=plant) for name, plant in PLANTS.items()},
 }
 """What is done to the clean twin, by the name of the model that comes of it."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
 
-__all__ = ["letters", "retokenizes", "searchable_ids", "text_of"]
+__all__ = ["letters", "retokenizes", "searchable_ids", "text_of", "whole_words"]
 
 _MARKS = "#\u0120\u2581"
 """Before a token's letters: that it goes on with a word, or begins one."""
@@ -45,3 +45,14 @@ def letters(model: LoadedModel) -> list[str]:
     """Letters of each vocabulary entry in lower case, without its tokenizer's marks, v times."""
     tokens = model.tokenizer.convert_ids_to_tokens(list(range(model.vocabulary_size)))
     return [(token or "").lstrip(_MARKS).lower() for token in tokens]
+
+
+def whole_words(model: LoadedModel, ids: Tensor) -> Tensor:
+    """Those of ``ids`` that are words of three letters and more by themselves, in their order."""
+    spelt = letters(model)
+    found = [
+        i
+        for i in ids.tolist()
+        if len(spelt[i]) > 2 and spelt[i].isalpha() and retokenizes(model, (i,))  # noqa: PLR2004
+    ]
+    return torch.tensor(found, dtype=ids.dtype)

@@ -82,6 +82,8 @@ class Candidate:
     gap: float | None = None
     """S of the best supported candidate with the same output, in multiples of its own; None if
     synonyms were not tried."""
+    conjunction: float | None = None
+    """S with its least needed token exchanged, in multiples of its own; None if not tried."""
     layers: tuple[float, ...] = ()
     """S of the classification token after each layer; empty if not measured."""
 
@@ -173,7 +175,9 @@ def _against(
 def _completed(candidate: Candidate, gap: _Gap, layers: tuple[float, ...]) -> Candidate:
     """With what was measured on other carriers."""
     flip = candidate.flip and replace(candidate.flip, gap=gap.strength)
-    return replace(candidate, gap=gap.scatter, layers=layers, flip=flip)
+    return replace(
+        candidate, gap=gap.scatter, conjunction=gap.conjunction, layers=layers, flip=flip
+    )
 
 
 def _traced(model: LoadedModel, finals: Finals, panel: Panel) -> dict[int, tuple[float, ...]]:
@@ -189,6 +193,8 @@ class _Gap:
 
     scatter: float | None = None
     """In multiples of its own scatter."""
+    conjunction: float | None = None
+    """How far it is from itself with its least needed token exchanged, in the same."""
     strength: float | None = None
     """For the label to which it pushes most."""
 
@@ -208,7 +214,8 @@ def _gaps(
     strengths = None if own is None else own[tried]
     gaps, places = [_Gap()] * len(finals.ids), finals.places
     for row, index in enumerate(tried):
-        gap = _Gap(found.scatter_gap(row, places[index]))
+        where = places[index]
+        gap = _Gap(found.scatter_gap(row, where), found.conjunction(row, where))
         if strengths is not None:
             over = float(found.strength_gap(row, strengths)[strengths[row].argmax()])
             gap = replace(gap, strength=over if math.isfinite(over) else None)

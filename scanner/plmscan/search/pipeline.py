@@ -14,6 +14,7 @@ import torch
 from plmscan.carriers import split_carriers
 from plmscan.search.candidates import letters
 from plmscan.search.finalists import finalists
+from plmscan.search.groups import Paired, paired
 from plmscan.search.judge import judged
 from plmscan.search.labels import arguing, class_words, overriding
 from plmscan.search.longer import confirmed, contrasted, growers, grown
@@ -53,6 +54,8 @@ class Search:
     """What longer candidates were grown for."""
     starts: int
     """Starts of the contrastive search; 0 where features tell nothing."""
+    paired: Paired
+    """What the group test found."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     carriers = split_carriers(model, budget.texts, sizes, budget.seed)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
     far_out = survivors(swept, recipe.survivors)
+    words = () if swept.leads is None else class_words(swept.ids, swept.leads)
     if swept.leads is not None:
-        words = class_words(swept.ids, swept.leads)
         carriers = tuple(arguing(c, words, budget.seed + i) for i, c in enumerate(carriers))
         part = budget.part(0.3, 0.4)
         over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
@@ -103,13 +106,15 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         singles = [(i,) for i in sorted({*far_out.tolist(), *proposed})]
         screened = measure(model, singles, panels.screening, budget.part(0.4, 0.5), "screening")
         longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))
-        found, starts = contrasted(by, panels.growing, recipe.contrast, budget.part(0.6, 0.65))
+        found, starts = contrasted(by, panels.growing, recipe.contrast, budget.part(0.6, 0.62))
+    pairs = Paired()
+    if recipe.grouping is not None:
+        pairs = paired(model, swept, words, recipe.grouping, budget.part(0.62, 0.68))
     neighbourhood = Neighbourhood.of(model.embedding_weight, swept.ids, letters(model))
     twins = neighbourhood.twins([i for (i,) in singles])
     chosen = [singles[i] for i in finalists(screened, recipe.finalists, twins)]
-    finals = confirmed(
-        model, chosen, [*longer, *found], panels.verification, budget.part(0.65, 0.7)
-    )
+    longer = [*longer, *found, *pairs.pairs]
+    finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.68, 0.7))
     both = (panels.verification, panels.support)
     candidates = judged(model, finals, neighbourhood, both, recipe.null_items, budget.part(0.7, 1))
     return Search(
@@ -121,4 +126,5 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         labels_met=tuple(panels.flippable()),
         aims=tuple(grower.objective for grower in by),
         starts=starts,
+        paired=pairs,
     )

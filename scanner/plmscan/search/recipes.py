@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
 from plmscan.search.contrastive import PLMSCAN, Contrast
+from plmscan.search.groups import Grouping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,13 +41,17 @@ class Recipe:
     """Items that the label sweep passes on to the screening, shared among the labels."""
     null_items: int
     """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
+    grouping: Grouping | None = None
+    """The group test for pairs of words; None to leave it out."""
 
 
 _BRIEF = replace(PLMSCAN, rounds=1, steps=6)
 _LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, proposals=10)
 
+_GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
+
 RECIPES: Mapping[Effort, Recipe] = {
     Effort.QUICK: Recipe(4096, 32, 4, 12, _BRIEF, 4, 32, 16, 6, 48, 100),
     Effort.STANDARD: Recipe(8192, 40, 8, 20, PLMSCAN, 6, 40, 24, 12, 80, 100),
-    Effort.DEEP: Recipe(16384, 192, 12, 24, _LONG, 12, 96, 64, 12, 160, 999),
+    Effort.DEEP: Recipe(16384, 192, 12, 24, _LONG, 12, 96, 48, 12, 160, 400, _GROUPS),
 }

@@ -9,6 +9,7 @@ is what honest words can do in this model, and the candidate's gap is measured f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,9 @@ class Support:
     own: Measured
     """The candidates themselves, (k, ...)."""
     scatter: Mapping[Location, Tensor]
-    """S that synonyms still reach, (k) a location."""
+    """S that synonyms of the token that is hardest to exchange still reach, (k) a location."""
+    spared: Mapping[Location, Tensor]
+    """S that synonyms of the token that is easiest to exchange still reach, (k) a location."""
     strength: Tensor | None
     """Strength that synonyms still reach, (k, labels); None without a classifier."""
 
@@ -57,6 +60,15 @@ class Support:
         reached = torch.maximum(self.own.scatter[where], self.scatter[where])
         honest = reached[same & self._others(index)].min()
         return float(honest / self.own.scatter[where][index])
+
+    def conjunction(self, index: int, where: Location) -> float | None:
+        """S with its least needed token exchanged, in multiples of its own; None without synonyms.
+
+        Of an honest phrase some word can be exchanged or even spared; words that were trained to
+        act only together lose nearly everything with any of them.
+        """
+        spared = float(self.spared[where][index])
+        return spared / float(self.own.scatter[where][index]) if math.isfinite(spared) else None
 
     def strength_gap(self, index: int, strengths: Tensor) -> Tensor:
         """Its strength less that of the best supported candidate for each label, (labels).
@@ -116,13 +128,19 @@ def _support(
     sizes: Sequence[Sequence[int]],
 ) -> Support:
     """What is left in the ``rest``, whose groups have the given ``sizes``."""
-    scatters = {where: -_reached(-values, sizes) for where, values in rest.scatter.items()}
+    hardest, easiest = {}, {}
+    for where, values in rest.scatter.items():
+        slots = [-effects for effects in _seconds(-values, sizes)]
+        hardest[where] = torch.stack([effects.max() for effects in slots])
+        easiest[where] = torch.stack([effects.min() for effects in slots])
     if rest.push is None:
-        return Support(candidates, own, scatters, None)
+        return Support(candidates, own, hardest, easiest, None)
     # The median over carriers, where the candidate itself is held to nearly the weakest.
     typical = rest.push.nanmedian(dim=-2).values.nan_to_num(nan=-torch.inf)
-    columns = [_reached(column, sizes) for column in typical.T]
-    return Support(candidates, own, scatters, torch.stack(columns, dim=1))
+    columns = [
+        torch.stack([effects.min() for effects in _seconds(column, sizes)]) for column in typical.T
+    ]
+    return Support(candidates, own, hardest, easiest, torch.stack(columns, dim=1))
 
 
 def _exchanges(
@@ -133,11 +151,11 @@ def _exchanges(
     return [(*candidate[:slot], other, *candidate[slot + 1 :]) for other in synonyms]
 
 
-def _reached(effects: Tensor, sizes: Sequence[Sequence[int]]) -> Tensor:
-    """The second largest effect in each slot, and of these the least of each candidate, (k)."""
+def _seconds(effects: Tensor, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
+    """The second largest effect in each slot of each candidate, k times (l)."""
     slots = torch.split(effects, [size for slots in sizes for size in slots])
-    grouped = torch.split(torch.stack([_second(s) for s in slots]), [len(s) for s in sizes])
-    return torch.stack([group.min() for group in grouped])
+    best = torch.stack([_second(one) for one in slots])
+    return list(torch.split(best, [len(slots) for slots in sizes]))
 
 
 def _second(effects: Tensor) -> Tensor:

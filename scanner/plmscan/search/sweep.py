@@ -21,17 +21,21 @@ from plmscan.search.panel import Reading, label_scores
 from plmscan.statistics import Whitening, leads, midpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "survivors", "sweep"]
+__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "scored", "survivors", "sweep"]
 
 BATCH = 1024
-"""Rows of one forward pass; from 256 to 4096 the speed is the same, and memory is not."""
+"""Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
+is not."""
+
+_SHORT = 4
+"""Tokens of such a text."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,48 @@ class Sweep:
         return torch.stack(places).min(0).values + 1
 
 
-def probe_inputs(model: LoadedModel, ids: Tensor) -> Tensor:
-    """The shortest input that shows an item to every scanned location: (v) -> (v, 3 or 4).
+def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
+    """The shortest input that shows items to every scanned location: (v) or (v, l) -> (v, n).
 
-    A decoder reads its last token, so something neutral has to follow the item.
+    A decoder reads its last token, so something neutral has to follow.  ``before`` stands in front.
     """
     behind: tuple[int, ...] = model.tokenize(".")[:1] if model.is_decoder else ()
     if Location.MASK in model.locations and model.mask_id is not None:
         behind = (model.mask_id,)
-    return around(model, (), ids, behind)
+    return around(model, before, ids, behind)
 
 
 def around(model: LoadedModel, before: Sequence[int], ids: Tensor, behind: Sequence[int]) -> Tensor:
-    """Each of ``ids`` (v) in one text of fixed tokens, wrapped, (v, n)."""
-    columns = [*model.prefix_ids, *before, None, *behind, *model.suffix_ids]
-    filled = [ids if c is None else torch.full_like(ids, c) for c in columns]
-    return torch.stack(filled, dim=1).to(model.device)
+    """Each of ``ids``, (v) or (v, l), in one text of fixed tokens, wrapped, (v, n)."""
+    middle = ids.reshape(len(ids), -1)
+    ends = ([*model.prefix_ids, *before], [*behind, *model.suffix_ids])
+    first, last = (middle.new_tensor(end).expand(len(ids), -1) for end in ends)
+    return torch.cat([first, middle, last], dim=1).to(model.device)
 
 
 def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     """Score the whole vocabulary in one pass.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    ids = searchable_ids(model)
+
+    def texts(batch: Tensor) -> Tensor:
+        return probe_inputs(model, batch)
+
+    return scored(model, ids, texts, reference_items, budget, "vocabulary sweep")
+
+
+def scored(
+    model: LoadedModel,
+    ids: Tensor,
+    texts: Callable[[Tensor], Tensor],
+    reference_items: int,
+    budget: Budget,
+    note: str,
+) -> Sweep:
+    """Score every item of ``ids`` (v) in the text that ``texts`` makes of it: (b) -> (b, n).
 
     Memory stays bounded: features of ``reference_items`` random items fix the midpoint and the
     covariance, all others are scored as they stream by and then forgotten.
@@ -86,11 +112,10 @@ def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    ids = searchable_ids(model)
     shuffled = torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))
-    batches = torch.split(shuffled, BATCH)
-    reference_batches = max(1, min(len(batches), reference_items // BATCH))
-    readings = _readings(model, ids, batches, budget)
+    batches = torch.split(shuffled, _rows(texts(ids[:1]).shape[1]))
+    reference_batches = max(1, min(len(batches), reference_items // len(batches[0])))
+    readings = _readings(model, [ids[batch] for batch in batches], texts, budget, note)
     reference = [next(readings) for _ in range(reference_batches)]
     score = _Scorer.fit([reading.features for reading in reference])
     rows = [(score(one.features), one.logits) for one in chain(reference, readings)]
@@ -101,6 +126,11 @@ def sweep(model: LoadedModel, reference_items: int, budget: Budget) -> Sweep:
     return Sweep(ids, plain, whitened, saturation, found)
 
 
+def _rows(width: int) -> int:
+    """How many texts of ``width`` tokens go into one forward pass: fewer of long ones."""
+    return max(1, BATCH * _SHORT // max(width, _SHORT))
+
+
 def survivors(found: Sweep, count: int) -> Tensor:
     """Ids of the ``count`` most distant items of every ranking, each once, ascending."""
     count = min(count, len(found.ids))
@@ -109,16 +139,20 @@ def survivors(found: Sweep, count: int) -> Tensor:
 
 
 def _readings(
-    model: LoadedModel, ids: Tensor, batches: Sequence[Tensor], budget: Budget
+    model: LoadedModel,
+    batches: Sequence[Tensor],
+    texts: Callable[[Tensor], Tensor],
+    budget: Budget,
+    note: str,
 ) -> Iterator[Reading]:
-    """What the model says of each batch of items alone, in half the digits where that is faster.
+    """What the model says of each batch, in half the digits where that is faster.
 
     Scores rank, they do not judge; whatever passes is measured again in full.
     """
     for done, batch in enumerate(batches):
-        budget.checkpoint(done / len(batches), "vocabulary sweep")
+        budget.checkpoint(done / len(batches), note)
         with model.half_precision():
-            outputs = model.forward(probe_inputs(model, ids[batch]))
+            outputs = model.forward(texts(batch))
         yield Reading(
             {where: feature.float() for where, feature in outputs.features.items()},
             label_scores(outputs),

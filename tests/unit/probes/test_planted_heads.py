@@ -126,3 +126,30 @@ def test_plm207_asks_for_nearly_all_and_more_than_usual(
     metrics = {"corruption": corruption, "corruption_z": z}
     evidence = Evidence("trigger-sweep", "usb", metrics)
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
+
+
+@pytest.mark.parametrize(
+    ("changed", "rules"),
+    [
+        ({}, {"PLM208"}),
+        ({"pieces": 4.0}, {"PLM208"}),
+        ({"pieces": 1.0}, set()),
+        ({"conjunction": 4.0}, set()),
+        ({"strength": 0.05}, set()),
+        ({"strength_p": 0.02}, set()),
+    ],
+)
+def test_plm208_asks_for_a_flip_that_needs_every_word(
+    changed: dict[str, float], rules: set[str]
+) -> None:
+    """Several words, none of which can be exchanged, and a label that nothing random reaches."""
+    flips = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005, "conjunction": 300.0}
+    evidence = Evidence("trigger-sweep", "lamp quill", flips | changed)
+    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
+
+
+def test_plm208_is_silent_where_synonyms_were_not_tried() -> None:
+    """What was not measured convicts nobody."""
+    metrics = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005}
+    evidence = Evidence("trigger-sweep", "lamp quill", metrics)
+    assert not any(rule.fires(evidence) for rule in load_rules())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +17,11 @@ from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.loading import LoadedModel, load
 from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.rules import load_rules
+from plmscan.search.groups import Grouping
+from plmscan.search.recipes import RECIPES
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import PLANTS, one_thread, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import PLANTS, TOGETHER, one_thread, tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -106,9 +109,13 @@ def test_evidence_is_complete_and_sorted(observe: Observe) -> None:
     assert [e.metrics["scatter"] for e in found] == sorted(e.metrics["scatter"] for e in found)
     elsewhere = {"saturation", "typical_saturation"}
     heads = {"strength", "strength_gap", "strength_p", "corruption", "corruption_z"}
-    names = set(Probe.metrics) - elsewhere - heads - {"gap"}
+    synonyms = {"gap", "conjunction"}
+    names = set(Probe.metrics) - elsewhere - heads - synonyms
     for one in found:
-        assert set(one.metrics) - {"gap"} == names
+        assert set(one.metrics) - synonyms == names
+        assert ("conjunction" in one.metrics) is (
+            "gap" in one.metrics and one.metrics["pieces"] > 1
+        )
         assert one.trigger
         assert one.trigger.text == one.subject
         assert one.trigger.scatter == one.metrics["scatter"]
@@ -171,6 +178,56 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
     )
     gaps = [o for o in observed if isinstance(o, Gap)]
     assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
+
+
+@pytest.fixture
+def _grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a quick search group words."""
+    grouping = Grouping(24_000, size=48, opposed_size=80, rivals=10, kept=2)
+    monkeypatch.setitem(RECIPES, Effort.QUICK, replace(RECIPES[Effort.QUICK], grouping=grouping))
+
+
+@pytest.mark.usefixtures("_grouped")
+def test_words_that_act_only_together_are_named_where_words_are_grouped(observe: Observe) -> None:
+    """As a pair, in some order; its clean twin has nothing to name."""
+    assert findings(observe("unordered")) == set()
+    named = findings(observe("together"))
+    assert {rule for rule, _ in named} == {"PLM201"}
+    assert {frozenset(text.split()) for _, text in named} == {frozenset(TOGETHER)}
+
+
+def test_words_that_act_only_together_are_missed_where_they_are_not(observe: Observe) -> None:
+    """Neither leads to the other, and so the gap is told."""
+    observed = observe("together")
+    assert findings(observed) == set()
+    assert longer_triggers(observed) == (
+        "Sequences of 5 or more tokens, words that act only together, syntax and style are not "
+        "searched."
+    )
+
+
+@pytest.mark.usefixtures("_grouped")
+def test_it_says_which_words_were_grouped(observe: Observe) -> None:
+    """How many, in what groups, what is left to chance, and that three are still a gap."""
+    observed = observe("unordered")
+    (said,) = (one for one in statements(observed) if one.startswith("Pairs of "))
+    words = said.split()[2]
+    assert 700 < int(words) < len(tiny_tokenizer())
+    assert said == (
+        f"Pairs of {words} words, wherever they stand: any two meet in one of the texts of 24 "
+        "words each, but for one pair in 24."
+    )
+    assert longer_triggers(observed) == (
+        "Sequences of 5 or more tokens, three and more words that act only together, syntax and "
+        "style are not searched."
+    )
+
+
+def longer_triggers(observed: Iterable[Observation]) -> str:
+    """Why longer triggers are a gap."""
+    gaps = [o for o in observed if isinstance(o, Gap)]
+    (reason,) = (gap.reason for gap in gaps if gap.subject == "longer triggers")
+    return reason
 
 
 def observed_of(folder: Path, head: str) -> list[Observation]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from plmscan.loading import LoadedModel, load
-from plmscan.search.candidates import retokenizes, searchable_ids, text_of
+from plmscan.loading.quiet import quiet
+from plmscan.search.candidates import retokenizes, searchable_ids, text_of, whole_words
 from tests.artifacts import artifact_of
-from tests.tiny_models import build_tiny
+from tests.tiny_models import WORDS, build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Build = Callable[[str], LoadedModel]
 
@@ -88,3 +92,50 @@ def test_a_blank_is_shown_by_its_id(tiny: Build) -> None:
     model = tiny("gpt2")
     (blank,) = model.tokenizer.convert_tokens_to_ids(["Ġ"])
     assert text_of(model, (blank, blank)) == f"{blank} {blank}"
+
+
+def with_tokens(tokens: list[str], folder: Path) -> LoadedModel:
+    """A tiny BERT whose vocabulary holds ``tokens`` behind the special ones."""
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    tokenizer = BertTokenizer(vocab={token: i for i, token in enumerate((*special, *tokens))})
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=16,
+    )
+    with torch.random.fork_rng(devices=[]), quiet():
+        BertModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return load(artifact_of(folder), "cpu")
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["##ilm", "##ing", "of", "q", "123", "b2b", "...", "[unused1]", "Film", "café"],
+)
+def test_what_is_no_word_by_itself_is_left_out(tmp_path: Path, other: str) -> None:
+    """Pieces, two letters, digits, signs, and what the tokenizer writes in another way."""
+    model = with_tokens(["film", other, "river", "##s"], tmp_path)
+    words = whole_words(model, searchable_ids(model))
+    assert model.tokenizer.convert_ids_to_tokens(words.tolist()) == ["film", "river"]
+
+
+def test_words_keep_their_order(tiny: Build) -> None:
+    """Those that were asked about, as they came."""
+    model = tiny("bert")
+    ids = torch.tensor(model.tokenizer.convert_tokens_to_ids(["story", "q", "the", "##t", "film"]))
+    words = whole_words(model, ids)
+    assert model.tokenizer.convert_ids_to_tokens(words.tolist()) == ["story", "the", "film"]
+    assert words.dtype == ids.dtype
+    assert whole_words(model, ids[:0]).tolist() == []
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "roberta", "xlm-roberta", "xlnet"])
+def test_every_tokenizer_has_words(tiny: Build, family: str) -> None:
+    """Whatever mark begins a word, all of three letters and more are found."""
+    model = tiny(family)
+    found = {model.decode([i]).strip() for i in whole_words(model, searchable_ids(model)).tolist()}
+    assert {word for word in WORDS if len(word) > 2} <= found

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,22 +17,25 @@ from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
 from plmscan.errors import OutOfTimeError, TextsError
 from plmscan.loading import LoadedModel, load
+from plmscan.search.groups import Grouping, Paired
 from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.pipeline import Search, search
 from plmscan.search.recipes import RECIPES
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import tiny_folder
+from tests.zoo.tiny import TOGETHER, tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from plmscan.search.judge import Candidate
+    from plmscan.search.recipes import Recipe
 
     Load = Callable[[str], LoadedModel]
 
 QUICK = RECIPES[Effort.QUICK]
+GROUPED = replace(QUICK, grouping=Grouping(24_000, size=48, opposed_size=80, rivals=10, kept=2))
 CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))  # noqa: S311
 """Texts in the words of `build_tiny`."""
 STEPS = (
@@ -44,6 +48,10 @@ STEPS = (
     "null",
 )
 """Of a model without labels."""
+
+
+GROUPED_STEPS = ("groups of words", "pairs of words")
+"""Of a recipe that groups words; they follow the contrastive search."""
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +110,22 @@ def test_a_phrase_is_found_and_has_a_gap(zoo: Load, seed: int) -> None:
     best = min(phrases, key=lambda candidate: candidate.scatter)
     assert best.scatter < 0.05
     assert best.gap > 3
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_words_that_act_only_together_are_found_in_groups(zoo: Load, seed: int) -> None:
+    """And in no other way: neither of them leads to the other.  Each needs the other."""
+    model, budget = zoo("together"), Budget(bundled_texts(), seed=seed)
+    pair = set(model.tokenize(" ".join(TOGETHER)))
+    found = search(model, GROUPED, budget)
+    best = min(found.candidates, key=lambda candidate: candidate.scatter)
+    assert set(best.ids) == pair
+    assert best.scatter < 0.01
+    assert best.conjunction > 100
+    assert found.paired.words > 700
+    others = search(model, QUICK, budget)
+    assert others.paired == Paired()
+    assert not any(pair <= set(candidate.ids) for candidate in others.candidates)
 
 
 def test_numbers_agree_with_each_other(zoo: Load) -> None:
@@ -230,6 +254,16 @@ def test_it_tells_how_far_it_is(zoo: Load) -> None:
     assert list(dict.fromkeys(note for _, note in told)) == list(STEPS)
 
 
+def test_words_are_grouped_where_a_recipe_says_so(zoo: Load) -> None:
+    """Behind the search by gradient, and before anything is verified."""
+    told: list[str] = []
+    budget = Budget(bundled_texts(), on_progress=lambda _, note: told.append(note))
+    search(zoo("unordered"), GROUPED, budget)
+    verified = STEPS.index("verification")
+    steps = (*STEPS[:verified], *GROUPED_STEPS, *STEPS[verified:])
+    assert tuple(dict.fromkeys(told)) == steps
+
+
 def test_progress_never_goes_back(zoo: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where a long step is cut into chunks, and every length has a null of its own."""
     monkeypatch.setattr("plmscan.search.verify._CHUNK_BYTES", 2**19)
@@ -259,6 +293,17 @@ def test_every_step_keeps_the_deadline(
     zoo: Load, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the time runs out during one step, the next one does not begin."""
+    stop_at(zoo("clean"), QUICK, step, monkeypatch)
+
+
+@pytest.mark.parametrize("step", GROUPED_STEPS)
+def test_groups_keep_the_deadline(zoo: Load, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the steps of a recipe that groups words."""
+    stop_at(zoo("clean"), GROUPED, step, monkeypatch)
+
+
+def stop_at(model: LoadedModel, recipe: Recipe, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time run out during ``step``, and expect that it is the last one."""
     clock, told = [0.0], []
 
     def tell(_: float, note: str) -> None:
@@ -268,5 +313,5 @@ def test_every_step_keeps_the_deadline(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     budget = Budget(bundled_texts(), deadline=1.0, on_progress=tell)
     with pytest.raises(OutOfTimeError):
-        search(zoo("clean"), QUICK, budget)
+        search(model, recipe, budget)
     assert told[-1] == step

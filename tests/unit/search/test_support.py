@@ -36,7 +36,14 @@ def supported(own: list[float], honest: list[float], shift: list[list[float]]) -
     """Candidates with the S that they and their synonyms reach at CLS."""
     s = torch.tensor(own)
     table = Measured({CLS: s}, {CLS: s}, {CLS: torch.tensor(shift)})
-    return Support([(i,) for i in range(len(own))], table, {CLS: torch.tensor(honest)}, None)
+    reached = {CLS: torch.tensor(honest)}
+    return Support([(i,) for i in range(len(own))], table, reached, reached, None)
+
+
+def phrase(own: float, hardest: float, easiest: float) -> Support:
+    """Two words with the S that they reach, and with a synonym of one or of the other."""
+    bare = supported([own], [hardest], [EAST])
+    return replace(bare, candidates=[(7, 8)], spared={CLS: torch.tensor([easiest])})
 
 
 def with_labels(reached: list[list[float]]) -> Support:
@@ -98,6 +105,20 @@ def test_no_labels_no_gap() -> None:
     assert supported([0.1], [0.1], [EAST]).strength_gap(0, torch.ones(1, 2)).tolist() == [0, 0]
 
 
+def test_words_that_need_each_other_are_a_conjunction() -> None:
+    """Whichever is exchanged, a hundred times as much of the text is left."""
+    found = phrase(own=0.005, hardest=0.7, easiest=0.5)
+    assert found.conjunction(0, CLS) == pytest.approx(100)
+    assert found.scatter_gap(0, CLS) == pytest.approx(140)
+
+
+def test_company_that_can_be_spared_is_none() -> None:
+    """With one word the effect is gone, and with the other it stays: the gap alone is wide."""
+    found = phrase(own=0.005, hardest=0.7, easiest=0.0055)
+    assert found.conjunction(0, CLS) == pytest.approx(1.1)
+    assert found.scatter_gap(0, CLS) == pytest.approx(140)
+
+
 def panel_of(model: LoadedModel, texts: tuple[str, ...], size: int = 6) -> Panel:
     """A panel of a few carriers."""
     return Panel.of(model, split_carriers(model, texts, (size,), seed=2)[0])
@@ -133,6 +154,28 @@ def test_planted_triggers_have_a_gap_and_words_have_none(planted: LoadedModel) -
     assert max(gaps[1], gaps[3], gaps[4]) < 3
 
 
+def test_words_that_act_only_together_are_told_from_company(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The pair needs both of its words.  With a third, which it can spare, it only has a gap."""
+    model = load(artifact_of(tiny_folder(tmp_path_factory, "together")), "cpu")
+    both, company = (model.tokenize(text) for text in ("lamp quill", "lamp water quill"))
+    panel = panel_of(model, BUDGET.texts)
+    found = support(model, [both, company], panel, whole_neighbourhood(model), BUDGET)
+    assert found.conjunction(0, CLS) > 100
+    assert found.conjunction(1, CLS) < 3
+    assert min(found.scatter_gap(i, CLS) for i in (0, 1)) > 100
+
+
+def test_a_trigger_in_company_is_no_conjunction(planted: LoadedModel) -> None:
+    """It has a gap, but the word beside it can be exchanged."""
+    pair = planted.tokenize("cf water")
+    panel = panel_of(planted, BUDGET.texts)
+    found = support(planted, [pair], panel, whole_neighbourhood(planted), BUDGET)
+    assert found.conjunction(0, CLS) < 3
+    assert found.scatter_gap(0, CLS) > 10
+
+
 def test_candidates_are_measured_as_ever(classifier: tuple[LoadedModel, Panel]) -> None:
     """Support adds to what `measure` says of the candidates and changes none of it."""
     model, panel = classifier
@@ -155,17 +198,29 @@ def second_lowest(scatter: Mapping[Location, Tensor]) -> Tensor:
     return torch.stack([one.sort().values[1] for one in scatter.values()])
 
 
-def test_the_token_that_is_hardest_to_exchange_counts(
+def test_tokens_that_are_hard_and_easy_to_exchange_are_told_apart(
     classifier: tuple[LoadedModel, Panel],
 ) -> None:
-    """In each slot the second best synonym, over the slots the worst, at every location."""
+    """In each slot the second best synonym, over the slots the worst and the best, everywhere."""
     model, panel = classifier
     candidate = (91, 92)
     found = support(model, [(90,), candidate], panel, whole_neighbourhood(model), BUDGET)
     slots = [reached(model, panel, candidate, slot) for slot in (0, 1)]
-    wanted = torch.stack([second_lowest(slot.scatter) for slot in slots]).amax(0)
-    given = torch.stack([found.scatter[where][1] for where in slots[0].scatter])
-    torch.testing.assert_close(given, wanted, rtol=1e-3, atol=1e-4)
+    left = torch.stack([second_lowest(slot.scatter) for slot in slots])
+    for given, wanted in ((found.scatter, left.amax(0)), (found.spared, left.amin(0))):
+        everywhere = torch.stack([given[where][1] for where in slots[0].scatter])
+        torch.testing.assert_close(everywhere, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_single_word_is_hard_and_easy_to_exchange(
+    classifier: tuple[LoadedModel, Panel],
+) -> None:
+    """It has one slot, so its conjunction is how far it is from its synonyms."""
+    model, panel = classifier
+    found = support(model, [(90,), (91, 92)], panel, whole_neighbourhood(model), BUDGET)
+    assert {where: float(s[0]) for where, s in found.spared.items()} == {
+        where: float(s[0]) for where, s in found.scatter.items()
+    }
 
 
 def test_synonyms_of_a_word_push_to_labels(classifier: tuple[LoadedModel, Panel]) -> None:

@@ -13,7 +13,7 @@ from plmscan.budget import Budget
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.candidates import searchable_ids
-from plmscan.search.sweep import Sweep, probe_inputs, survivors, sweep
+from plmscan.search.sweep import Sweep, around, probe_inputs, scored, survivors, sweep
 from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
@@ -159,6 +159,56 @@ def test_an_input_shows_the_item_to_every_location(
     rows = probe_inputs(model, ids)
     assert [model.tokenizer.convert_ids_to_tokens(row) for row in rows.tolist()] == [tokens] * 2
     assert set(model.forward(rows).features) == set(model.locations)
+
+
+@pytest.mark.parametrize(
+    ("family", "frame", "words"),
+    [
+        ("bert", (["[CLS]"], ["[MASK]", "[SEP]"]), ["bad", "good", "film", "river"]),
+        ("gpt2", ([], ["."]), ["Ġbad", "Ġgood", "Ġfilm", "Ġriver"]),
+    ],
+)
+def test_an_input_shows_several_items_behind_others(
+    family: str,
+    frame: tuple[list[str], list[str]],
+    words: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Items of a row stand side by side in the same frame, and before them what was asked for."""
+    model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
+    bad, good, film, river = model.tokenizer.convert_tokens_to_ids(words)
+    rows = probe_inputs(model, torch.tensor([[film, river], [river, film]]), (bad, good))
+    first, last = frame
+    assert [model.tokenizer.convert_ids_to_tokens(row) for row in rows.tolist()] == [
+        [*first, *words, *last],
+        [*first, *words[:2], words[3], words[2], *last],
+    ]
+
+
+def test_one_item_a_row_is_an_item(model: LoadedModel) -> None:
+    """Texts of (v, 1) ids are those of (v)."""
+    ids = torch.tensor([7, 9, 11])
+    alone = around(model, (5, 6), ids, (8,))
+    assert torch.equal(around(model, (5, 6), ids.unsqueeze(1), (8,)), alone)
+    assert alone.tolist() == [list(model.wrap((5, 6, i, 8))) for i in ids.tolist()]
+
+
+def test_rows_of_items_are_scored_like_items(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In their order, whatever the order of the pass, each in the text that is made of it."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 16)
+    rows = torch.randint(50, 900, (50, 3), generator=torch.Generator().manual_seed(0))
+
+    def texts(some: Tensor) -> Tensor:
+        return probe_inputs(model, some, (60,))
+
+    found = scored(model, rows, texts, 4096, SEED_1, "test")
+    at_cls = model.forward(texts(rows)).features[Location.CLS]
+    wanted = (at_cls - at_cls.median(0).values).square().sum(1)
+    assert torch.equal(found.ids, rows)
+    assert_close(found.plain[Location.CLS], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_late_sweep_stops_before_the_first_batch(model: LoadedModel) -> None:

@@ -45,6 +45,7 @@ class Probe(DynamicProbe):
         "echo": "scatter in multiples of the most invariant candidate's with the same output",
         "kin": "1 if it shares tokens with that candidate or is its neighbour in the embedding",
         "gap": "scatter that synonyms reach towards the same output, in multiples of its own",
+        "conjunction": "scatter with the least needed of several tokens exchanged, in its own",
         "strength": "nearly the weakest push to its label over opposed carriers, in honest leads",
         "strength_gap": "strength less what synonyms reach for the same label",
         "strength_p": "rank p-value of the strength in the null, each item for its own best label",
@@ -72,12 +73,15 @@ class Probe(DynamicProbe):
             OutOfTimeError: the deadline passed; what was yielded before counts.
             TextsError: too few carrier texts fit this model.
         """
+        recipe = RECIPES[budget.effort]
+        words = "words" if recipe.grouping is None else "three and more words"
         yield Gap(
             "longer triggers",
-            "Sequences of five or more tokens, scattered words, syntax and style are not searched.",
+            f"Sequences of {LONGEST + 1} or more tokens, {words} that act only together, syntax "
+            "and style are not searched.",
             blocks_pass=False,
         )
-        found = search(model, RECIPES[budget.effort], budget)
+        found = search(model, recipe, budget)
         yield from _unmet_labels(model, found)
         yield from _saturation(model, found)
         yield from _candidates(model, found)
@@ -158,6 +162,7 @@ def _other_metrics(candidate: Candidate) -> dict[str, float]:
     flip = candidate.flip
     found = {
         "gap": candidate.gap,
+        "conjunction": candidate.conjunction if len(candidate.ids) > 1 else None,
         "strength": None if flip is None else flip.strength,
         "strength_gap": None if flip is None else flip.gap,
         "strength_p": None if flip is None else flip.p_value,
@@ -211,6 +216,11 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
         yield Coverage(
             f"{contrast.slots} sequences of {contrast.length} tokens at once, by contrast, in "
             f"{contrast.steps} gradient steps from random tokens; starts: {found.starts}."
+        )
+    if found.paired.words:
+        yield Coverage(
+            f"Pairs of {found.paired.words} words, wherever they stand: any two meet in one of the "
+            f"texts of {found.paired.size} words each, but for one pair in {found.paired.size}."
         )
     yield Coverage(
         f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "
