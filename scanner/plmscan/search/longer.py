@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from plmscan.search.panel import Panel
     from plmscan.search.verify import Measured
 
-__all__ = ["GAIN", "beats_its_parts", "confirmed", "contrasted", "growers", "grown"]
+__all__ = [
+    "GAIN",
+    "beats_its_parts",
+    "confirmed",
+    "contrasted",
+    "growers",
+    "grown",
+    "promising",
+]
 
 GAIN = 4.0
 """A longer candidate replaces its parts only if its scatter is that many times lower than theirs
@@ -141,11 +149,32 @@ def confirmed(
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    alone = dict.fromkeys([*singles, *((i,) for one in longer for i in one)])
-    both = list(dict.fromkeys([*alone, *longer]))
+    both = _with_parts(singles, longer)
     found = measure(model, both, panel, budget, "verification")
     kept = [i for i, one in enumerate(both) if len(one) == 1 or beats_its_parts(i, both, found)]
     return Finals([both[i] for i in kept], found.pick(torch.tensor(kept)))
+
+
+def promising(
+    model: LoadedModel, longer: Sequence[tuple[int, ...]], panel: Panel, budget: Budget
+) -> list[tuple[int, ...]]:
+    """Of many longer candidates those that beat their parts, before they are confirmed elsewhere.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    both = _with_parts((), longer)
+    if not both:
+        return []
+    found = measure(model, both, panel, budget, "pairs of words")
+    return [one for i, one in enumerate(both) if len(one) > 1 and beats_its_parts(i, both, found)]
+
+
+def _with_parts(
+    singles: Sequence[tuple[int, ...]], longer: Sequence[tuple[int, ...]]
+) -> list[tuple[int, ...]]:
+    """Single items, the parts of the longer candidates, and these, each once."""
+    return list(dict.fromkeys([*singles, *((i,) for one in longer for i in one), *longer]))
 
 
 def beats_its_parts(index: int, ids: Sequence[tuple[int, ...]], found: Measured) -> bool:

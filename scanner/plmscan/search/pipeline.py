@@ -17,7 +17,7 @@ from plmscan.search.finalists import finalists
 from plmscan.search.groups import Paired, paired
 from plmscan.search.judge import judged
 from plmscan.search.labels import arguing, class_words, overriding
-from plmscan.search.longer import confirmed, contrasted, growers, grown
+from plmscan.search.longer import confirmed, contrasted, growers, grown, promising
 from plmscan.search.neighbours import Neighbourhood
 from plmscan.search.panel import Panel
 from plmscan.search.sweep import survivors, sweep
@@ -109,11 +109,12 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         found, starts = contrasted(by, panels.growing, recipe.contrast, budget.part(0.6, 0.62))
     pairs = Paired()
     if recipe.grouping is not None:
-        pairs = paired(model, swept, words, recipe.grouping, budget.part(0.62, 0.68))
+        pairs = paired(model, swept, words, recipe.grouping, budget.part(0.62, 0.67))
+    tried = promising(model, pairs.pairs, panels.growing, budget.part(0.67, 0.68))
     neighbourhood = Neighbourhood.of(model.embedding_weight, swept.ids, letters(model))
     twins = neighbourhood.twins([i for (i,) in singles])
     chosen = [singles[i] for i in finalists(screened, recipe.finalists, twins)]
-    longer = [*longer, *found, *pairs.pairs]
+    longer = [*longer, *found, *tried]
     finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.68, 0.7))
     both = (panels.verification, panels.support)
     candidates = judged(model, finals, neighbourhood, both, recipe.null_items, budget.part(0.7, 1))
