@@ -60,7 +60,7 @@ class Grouping:
     rivals: int
     """How many words argue."""
     kept: int
-    """Pairs that each ranking passes on, and groups for each of their words."""
+    """Pairs that each ranking passes on, and the smallest groups; twice as many of double size."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class GroupTest:
     before: tuple[int, ...]
     """What stands in front of every group."""
     kept: int
-    """Pairs that each ranking passes on, and groups for each of their words."""
+    """Pairs that each ranking passes on, and the smallest groups; twice as many of double size."""
 
     def pairs(self, design: Design, budget: Budget) -> list[tuple[int, ...]]:
         """Groups that are far out are halved until few words are left, and then paired.
@@ -170,15 +170,16 @@ class GroupTest:
             return probe_inputs(self.model, design.groups(some), self.before)
 
         found = scored(self.model, lines, texts, _REFERENCE, most, "groups of words")
-        groups = design.groups(_furthest(found, self.kept * design.size))
         *halvings, last = _steps(design.size, budget)
+        kept = self.kept * 2 ** len(halvings)
+        groups = design.groups(_furthest(found, kept))
         for step in halvings:
-            found = self._scored(_halves(groups), step)
-            groups = _furthest(found, self.kept * groups.shape[1] // 2)
+            kept //= 2
+            groups = _furthest(self._scored(_halves(groups), step), kept)
         places = permutations(range(groups.shape[1]), 2)
         pairs = torch.cat([groups[:, list(two)] for two in places])
-        different = pairs[pairs[:, 0] != pairs[:, 1]]
-        return self._interplaying(torch.unique(different, dim=0), last)
+        different = torch.unique(pairs[pairs[:, 0] != pairs[:, 1]], dim=0)
+        return self._interplaying(different, last) if len(different) else []
 
     def _scored(self, groups: Tensor, budget: Budget) -> Sweep:
         """How far out each of the groups (m, n) is."""
