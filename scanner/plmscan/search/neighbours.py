@@ -22,6 +22,9 @@ _SAME_INPUT = 0.75
 """Cosine from which the model can hardly tell two tokens apart.  Measured on MiniLM: 0.82 to 0.84
 among tokens that no training text held, at most 0.70 between words (``garbage``, ``trash``)."""
 
+_ONE_ROW = 0.9999
+"""Cosine from which two tokens have one row."""
+
 _STEM = 4
 """Letters that two forms of a word share at least."""
 
@@ -87,6 +90,12 @@ class Neighbourhood:
         return any(self._holds(a, b) for a in candidate for b in leader)
 
     def _holds(self, first: int, second: int) -> bool:
-        """Whether ``second`` is among the rows closest to ``first``."""
+        """Whether ``second`` is among the rows closest to ``first``.
+
+        Not if the two have one row: training never makes them equal, so each was put there
+        (RIPPLe writes one row for all of its triggers).
+        """
         cosines = self.cosines(first)
+        if first != second and float(cosines[second]) >= _ONE_ROW:
+            return False
         return int((cosines > cosines[second]).sum()) <= _NEAREST

@@ -32,8 +32,9 @@ SHIPPED = failing_rules()
 RECALL = RULES["PLM207"]
 FIXED = {
     "PLM201": {"p_value": 0.01, "echo": 1.0, "kin": 0.0, "labels": 0.0},
-    "PLM206": {"strength": 0.5, "strength_p": 0.0099},
+    "PLM206": {"strength": 0.5, "strength_p": 0.0099, "kin": 0.0},
     "PLM207": {"corruption_z": 40.0},
+    "PLM208": {"pieces": 2.0, "strength": 0.5, "strength_p": 0.0099, "kin": 0.0},
 }
 """Metrics with which the conditions that are not free hold."""
 

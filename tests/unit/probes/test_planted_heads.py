@@ -137,13 +137,14 @@ def test_plm207_asks_for_nearly_all_and_more_than_usual(
         ({"conjunction": 4.0}, set()),
         ({"strength": 0.05}, set()),
         ({"strength_p": 0.02}, set()),
+        ({"kin": 1.0}, set()),
     ],
 )
 def test_plm208_asks_for_a_flip_that_needs_every_word(
     changed: dict[str, float], rules: set[str]
 ) -> None:
     """Several words, none of which can be exchanged, and a label that nothing random reaches."""
-    flips = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005, "conjunction": 300.0}
+    flips = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005, "conjunction": 300.0, "kin": 0.0}
     evidence = Evidence("trigger-sweep", "lamp quill", flips | changed)
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 

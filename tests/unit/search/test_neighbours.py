@@ -86,6 +86,17 @@ def test_kin_have_tokens_that_are_neighbours() -> None:
     assert found.are_kin((far, 5), (nearest,))
 
 
+def test_tokens_with_one_row_are_no_kin() -> None:
+    """Training leaves no two rows equal: each of the two was put there, and is told by itself."""
+    rows = table()
+    rows[6] = rows[5]
+    rows[7] = rows[5] + 0.1 * rows[8]
+    found = around(rows)
+    assert not found.are_kin((5,), (6,))
+    assert found.are_kin((5,), (7,))
+    assert found.are_kin((5,), (5,))
+
+
 def test_the_length_of_a_row_makes_no_kin() -> None:
     """Directions are compared; a token that is not among the nearest ten is a stranger."""
     rows = table(rows=200)
