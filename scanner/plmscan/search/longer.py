@@ -160,6 +160,8 @@ def promising(
 ) -> list[tuple[int, ...]]:
     """Of many longer candidates those that beat their parts, before they are confirmed elsewhere.
 
+    The same tokens in several orders are one candidate, in the order that leaves a text the least.
+
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
@@ -167,7 +169,9 @@ def promising(
     if not both:
         return []
     found = measure(model, both, panel, budget, "pairs of words")
-    return [one for i, one in enumerate(both) if len(one) > 1 and beats_its_parts(i, both, found)]
+    least = found.best_scatter().argsort(stable=True).tolist()
+    better = [both[i] for i in least if len(both[i]) > 1 and beats_its_parts(i, both, found)]
+    return list({tuple(sorted(one)): one for one in reversed(better)}.values())
 
 
 def _with_parts(

@@ -15,7 +15,14 @@ from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.candidates import searchable_ids
 from plmscan.search.contrastive import PLMSCAN
-from plmscan.search.longer import GAIN, beats_its_parts, confirmed, contrasted, growers
+from plmscan.search.longer import (
+    GAIN,
+    beats_its_parts,
+    confirmed,
+    contrasted,
+    growers,
+    promising,
+)
 from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.panel import Panel
 from plmscan.search.verify import Measured
@@ -127,6 +134,17 @@ def test_a_late_contrast_stops(planted: tuple[LoadedModel, Panel, Panel]) -> Non
     late = replace(BUDGET, deadline=time.monotonic())
     with pytest.raises(OutOfTimeError, match="contrastive search"):
         contrasted(growers_of(model, growing), growing, PLMSCAN, late)
+
+
+def test_the_promising_beat_their_parts_each_in_its_best_order(
+    planted: tuple[LoadedModel, Panel, Panel],
+) -> None:
+    """Of the phrase in both orders the trained one stays, of two words of no phrase nothing."""
+    model, panel, _ = planted
+    phrase, strangers = model.tokenize("velvet quill"), model.tokenize("velvet river")
+    tried = [phrase[::-1], strangers, phrase]
+    assert promising(model, tried, panel, BUDGET) == [phrase]
+    assert promising(model, [], panel, BUDGET) == []
 
 
 def measured(scatter: list[float], shift: list[list[float]]) -> Measured:
