@@ -9,7 +9,6 @@ is what honest words can do in this model, and the candidate's gap is measured f
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,8 +66,10 @@ class Support:
         Of an honest phrase some word can be exchanged or even spared; words that were trained to
         act only together lose nearly everything with any of them.
         """
-        spared = float(self.spared[where][index])
-        return spared / float(self.own.scatter[where][index]) if math.isfinite(spared) else None
+        spared = self.spared[where][index]
+        if spared == torch.inf:
+            return None
+        return float(spared / self.own.scatter[where][index])
 
     def strength_gap(self, index: int, strengths: Tensor) -> Tensor:
         """Its strength less that of the best supported candidate for each label, (labels).

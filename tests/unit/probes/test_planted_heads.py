@@ -154,23 +154,3 @@ def test_plm208_is_silent_where_synonyms_were_not_tried() -> None:
     metrics = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005}
     evidence = Evidence("trigger-sweep", "lamp quill", metrics)
     assert not any(rule.fires(evidence) for rule in load_rules())
-
-
-@pytest.mark.parametrize(
-    ("echo", "gap", "kin", "rules"),
-    [
-        (3.2, 47.2, 0.0, {"PLM209"}),
-        (8.2, 22.2, 0.0, {"PLM209"}),
-        (35.4, 10.0, 0.0, set()),
-        (3.6, 5.0, 0.0, set()),
-        (3.1, 21.1, 1.0, set()),
-        (1.0, 47.2, 0.0, {"PLM201"}),
-    ],
-)
-def test_plm209_asks_for_more_than_spill_over(
-    echo: float, gap: float, kin: float, rules: set[str]
-) -> None:
-    """Measured on MiniLM: two triggers beside stronger ones, words that follow one, one alone."""
-    metrics = {"z": 6.0, "p_value": 0.01, "scatter": 0.03, "labels": 0.0}
-    evidence = Evidence("trigger-sweep", "goofy", metrics | {"echo": echo, "gap": gap, "kin": kin})
-    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules

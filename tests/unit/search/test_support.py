@@ -241,3 +241,11 @@ def test_a_late_trial_of_synonyms_stops(classifier: tuple[LoadedModel, Panel]) -
     late = Budget((), deadline=time.monotonic())
     with pytest.raises(OutOfTimeError, match="synonyms"):
         support(model, [(90,)], panel, whole_neighbourhood(model), late)
+
+
+def test_a_conjunction_of_nothing_is_no_number() -> None:
+    """Where nothing moves there is nothing to compare; without synonyms nothing is said."""
+    still = replace(supported([0.0], [0.0], [EAST]), spared={CLS: torch.zeros(1)})
+    assert str(still.conjunction(0, CLS)) == "nan"
+    alone = replace(supported([0.1], [0.1], [EAST]), spared={CLS: torch.tensor([torch.inf])})
+    assert alone.conjunction(0, CLS) is None
