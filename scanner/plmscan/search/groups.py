@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,8 @@ class Grouping:
     """Sizes of a group test."""
 
     words: int
-    """Words that are grouped at most, the first of the vocabulary: it is sorted by frequency."""
+    """Words that are grouped at most, the first of the vocabulary: it is sorted by frequency.
+    Where groups are read twice, 1.4 times fewer."""
     size: int
     """Words in one text; 4 divides it, and its halves until 10 or fewer are left.  Measured on a
     trained pair: of texts with 40 words 55 % are among the furthest 0.05 %, with 60 words 35 %."""
@@ -115,13 +116,15 @@ def paired(
     """Pairs among the whole words of the vocabulary.
 
     In a classifier groups stand behind ``class_words`` of one label, and then behind those of
-    another: so every label has to be reached against some other.
+    another: so every label has to be reached against some other.  Read twice, the words are so many
+    fewer that it costs the same.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     opposed = [tuple(words[: grouping.rivals]) for words in class_words[:2]] or [()]
-    design = _design(model, swept, grouping, len(opposed[0]), budget.seed)
+    words = int(grouping.words / len(opposed) ** 0.5)
+    design = _design(model, swept, replace(grouping, words=words), len(opposed[0]), budget.seed)
     if len(design.items) < 2:  # noqa: PLR2004 - a pair
         return Paired()
     found: list[tuple[int, ...]] = []
