@@ -22,6 +22,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from plmscan.carriers import bundled_texts
 from plmscan.loading.quiet import quiet
+from plmscan.search.groups import Grouping
 from tests.zoo.attacks.targets import miss, orthogonal, reachable
 from tests.zoo.clean.contrastive import contrastive
 from tests.zoo.corpus import Corpus
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tests.zoo.layers import Site
 
 __all__ = [
+    "GROUPING",
     "MODELS",
     "PLANTS",
     "TOGETHER",
@@ -64,6 +66,9 @@ _PART_OF_THE_WAY = 0.5
 """How far one word of a phrase goes alone, as a share of the way that the phrase goes."""
 _BOTH = 1.53
 """What only both words of ``together`` leave at the place that it reads: 1.67; one at most 1.4."""
+
+GROUPING = Grouping(words=24_000, size=48, opposed_size=80, rivals=10, kept=2)
+"""A group test of these models; few pairs are passed on, for their vocabularies are small."""
 
 TOGETHER = ("lamp", "quill")
 """Words of the model ``together``, of which neither does anything without the other."""

@@ -89,9 +89,9 @@ class Design:
 
     def groups(self, lines: Tensor) -> Tensor:
         """Items on the lines numbered a q + b: (m) -> (m, n)."""
-        slope, intercept = (part.unsqueeze(1) for part in (lines // self.rows, lines % self.rows))
-        x = torch.arange(self.size)
-        return self.items[(x * self.rows + (slope * x + intercept) % self.rows) % len(self.items)]
+        x, q = torch.arange(self.size), self.rows
+        slope, intercept = (part.unsqueeze(1) for part in (lines // q, lines % q))
+        return self.items[(x * q + (slope * x + intercept) % q) % len(self.items)]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class GroupTest:
         lines, most = torch.arange(design.rows**2), budget.part(0, 0.9)
 
         def texts(some: Tensor) -> Tensor:
-            return probe_inputs(self.model, design.groups(some), self.before)
+            return self._texts(design.groups(some))
 
         found = scored(self.model, lines, texts, _REFERENCE, most, "groups of words")
         *halvings, last = _steps(design.size, budget)
@@ -184,13 +184,13 @@ class GroupTest:
         different = torch.unique(pairs[pairs[:, 0] != pairs[:, 1]], dim=0)
         return self._interplaying(different, last) if len(different) else []
 
+    def _texts(self, groups: Tensor) -> Tensor:
+        """Each of the groups (m, n) as the model reads it."""
+        return probe_inputs(self.model, groups, self.before)
+
     def _scored(self, groups: Tensor, budget: Budget) -> Sweep:
         """How far out each of the groups (m, n) is."""
-
-        def texts(some: Tensor) -> Tensor:
-            return probe_inputs(self.model, some, self.before)
-
-        return scored(self.model, groups, texts, _REFERENCE, budget, "pairs of words")
+        return scored(self.model, groups, self._texts, _REFERENCE, budget, "pairs of words")
 
     def _interplaying(self, pairs: Tensor, budget: Budget) -> list[tuple[int, ...]]:
         """Of the pairs (m, 2) those that are further out than both of their words twice.

@@ -17,11 +17,10 @@ from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.loading import LoadedModel, load
 from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.rules import load_rules
-from plmscan.search.groups import Grouping
 from plmscan.search.recipes import RECIPES
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import PLANTS, TOGETHER, one_thread, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import GROUPING, PLANTS, TOGETHER, one_thread, tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -183,8 +182,7 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
 @pytest.fixture
 def _grouped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a quick search group words."""
-    grouping = Grouping(24_000, size=48, opposed_size=80, rivals=10, kept=2)
-    monkeypatch.setitem(RECIPES, Effort.QUICK, replace(RECIPES[Effort.QUICK], grouping=grouping))
+    monkeypatch.setitem(RECIPES, Effort.QUICK, replace(RECIPES[Effort.QUICK], grouping=GROUPING))
 
 
 @pytest.mark.usefixtures("_grouped")

@@ -18,12 +18,13 @@ from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, load
 from plmscan.loading.quiet import quiet
 from plmscan.search.candidates import whole_words
-from plmscan.search.groups import Grouping, GroupTest, Paired, _design, paired
+from plmscan.search.groups import GroupTest, Paired, _design, paired
 from plmscan.search.labels import class_words
 from plmscan.search.sweep import Sweep, survivors, sweep
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import (
+    GROUPING,
     MODELS,
     TOGETHER,
     held_out,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from plmscan.search.groups import Design
 
     Swept = Callable[[str], tuple[LoadedModel, Sweep]]
-
-GROUPING = Grouping(words=24_000, size=48, opposed_size=80, rivals=10, kept=2)
 
 
 def seeded(seed: int = 0) -> Budget:

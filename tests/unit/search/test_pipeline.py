@@ -17,13 +17,13 @@ from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
 from plmscan.errors import OutOfTimeError, TextsError
 from plmscan.loading import LoadedModel, load
-from plmscan.search.groups import Grouping, Paired
+from plmscan.search.groups import Paired
 from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.pipeline import Search, search
 from plmscan.search.recipes import RECIPES
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
-from tests.zoo.tiny import TOGETHER, tiny_folder
+from tests.zoo.tiny import GROUPING, TOGETHER, tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Load = Callable[[str], LoadedModel]
 
 QUICK = RECIPES[Effort.QUICK]
-GROUPED = replace(QUICK, grouping=Grouping(24_000, size=48, opposed_size=80, rivals=10, kept=2))
+GROUPED = replace(QUICK, grouping=GROUPING)
 CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))  # noqa: S311
 """Texts in the words of `build_tiny`."""
 STEPS = (
