@@ -141,13 +141,104 @@ def test_attention_rows_are_distributions(subject: Subject) -> None:
     """Each layer gives (b, heads, n, n) maps whose real rows sum to 1 over the real tokens."""
     model, (ids, mask) = subject.model, subject.batch
     before = model.module.config._attn_implementation
-    maps = model.attentions(ids, mask)
+    maps = model.attend(ids, mask).maps
     assert model.module.config._attn_implementation == before
     assert len(maps) == model.num_layers == 2
     for one in maps:
         assert one.shape == (3, 4, ids.shape[1], ids.shape[1])
         on_real = (one * mask[:, None, None, :]).sum(-1).transpose(1, 2)[mask.bool()]
         assert_close(on_real, torch.ones_like(on_real))
+
+
+def test_every_head_gives_an_output(subject: Subject) -> None:
+    """Side by side they are as wide as a state; XLNet has no module that takes them in.
+
+    No two heads, layers or texts give the same.
+    """
+    outputs = subject.model.attend(*subject.batch).outputs
+    if subject.family == "xlnet":
+        assert outputs is None
+        return
+    assert outputs is not None
+    assert outputs.shape == (3, 2, 4, subject.model.hidden_size // 4)
+    vectors = outputs.reshape(24, -1)
+    assert torch.pdist(vectors).min() > 1e-3
+    assert not outputs.requires_grad
+
+
+VALUES = ("attention.self.value", "v_lin", "v_proj", "value_proj", "attn.v", "attention.value")
+"""Ends of the names of modules that give each token's values."""
+LAST_VALUES = ("c_attn", "Wqkv")
+"""The same where they come behind queries and keys."""
+
+
+def test_heads_give_what_they_look_at(subject: Subject) -> None:
+    """The output of a head is the mean of its values, weighted by the reading token's map."""
+    model, row = subject.model, subject.rows[1]
+    held: list[Tensor] = []
+    sources = [m for name, m in model.module.named_modules() if name.endswith(VALUES + LAST_VALUES)]
+    if not sources:
+        pytest.skip("values come mixed with queries and keys, or the outputs are not shown")
+    handles = [m.register_forward_hook(lambda *one: held.append(one[-1])) for m in sources]
+    seen = model.attend(torch.tensor([row]))
+    for handle in handles:
+        handle.remove()
+    assert seen.outputs is not None
+    width = seen.outputs.shape[-1]
+    for layer, (maps, given) in enumerate(zip(seen.maps, held, strict=True)):
+        values = given[..., -model.hidden_size :].reshape(len(row), -1, width)
+        values = values.repeat_interleave(4 // values.shape[1], dim=1)
+        read = maps[0, :, model.reading_index(len(row))]
+        assert_close(seen.outputs[0, layer], torch.einsum("hn,nhd->hd", read, values), **CLOSE)
+
+
+def test_padding_changes_no_attention(subject: Subject) -> None:
+    """A text has the same maps and head outputs alone, without a mask, as padded in a batch."""
+    together = subject.model.attend(*subject.batch)
+    for i, row in enumerate(subject.rows):
+        alone, n = subject.model.attend(torch.tensor([row])), len(row)
+        for one, padded in zip(alone.maps, together.maps, strict=True):
+            assert_close(one[0], padded[i, :, :n, :n], **CLOSE)
+        if alone.outputs is not None and together.outputs is not None:
+            assert_close(alone.outputs[0], together.outputs[i], **CLOSE)
+
+
+def hooks_of(model: LoadedModel) -> int:
+    """Hooks on all modules."""
+    modules = list(model.module.modules())
+    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in modules)
+
+
+def test_looking_at_attention_leaves_no_trace(subject: Subject) -> None:
+    """Afterwards the model gives what it gave, and no hook is left, not even after an error.
+
+    From the first time on it has hooks of the library's, always as many.
+    """
+    model, (ids, mask) = subject.model, subject.batch
+    before = model.forward(ids, mask)
+    implementation = model.module.config._attn_implementation
+    model.attend(ids, mask)
+    hooks = hooks_of(model)
+    model.attend(ids, mask)
+    with pytest.raises(IndexError):
+        model.attend(ids + model.vocabulary_size, mask)
+    assert hooks_of(model) == hooks
+    assert model.module.config._attn_implementation == implementation
+    after = model.forward(ids, mask)
+    assert torch.equal(after.hidden, before.hidden)
+    assert_close(dict(after.features), dict(before.features), rtol=0, atol=0)
+
+
+def test_a_text_is_read_at_one_token(subject: Subject) -> None:
+    """The classification token, which is XLNet's last, or a decoder's last."""
+    model = subject.model
+    feature = Location.LAST if model.is_decoder else Location.CLS
+    last = subject.family in DECODERS | {"xlnet"}
+    for row in subject.rows:
+        at = model.reading_index(len(row))
+        assert at == (len(row) - 1 if last else 0)
+        outputs = model.forward(torch.tensor([row]))
+        assert_close(outputs.features[feature][0], outputs.hidden[0, at])
 
 
 def test_layers_end_at_the_feature(subject: Subject) -> None:
@@ -221,10 +312,11 @@ def test_meter_counts_padding_and_backward(subject: Subject) -> None:
     start = model.forward_tokens
     model.forward(ids, mask)
     model.layers(ids, mask)
+    model.attend(ids, mask)
     embeddings = model.embed(ids)
     model.forward_embeddings(embeddings, ids, mask)
     model.forward_embeddings(embeddings.requires_grad_(), ids, mask)
-    assert model.forward_tokens - start == 6 * ids.numel()
+    assert model.forward_tokens - start == 7 * ids.numel()
 
 
 @pytest.mark.parametrize("family", [name for name in TINY if name != "bart"])

@@ -218,7 +218,7 @@ def test_loading_and_running_print_nothing(folder: Path, capfd: pytest.CaptureFi
     model = load(artifact_of(folder), "cpu")
     ids, mask = model.batch([model.wrap(model.tokenize("the good film " * 300))[:60]])
     model.forward(ids, mask)
-    model.attentions(ids, mask)
+    model.attend(ids, mask)
     assert capfd.readouterr() == ("", "")
 
 
@@ -308,7 +308,7 @@ def test_missing_attention_maps_are_never_silent(folder: Path) -> None:
     model = load(artifact_of(folder), "cpu")
     model.config.num_hidden_layers = 3
     with pytest.raises(UnsupportedModelError, match="no attention maps"):
-        model.attentions(torch.tensor([[2, 89, 3]]))
+        model.attend(torch.tensor([[2, 89, 3]]))
     assert model.module.config._attn_implementation == "sdpa"
 
 

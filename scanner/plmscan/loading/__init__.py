@@ -7,6 +7,15 @@ A location or a head whose weights the files do not hold is skipped, with the re
 
 from plmscan.loading.families import FAMILIES, Family, Location
 from plmscan.loading.loader import load
-from plmscan.loading.model import LoadedModel, Outputs, TokenMeter
+from plmscan.loading.model import Attended, LoadedModel, Outputs, TokenMeter
 
-__all__ = ["FAMILIES", "Family", "LoadedModel", "Location", "Outputs", "TokenMeter", "load"]
+__all__ = [
+    "FAMILIES",
+    "Attended",
+    "Family",
+    "LoadedModel",
+    "Location",
+    "Outputs",
+    "TokenMeter",
+    "load",
+]

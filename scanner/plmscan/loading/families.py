@@ -48,6 +48,9 @@ class Family:
     """The library's code cannot be run under autocast."""
     settings: tuple[tuple[str, bool], ...] = ()
     """Settings that override the model's own config."""
+    head_outputs: str = "attention.output.dense"
+    """End of the name of each layer's module that takes in what its heads give, side by side;
+    empty where no module does."""
 
 
 _ENCODER = Family()
@@ -55,24 +58,26 @@ _POOLED = Family(pooler="pooler")
 _ROBERTA = Family(pooler="pooler", padded_positions=True)
 # It hides positions behind the smallest float32, which bfloat16 cannot hold.
 _DEBERTA = Family(full_precision=True)
-_DECODER = Family(decoder=True)
-_XLNET = Family(cls_last=True, transposed=True, settings=(("use_mems_eval", False),))
+_DECODER = Family(decoder=True, head_outputs="self_attn.o_proj")
+_XLNET = Family(
+    cls_last=True, transposed=True, settings=(("use_mems_eval", False),), head_outputs=""
+)
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "albert": _POOLED,
-        "bart": Family(encoder="encoder"),
+        "albert": Family(pooler="pooler", head_outputs="attention.dense"),
+        "bart": Family(encoder="encoder", head_outputs="self_attn.out_proj"),
         "bert": _POOLED,
         "camembert": _ROBERTA,
         "deberta": _DEBERTA,
         "deberta-v2": _DEBERTA,
-        "distilbert": _ENCODER,
+        "distilbert": Family(head_outputs="attention.out_lin"),
         "electra": _ENCODER,
-        "gpt2": _DECODER,
+        "gpt2": Family(decoder=True, head_outputs="attn.c_proj"),
         "llama": _DECODER,
         "mistral": _DECODER,
-        "modernbert": _ENCODER,
-        "mpnet": _ROBERTA,
+        "modernbert": Family(head_outputs="attn.Wo"),
+        "mpnet": Family(pooler="pooler", padded_positions=True, head_outputs="attention.attn.o"),
         "qwen2": _DECODER,
         "qwen3": _DECODER,
         "roberta": _ROBERTA,

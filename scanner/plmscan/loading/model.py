@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from plmscan.loading.features import BaseOutputs
 
-__all__ = ["LoadedModel", "Outputs", "TokenMeter"]
+__all__ = ["Attended", "LoadedModel", "Outputs", "TokenMeter"]
 
 _BACKWARD = 2
 """Cost of a backward pass in forward passes."""
@@ -41,6 +41,17 @@ class Outputs:
     """(b, h) at each scanned location.  The mask token's only if every row has one."""
     logits: Tensor | None
     """(b, labels) of a sequence classifier."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What attention does in one batch."""
+
+    maps: tuple[Tensor, ...]
+    """(b, heads, n, n) of each layer: how much each token, a row, looks at each."""
+    outputs: Tensor | None
+    """(b, layers, heads, d) what each head gives to the token that is read, the classification
+    token or a decoder's last; None where the architecture does not show it."""
 
 
 @dataclass
@@ -193,20 +204,54 @@ class LoadedModel:
             return self._run(input_ids, mask)
 
     @torch.no_grad()
-    def attentions(self, input_ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Attention maps (b, heads, n, n) of each layer.
+    def attend(self, input_ids: Tensor, mask: Tensor | None = None) -> Attended:
+        """What the heads of each layer look at in ``input_ids`` (b, n), and what they make of it.
 
         Raises:
-            UnsupportedModelError: the architecture does not give them.
+            UnsupportedModelError: the architecture gives no attention maps.
         """
         self.meter.add(input_ids.numel())
-        with quiet(), _eager_attention(self.module):
+        with quiet(), _eager_attention(self.module), self._head_outputs() as taken:
             outputs = self._base_outputs(input_ids, mask, output_attentions=True)
         maps = tuple(outputs.attentions or ())
         if len(maps) != self.num_layers or any(one is None for one in maps):
             msg = f"{type(self.module).__name__} gives no attention maps."
             raise UnsupportedModelError(msg, "Leave out the probes that read attention.")
-        return maps
+        if len(taken) != self.num_layers:
+            return Attended(maps, None)
+        read = torch.stack([self._at_reading_token(one, mask) for one in taken], dim=1)
+        heads = maps[0].shape[1]
+        return Attended(maps, read.reshape(*read.shape[:2], heads, -1))
+
+    @contextmanager
+    def _head_outputs(self) -> Iterator[list[Tensor]]:
+        """A list that gets (b, n, heads d), what each layer's heads give, as the model runs."""
+        taken: list[Tensor] = []
+
+        def take(_module: object, inputs: tuple[Tensor, ...]) -> None:
+            taken.append(inputs[0])
+
+        end = self.family.head_outputs
+        sinks = [m for name, m in self.module.named_modules() if end and name.endswith(end)]
+        handles = [sink.register_forward_pre_hook(take) for sink in sinks]
+        try:
+            yield taken
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _at_reading_token(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """(b, h) state of the token that is read."""
+        return last_token(hidden, mask) if self._reads_last else hidden[:, 0]
+
+    @property
+    def _reads_last(self) -> bool:
+        """Whether a text is read at its end: at its classification token, or in a decoder."""
+        return self.family.cls_last or self.family.decoder
+
+    def reading_index(self, length: int) -> int:
+        """Index of the token that is read in a text of ``length`` tokens."""
+        return length - 1 if self._reads_last else 0
 
     @torch.no_grad()
     def layers(self, input_ids: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -223,8 +268,7 @@ class LoadedModel:
         if not states:
             msg = f"{type(self.module).__name__} gives no hidden states of its layers."
             raise UnsupportedModelError(msg, "Leave out what reads single layers.")
-        behind = self.family.cls_last or self.family.decoder
-        return torch.stack([last_token(s, mask) if behind else s[:, 0] for s in states], dim=1)
+        return torch.stack([self._at_reading_token(state, mask) for state in states], dim=1)
 
     def masked_lm_logits(self, hidden: Tensor) -> Tensor:
         """(b, n, v) scores of the vocabulary for hidden states (b, n, h); pick positions first.
