@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# A first example may import a library, which takes longer than any limit that would mean something.
+settings.register_profile("plmscan", deadline=None)
+settings.load_profile("plmscan")
 
 GOLDENS = Path(__file__).parent / "goldens"
 

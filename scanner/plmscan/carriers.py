@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
 
-__all__ = ["Carrier", "argued", "bundled_texts", "insert", "read_texts", "split_carriers"]
+__all__ = [
+    "Carrier",
+    "argued",
+    "bundled_texts",
+    "given_texts",
+    "insert",
+    "read_texts",
+    "shortest",
+    "split_carriers",
+]
 
 _FEWEST = 64
 """Selection and confirmation need disjoint carriers; below this a robust spread means little."""
@@ -55,17 +64,39 @@ def read_texts(path: Path) -> tuple[str, ...]:
     Raises:
         TextsError: the file cannot be read as UTF-8 text, or holds too few texts.
     """
+    texts = tuple(dict.fromkeys(_lines(path)))
+    if len(texts) < _FEWEST:
+        msg = f"The texts file {path} holds {len(texts)} different texts; {_FEWEST} are needed."
+        raise TextsError(msg, "Add more lines, or leave it away to use the bundled ones.")
+    return texts
+
+
+def given_texts(path: Path) -> tuple[str, ...]:
+    """Texts to inspect, one a line, as they are; empty lines are dropped.
+
+    Raises:
+        TextsError: the file cannot be read as UTF-8 text, or holds none.
+    """
+    texts = tuple(_lines(path))
+    if not texts:
+        msg = f"The texts file {path} holds no text."
+        raise TextsError(msg, "Give a UTF-8 file with one text a line.")
+    return texts
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a file that hold something, without the white space around them.
+
+    Raises:
+        TextsError: the file cannot be read as UTF-8 text.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         msg = f"The texts file {path} cannot be read: {reason}."
         raise TextsError(msg, "Give a UTF-8 file with one text a line.") from error
-    texts = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if len(texts) < _FEWEST:
-        msg = f"The texts file {path} holds {len(texts)} different texts; {_FEWEST} are needed."
-        raise TextsError(msg, "Add more lines, or leave --texts away to use the bundled ones.")
-    return texts
+    return [line.strip() for line in lines if line.strip()]
 
 
 def split_carriers(
@@ -90,6 +121,16 @@ def split_carriers(
     share = min(1.0, len(carriers) / sum(sizes))
     starts = [int(share * sum(sizes[:k])) for k in range(len(sizes) + 1)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
+
+
+def shortest(model: LoadedModel, texts: Sequence[str], count: int, seed: int) -> list[Carrier]:
+    """The ``count`` shortest of all carriers: for what grows with the square of a text's length.
+
+    Raises:
+        TextsError: too few texts have a usable length in this model's tokens.
+    """
+    (usable,) = split_carriers(model, texts, (len(texts),), seed)
+    return sorted(usable, key=lambda carrier: len(carrier.ids))[:count]
 
 
 def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Random) -> Carrier:

@@ -74,14 +74,15 @@ def scatter(features: Tensor, clean: Tensor) -> Tensor:
     return spread(features) / shift.clamp_min(_TINY)
 
 
-def robust_z(values: Tensor, null: Tensor) -> Tensor:
+def robust_z(values: Tensor, null: Tensor, finest: float = _TINY) -> Tensor:
     """Deviations from the null's median in units of its scaled MAD: (..., k), (..., m) -> (..., k).
 
-    Robust on purpose: with several triggers in the vocabulary, a few land in the null.
+    Robust on purpose: with several triggers in the vocabulary, a few land in the null.  ``finest``
+    is the smallest unit that means anything.
     """
     middle = null.median(dim=-1, keepdim=True).values
     scale = _MAD_TO_SIGMA * (null - middle).abs().median(dim=-1, keepdim=True).values
-    return (values - middle) / scale.clamp_min(_TINY)
+    return (values - middle) / scale.clamp_min(finest)
 
 
 def rank_p_values(values: Tensor, null: Tensor) -> Tensor:

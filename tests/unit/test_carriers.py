@@ -14,8 +14,10 @@ from plmscan.carriers import (
     Carrier,
     argued,
     bundled_texts,
+    given_texts,
     insert,
     read_texts,
+    shortest,
     split_carriers,
 )
 from plmscan.errors import TextsError
@@ -25,6 +27,7 @@ from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -84,10 +87,42 @@ def test_texts_that_cannot_be_used(tmp_path: Path, content: bytes | None, proble
     assert caught.value.remedy
 
 
-def test_a_folder_is_no_texts_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [read_texts, given_texts])
+def test_a_folder_is_no_texts_file(tmp_path: Path, read: Callable[[Path], tuple[str, ...]]) -> None:
     """It is refused with the same sentence as a missing file."""
     with pytest.raises(TextsError, match="cannot be read"):
-        read_texts(tmp_path)
+        read(tmp_path)
+
+
+def test_given_texts_are_taken_as_they_are(tmp_path: Path) -> None:
+    """However few: empty lines go, order and repetitions stay."""
+    file = tmp_path / "texts.txt"
+    file.write_text("\n the  film \n\t\n≈ a story\nthe  film\n\n", encoding="utf-8")
+    assert given_texts(file) == ("the  film", "≈ a story", "the  film")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "holds no text"),
+        (b"\n \n\t\n", "holds no text"),
+        (b"\xff\xfe\x00 no UTF-8 \xff", "cannot be read: it is not UTF-8 text"),
+    ],
+    ids=["missing", "empty", "blank", "binary"],
+)
+def test_given_texts_that_cannot_be_used(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    """Each gives one sentence that names the file, and a way out."""
+    file = tmp_path / "texts.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(TextsError, match=problem) as caught:
+        given_texts(file)
+    assert str(file) in caught.value.problem
+    assert caught.value.problem.endswith(".")
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("sizes", [(4, 16), (6, 32), (12, 64), (300, 300)])
@@ -153,6 +188,31 @@ def test_too_few_usable_texts(model: LoadedModel, text: str) -> None:
     """Texts outside 6 to 24 tokens do not count, and the error says how many did."""
     with pytest.raises(TextsError, match="Only 60 texts have 6 to 24 tokens"):
         split_carriers(model, [*bundled_texts()[:60], *[text] * 40], (4, 16), seed=0)
+    with pytest.raises(TextsError, match="Only 60 texts have 6 to 24 tokens"):
+        shortest(model, [*bundled_texts()[:60], *[text] * 40], 8, seed=0)
+
+
+@pytest.mark.parametrize("count", [1, 8, 150])
+def test_the_shortest_are_taken(model: LoadedModel, count: int) -> None:
+    """So many of all carriers, each once, and no other is shorter."""
+    (every,) = split_carriers(model, bundled_texts(), (len(bundled_texts()),), seed=4)
+    found = shortest(model, bundled_texts(), count, seed=4)
+    assert [len(one.ids) for one in found] == sorted(len(one.ids) for one in every)[:count]
+    assert set(found) <= set(every)
+    assert len(set(found)) == count
+
+
+def test_there_may_be_fewer_than_asked(model: LoadedModel) -> None:
+    """Then all are taken, each once."""
+    found = shortest(model, bundled_texts()[:70], 999, seed=0)
+    assert 64 <= len(found) == len(set(found)) <= 70
+
+
+def test_a_seed_fixes_the_shortest(model: LoadedModel) -> None:
+    """The same seed gives the same carriers in the same order; another seed gives others."""
+    one, same, other = (shortest(model, bundled_texts(), 8, seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
 
 
 @pytest.mark.parametrize(("position", "wanted"), [(0, (9, 1, 2)), (1, (1, 9, 2)), (2, (1, 2, 9))])

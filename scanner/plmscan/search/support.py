@@ -52,6 +52,17 @@ class Support:
     strength: Tensor | None
     """Strength that synonyms still reach, (k, labels); None without a classifier."""
 
+    def pick(self, rows: Sequence[int]) -> Support:
+        """Some of the candidates, in the given order."""
+        chosen = torch.tensor(rows)
+        return Support(
+            [self.candidates[row] for row in rows],
+            self.own.pick(chosen),
+            {where: values[chosen] for where, values in self.scatter.items()},
+            {where: values[chosen] for where, values in self.spared.items()},
+            None if self.strength is None else self.strength[chosen],
+        )
+
     def scatter_gap(self, index: int, where: Location) -> float:
         """S of the best supported candidate with the same output, in multiples of its own."""
         same = same_output(self.own.shift[where], self.own.shift[where][index])
