@@ -10,6 +10,7 @@ from plmscan.evidence import (
     Evidence,
     FileDigest,
     Gap,
+    HeadEffect,
     ModelIdentity,
     ProbeRun,
     ProbeStatus,
@@ -107,7 +108,35 @@ def poisoned() -> Report:
     words = replace(hit("mn qt", z=12.5), trigger=_phrase())
     pooler = Gap("features at pooler", "its weights are not in the files.", blocks_pass=False)
     code = Evidence("custom-code", "modeling_odd.py", {"files": 1.0})
-    return report(_code(code), run(hit(), odd, words, gaps=(pooler,)))
+    return report(_code(code), run(hit(), odd, words, gaps=(pooler,)), heads())
+
+
+def heads() -> ProbeRun:
+    """The probe of attention heads, which followed up on the trigger `hit`."""
+    found, far = hit(), HeadEffect(1, 0, 0.75, 0.0625, 41.5, 0.00497512)
+    near = HeadEffect(0, 1, 0.125, 0.09375, 2.5, 0.60199)
+    trigger = found.trigger and replace(found.trigger, heads=(far.name,))
+    return ProbeRun(
+        "attention-heads",
+        ProbeStatus.COMPLETED,
+        "",
+        2.5,
+        20619,
+        (
+            Evidence(
+                "attention-heads",
+                found.subject,
+                {"attention_z": 12.5},
+                {"heads": "1.0, 0.1"},
+                trigger,
+                (far, near),
+                ((-0.5, 2.5), (41.5, 0.25)),
+            ),
+        ),
+        (),
+        (Coverage("Attention of 1 candidate in 6 short carriers."),),
+        ("attention_z",),
+    )
 
 
 def unfinished() -> Report:

@@ -7,12 +7,12 @@ findings and gaps into a `Verdict`; a `Report` tells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "DIGITS",
@@ -22,6 +22,7 @@ __all__ = [
     "FileDigest",
     "Finding",
     "Gap",
+    "HeadEffect",
     "Margin",
     "ModelIdentity",
     "Observation",
@@ -123,6 +124,29 @@ class Trigger:
 
 
 @dataclass(frozen=True)
+class HeadEffect:
+    """What a trigger does to one attention head, beside what control strings do."""
+
+    layer: int
+    """From 0, the first above the embeddings."""
+    head: int
+    """From 0."""
+    effect: float
+    """Attention that the trigger gets from the token that is read, from 0 to 1."""
+    usual: float
+    """Median of the same over the controls."""
+    z: float
+    """Robust z of the effect against the controls."""
+    p_value: float
+    """Rank p-value of |z|, each control at the head where it is furthest out (max-T)."""
+
+    @property
+    def name(self) -> str:
+        """As ``layer.head``."""
+        return f"{self.layer}.{self.head}"
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One measurement of one subject: numbers, never a judgement."""
 
@@ -136,6 +160,10 @@ class Evidence:
     """Words for the message: names, excerpts, places."""
     trigger: Trigger | None = None
     """The candidate trigger, where the subject is one."""
+    heads: tuple[HeadEffect, ...] = ()
+    """Attention heads that it moves most, the furthest out first; empty if not measured."""
+    heatmap: tuple[tuple[float, ...], ...] = ()
+    """Robust z of every head, a row a layer; empty if not measured."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +305,15 @@ class Report:
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
-        """Triggers of the findings, in the order of the findings, each once."""
+        """Triggers of the findings, in their order, each once, with the heads that it hijacks."""
         found = (f.evidence.trigger for f in self.findings)
-        return tuple(dict.fromkeys(t for t in found if t is not None))
+        hijacked = {t.token_ids: t.heads for t in self._measured_triggers() if t.heads}
+        return tuple(
+            dict.fromkeys(
+                replace(t, heads=hijacked.get(t.token_ids, t.heads)) for t in found if t is not None
+            )
+        )
+
+    def _measured_triggers(self) -> Iterator[Trigger]:
+        """Candidates of all evidence; several probes may tell of the same."""
+        yield from (e.trigger for run in self.probes for e in run.evidence if e.trigger is not None)

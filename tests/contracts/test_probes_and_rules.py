@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.probes import dynamic_ids, dynamic_probe, static_ids, static_probe
+from plmscan.probes import (
+    dynamic_ids,
+    dynamic_probe,
+    static_ids,
+    static_probe,
+    text_ids,
+    text_probe,
+)
 from plmscan.rules import Rule, load_rules
 
 if TYPE_CHECKING:
-    from plmscan.probes.base import DynamicProbe, StaticProbe
+    from plmscan.probes.base import AnyProbe
 
 RULES = {rule.id: rule for rule in load_rules()}
-PROBES = (*static_ids(), *dynamic_ids())
+PROBES = (*static_ids(), *dynamic_ids(), *text_ids())
 FROM_EVIDENCE = {"subject", "trigger", "location", "target_label"}
 """What a message may name besides metrics and details."""
 
@@ -27,8 +34,10 @@ each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 each_probe = pytest.mark.parametrize("probe_id", PROBES)
 
 
-def probe(probe_id: str) -> StaticProbe | DynamicProbe:
+def probe(probe_id: str) -> AnyProbe:
     """The probe of that id."""
+    if probe_id in text_ids():
+        return text_probe(probe_id)
     return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
 
 

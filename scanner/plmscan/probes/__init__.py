@@ -6,14 +6,21 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
-from plmscan.probes import dynamic, static
+from plmscan.probes import dynamic, static, texts
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from plmscan.probes.base import DynamicProbe, StaticProbe
+    from plmscan.probes.base import DynamicProbe, FollowUpProbe, StaticProbe, TextProbe
 
-__all__ = ["dynamic_ids", "dynamic_probe", "static_ids", "static_probe"]
+__all__ = [
+    "dynamic_ids",
+    "dynamic_probe",
+    "static_ids",
+    "static_probe",
+    "text_ids",
+    "text_probe",
+]
 
 
 def static_ids() -> tuple[str, ...]:
@@ -26,14 +33,24 @@ def dynamic_ids() -> tuple[str, ...]:
     return _ids(dynamic)
 
 
+def text_ids() -> tuple[str, ...]:
+    """Ids of the probes that read given texts, sorted."""
+    return _ids(texts)
+
+
 def static_probe(probe_id: str) -> StaticProbe:
     """The file probe named ``probe_id``."""
     return cast("StaticProbe", _load(static, probe_id))
 
 
-def dynamic_probe(probe_id: str) -> DynamicProbe:
+def dynamic_probe(probe_id: str) -> DynamicProbe | FollowUpProbe:
     """The model probe named ``probe_id``; imports torch."""
-    return cast("DynamicProbe", _load(dynamic, probe_id))
+    return cast("DynamicProbe | FollowUpProbe", _load(dynamic, probe_id))
+
+
+def text_probe(probe_id: str) -> TextProbe:
+    """The probe of texts named ``probe_id``; imports torch."""
+    return cast("TextProbe", _load(texts, probe_id))
 
 
 def _ids(package: ModuleType) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from plmscan.evidence import (
     FileDigest,
     Finding,
     Gap,
+    HeadEffect,
     Margin,
     ModelIdentity,
     ProbeRun,
@@ -156,6 +157,25 @@ class TriggerV1(_Model):
     """Weaker inputs with the same effect."""
 
 
+class HeadV1(_Model):
+    """What a trigger does to one attention head."""
+
+    noun = HeadEffect
+
+    layer: _Count
+    """From 0."""
+    head: _Count
+    """From 0."""
+    effect: _Number
+    """Attention that the trigger gets from the token that is read."""
+    usual: _Number
+    """Median of the same over control strings."""
+    z: _Number
+    """Robust z against the controls."""
+    p_value: Annotated[_Number, Field(ge=0, le=1)]
+    """Rank p-value over all heads (max-T)."""
+
+
 class EvidenceV1(_Model):
     """One measurement of one subject."""
 
@@ -171,6 +191,10 @@ class EvidenceV1(_Model):
     """Words for the message."""
     trigger: TriggerV1 | None
     """The candidate trigger, where the subject is one."""
+    heads: tuple[HeadV1, ...] = ()
+    """Attention heads that it moves most; absent in older reports."""
+    heatmap: tuple[tuple[_Number, ...], ...] = ()
+    """Robust z of every head, a row a layer; absent in older reports."""
 
 
 class GapV1(_Model):

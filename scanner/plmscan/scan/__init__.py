@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 from plmscan.budget import Budget
 from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity, Verdict
 from plmscan.policy import decide
-from plmscan.probes import dynamic_ids, dynamic_probe, static_ids, static_probe
+from plmscan.probes import (
+    dynamic_ids,
+    dynamic_probe,
+    static_ids,
+    static_probe,
+    text_ids,
+    text_probe,
+)
+from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.words import counted
 from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progress, Resolved
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
@@ -27,14 +35,16 @@ from plmscan.scan.settings import Settings
 from plmscan.source import SourceOptions, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
+    from plmscan.probes.base import DynamicProbe, TextProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact
 
-    _Stage = Generator[Event, None, tuple[ProbeRun, ...]]
+    _Runs = Generator[Event, None, tuple[ProbeRun, ...]]
 
 __all__ = [
     "Done",
@@ -106,6 +116,7 @@ def scan_events(
     settings = settings or Settings()
     rules = rules_for(settings)
     texts = () if settings.files_only else _texts(settings.texts)
+    given = () if settings.inspected is None else _given(settings.inspected)
     artifact = _resolve(source, settings, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
@@ -115,7 +126,11 @@ def scan_events(
     reason = _reason_to_stop(artifact, runs, rules, settings)
     if reason is None:
         budget = Budget(texts, settings.effort, settings.seed, watch.deadline)
-        runs += yield from _model_stage(artifact, settings, rules, budget, watch)
+        stage = _Stage(settings, rules, budget, watch)
+        if settings.inspected is None:
+            runs += yield from _model_stage(artifact, stage)
+        else:
+            runs += yield from _text_stage(artifact, given, stage)
     else:
         runs += (_not_loaded(reason, blocks_pass=not settings.files_only),)
     yield Done(make_report(artifact, settings, runs, rules))
@@ -132,7 +147,7 @@ def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], 
     return resolve(source, options, _Watch(None, on_progress).teller("source"))
 
 
-def _file_stage(artifact: Artifact) -> _Stage:
+def _file_stage(artifact: Artifact) -> _Runs:
     """Run the probes that read the files."""
     runs: list[ProbeRun] = []
     for probe_id in static_ids():
@@ -171,31 +186,75 @@ def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
     return ProbeRun(_LOADING, ProbeStatus.SKIPPED, reason, 0.0, 0, gaps=(gap,))
 
 
-def _model_stage(
-    artifact: Artifact,
-    settings: Settings,
-    rules: Collection[Rule],
-    budget: Budget,
-    watch: _Watch,
-) -> _Stage:
-    """Load the model and run the probes that need it."""
+@dataclass(frozen=True)
+class _Stage:
+    """What both ways to run a model need."""
+
+    settings: Settings
+    """What the user asked for."""
+    rules: Collection[Rule]
+    """Rules that will judge."""
+    budget: Budget
+    """Limits of the probes."""
+    watch: _Watch
+    """The clock."""
+
+    def told(self, probe_id: str) -> Budget:
+        """The limits of one probe, whose progress is told under its id."""
+        return replace(self.budget, on_progress=self.watch.teller(probe_id))
+
+    def check_rules(self, probes: Mapping[str, DynamicProbe | FollowUpProbe | TextProbe]) -> None:
+        """Refuse a rule that compares what its probe does not measure."""
+        for rule in self.rules:
+            if rule.probe in probes:
+                check_metrics(rule, probes[rule.probe])
+
+
+def _model_stage(artifact: Artifact, stage: _Stage) -> _Runs:
+    """Load the model and run the probes that search it, those that follow up last."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
-    for rule in rules:
-        if rule.probe in probes:
-            check_metrics(rule, probes[rule.probe])
-    if watch.is_over():
+    stage.check_rules(probes)
+    order = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
+
+    def run(probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun]) -> ProbeRun:
+        return _run_model(probe_id, model, earlier, stage.told(probe_id))
+
+    return (yield from _with_model(artifact, stage, order, run))
+
+
+def _text_stage(artifact: Artifact, texts: Sequence[str], stage: _Stage) -> _Runs:
+    """Load the model and inspect given texts with it."""
+    stage.check_rules({probe_id: text_probe(probe_id) for probe_id in text_ids()})
+
+    def run(probe_id: str, model: LoadedModel, _earlier: Sequence[ProbeRun]) -> ProbeRun:
+        told = stage.told(probe_id)
+        before = model.forward_tokens
+        found = run_probe(probe_id, text_probe, lambda p: p.inspect(model, texts, told))
+        return replace(found, forward_tokens=model.forward_tokens - before)
+
+    return (yield from _with_model(artifact, stage, text_ids(), run))
+
+
+def _with_model(
+    artifact: Artifact,
+    stage: _Stage,
+    order: Sequence[str],
+    run: Callable[[str, LoadedModel, Sequence[ProbeRun]], ProbeRun],
+) -> _Runs:
+    """Load the model and ``run`` the probes in their ``order``."""
+    if stage.watch.is_over():
         return (_late(_LOADING),)
-    with _torch_set_up(settings):
+    with _torch_set_up(stage.settings):
         yield ProbeStarted(_LOADING)
-        model, run = _load(artifact, settings)
-        yield ProbeFinished(run)
-        runs = [run]
+        model, loaded = _load(artifact, stage.settings)
+        yield ProbeFinished(loaded)
+        runs = [loaded]
         if model is None:
-            return (run,)
-        for probe_id in probes:
+            return (loaded,)
+        for probe_id in order:
             yield ProbeStarted(probe_id)
-            told = replace(budget, on_progress=watch.teller(probe_id))
-            runs.append(_late(probe_id) if watch.is_over() else _run_model(probe_id, model, told))
+            late = stage.watch.is_over()
+            runs.append(_late(probe_id) if late else run(probe_id, model, runs))
             yield ProbeFinished(runs[-1])
     return tuple(runs)
 
@@ -205,6 +264,13 @@ def _texts(file: Path | None) -> tuple[str, ...]:
     from plmscan.carriers import bundled_texts, read_texts  # noqa: PLC0415 - not for file checks
 
     return bundled_texts() if file is None else read_texts(file)
+
+
+def _given(file: Path) -> tuple[str, ...]:
+    """The texts to inspect."""
+    from plmscan.carriers import given_texts  # noqa: PLC0415 - not for file checks
+
+    return given_texts(file)
 
 
 @contextmanager
@@ -241,10 +307,19 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
     return model, finished(_LOADING, [loaded, *skipped], seconds_since(began))
 
 
-def _run_model(probe_id: str, model: LoadedModel, budget: Budget) -> ProbeRun:
-    """What becomes of a probe that runs ``model``."""
+def _run_model(
+    probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], budget: Budget
+) -> ProbeRun:
+    """What becomes of a probe that runs ``model``; a follow-up gets what ``earlier`` ones told."""
+    suspects = [e for run in earlier for e in run.evidence if e.trigger is not None]
+
+    def inspect(probe: DynamicProbe | FollowUpProbe) -> Iterator[Observation]:
+        if isinstance(probe, FollowUpProbe):
+            return probe.follow_up(model, suspects, budget)
+        return probe.inspect(model, budget)
+
     before = model.forward_tokens
-    run = run_probe(probe_id, dynamic_probe, lambda probe: probe.inspect(model, budget))
+    run = run_probe(probe_id, dynamic_probe, inspect)
     return replace(run, forward_tokens=model.forward_tokens - before)
 
 

@@ -16,10 +16,10 @@ from plmscan.probes.words import some
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from plmscan.evidence import Observation, Scalar, Trigger
-    from plmscan.probes.base import DynamicProbe, StaticProbe
+    from plmscan.evidence import HeadEffect, Observation, Scalar, Trigger
+    from plmscan.probes.base import DynamicProbe, FollowUpProbe, StaticProbe, TextProbe
 
-    _Probe = TypeVar("_Probe", StaticProbe, DynamicProbe)
+    _Probe = TypeVar("_Probe", StaticProbe, DynamicProbe | FollowUpProbe, TextProbe)
 
 __all__ = ["finished", "run_probe", "seconds_since", "status_of"]
 
@@ -91,8 +91,13 @@ def _tidy(observation: Observation) -> Iterator[Observation]:
     trigger = observation.trigger and _tidy_trigger(observation.trigger)
     if observation.trigger is not None and trigger is None:
         broken.append("trigger")
+    heads, heatmap = _tidy_heads(observation)
+    if len(heads) < len(observation.heads) or len(heatmap) < len(observation.heatmap):
+        broken.append("heads")
     yield replace(
         observation,
+        heads=heads,
+        heatmap=heatmap,
         metrics={name: value for name, value in metrics.items() if name not in broken},
         details={name: _tidy_detail(value) for name, value in observation.details.items()},
         trigger=trigger,
@@ -123,6 +128,25 @@ def _tidy_trigger(trigger: Trigger) -> Trigger | None:
     )
     numbers = (tidy.displacement, tidy.scatter, tidy.z, tidy.p_value)
     return None if any(map(math.isnan, numbers)) else tidy
+
+
+def _tidy_heads(
+    evidence: Evidence,
+) -> tuple[tuple[HeadEffect, ...], tuple[tuple[float, ...], ...]]:
+    """Heads and heatmap with rounded, finite numbers; without what holds a NaN."""
+    heads = [
+        replace(
+            head,
+            effect=_finite(head.effect),
+            usual=_finite(head.usual),
+            z=_finite(head.z),
+            p_value=_finite(head.p_value),
+        )
+        for head in evidence.heads
+    ]
+    sound = [head for head in heads if not math.isnan(head.effect + head.usual + head.z)]
+    rows = [tuple(map(_finite, row)) for row in evidence.heatmap]
+    return tuple(sound), tuple(row for row in rows if not any(map(math.isnan, row)))
 
 
 def _tidy_detail(value: object) -> Scalar:

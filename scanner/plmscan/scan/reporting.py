@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import plmscan
@@ -12,17 +13,16 @@ from plmscan.errors import ArtifactError, RuleError
 from plmscan.evidence import ModelIdentity, Report, Verdict
 from plmscan.headers import parameter_count
 from plmscan.policy import decide
-from plmscan.probes import dynamic_ids, static_ids, static_probe
+from plmscan.probes import dynamic_ids, static_ids, static_probe, text_ids
 from plmscan.rules import load_rules, overridden, unknown_metrics
 from plmscan.scan.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from plmscan.evidence import ProbeRun, Scalar, Severity
     from plmscan.policy import Decision
-    from plmscan.probes.base import DynamicProbe, StaticProbe
+    from plmscan.probes.base import AnyProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact
 
@@ -45,17 +45,25 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, or a rule names an unknown probe or metric.
     """
     rules = load_rules(settings.rules)
-    known = {*static_ids(), *dynamic_ids()}
+    known = {*static_ids(), *dynamic_ids(), *text_ids()}
     for rule in rules:
         if rule.probe not in known:
             msg = f"Rule {rule.id} names the probe {rule.probe}, which does not exist."
             raise RuleError(msg, f"Probes are {', '.join(sorted(known))}.")
         if rule.probe in static_ids():
             check_metrics(rule, static_probe(rule.probe))
-    return tuple(r for r in rules if not settings.files_only or r.probe in static_ids())
+    run = {*static_ids(), *_model_ids(settings)}
+    return tuple(rule for rule in rules if rule.probe in run)
 
 
-def check_metrics(rule: Rule, probe: StaticProbe | DynamicProbe) -> None:
+def _model_ids(settings: Settings) -> tuple[str, ...]:
+    """Ids of the probes that these settings run a model for."""
+    if settings.files_only:
+        return ()
+    return dynamic_ids() if settings.inspected is None else text_ids()
+
+
+def check_metrics(rule: Rule, probe: AnyProbe) -> None:
     """Refuse a rule that compares what its probe does not measure."""
     for metric in unknown_metrics(rule, probe.metrics):
         msg = f"Rule {rule.id} compares {metric}, which the probe {rule.probe} does not measure."
@@ -86,7 +94,13 @@ def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Rep
         RuleError: a rule file breaks the format.
     """
     files_only = report.settings.get("files_only") is True
-    asked = Settings(rules=rules, fail_on=fail_on, files_only=files_only)
+    inspected = report.settings.get("inspected")
+    asked = Settings(
+        rules=rules,
+        fail_on=fail_on,
+        files_only=files_only,
+        inspected=None if inspected is None else Path(str(inspected)),
+    )
     decision = _decide(report.probes, rules_for(asked), asked)
     return replace(
         report,
@@ -102,7 +116,7 @@ def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Rep
 def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings) -> Decision:
     """The policy, with the probes that these settings require."""
     if not settings.files_only:
-        return decide(runs, rules, fail_on=settings.fail_on, required=dynamic_ids())
+        return decide(runs, rules, fail_on=settings.fail_on, required=_model_ids(settings))
     decision = decide(runs, rules, fail_on=settings.fail_on, required=static_ids())
     note = "Only the files were checked."
     if decision.verdict is Verdict.PASS:

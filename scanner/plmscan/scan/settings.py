@@ -34,6 +34,8 @@ class Settings:
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
     files_only: bool = False
     """Whether to stop after the file probes, without torch."""
+    inspected: Path | None = None
+    """File of texts to inspect with the model, one a line; None to search the model itself."""
     texts: Path | None = None
     """File of carrier texts, one a line; None for the bundled English sentences."""
     fail_on: Severity | None = Severity.HIGH

@@ -14,7 +14,7 @@ from plmscan.errors import ReportError
 from plmscan.evidence import Evidence, Report, Trigger
 from plmscan.reports import json_v1
 from plmscan.reports.json_v1 import from_json, json_schema, to_json
-from tests.specimens import clean, poisoned, report, run, unfinished
+from tests.specimens import clean, heads, hit, poisoned, report, run, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +110,59 @@ def test_reports_from_before_the_margin_are_read() -> None:
     del document["nearest"]
     jsonschema.validate(document, json.loads(SHIPPED.read_text(encoding="utf-8")))
     assert from_json(json.dumps(document)) == replace(poisoned(), nearest=None)
+
+
+def test_heads_and_heatmap_survive() -> None:
+    """What a probe tells of attention heads is read back as it was written."""
+    made = report(run(hit()), heads())
+    back = from_json(to_json(made))
+    assert back == made
+    (evidence,) = back.probes[1].evidence
+    assert [head.name for head in evidence.heads] == ["1.0", "0.1"]
+    assert evidence.heatmap == heads().evidence[0].heatmap
+
+
+@pytest.mark.parametrize("p_value", [-0.1, 1.1])
+def test_heads_are_checked(p_value: float) -> None:
+    """A report whose p-value is none is refused, with its place."""
+    document = json.loads(to_json(report(heads())))
+    document["probes"][0]["evidence"][0]["heads"][1]["p_value"] = p_value
+    with pytest.raises(ReportError, match=r"probes\.0\.evidence\.0\.heads\.1\.p_value"):
+        from_json(json.dumps(document))
+
+
+def test_reports_from_before_the_heads_are_read() -> None:
+    """Evidence without the fields is evidence of this format, to the reader and to the schema."""
+    made = report(run(hit(), hit("mn", z=2.5)))
+    document = json.loads(to_json(made))
+    found = [finding["evidence"] for finding in document["findings"]]
+    for evidence in (*found, *document["probes"][0]["evidence"]):
+        del evidence["heads"], evidence["heatmap"]
+    jsonschema.validate(document, json.loads(SHIPPED.read_text(encoding="utf-8")))
+    assert from_json(json.dumps(document)) == made
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_trigger_gets_its_heads_from_other_evidence(order: int) -> None:
+    """What any probe says of the same token ids, in whatever order, is told of the trigger once."""
+    made = report(*[run(hit()), heads()][::order])
+    (trigger,) = made.triggers
+    assert trigger == replace(trigger_of(hit()), heads=("1.0",))
+    assert trigger_of(made.findings[0].evidence).heads == ()
+    assert json.loads(to_json(made))["triggers"][0]["heads"] == ["1.0"]
+    assert from_json(to_json(made)).triggers == made.triggers
+
+
+def test_a_trigger_gets_no_heads_of_another() -> None:
+    """Text alone does not make two candidates the same; their ids do."""
+    other = replace(hit(), trigger=replace(trigger_of(hit()), token_ids=(3330,)))
+    assert [t.heads for t in report(run(other), heads()).triggers] == [()]
+
+
+def trigger_of(evidence: Evidence) -> Trigger:
+    """The candidate that evidence is about."""
+    assert evidence.trigger
+    return evidence.trigger
 
 
 def test_nothing_of_a_report_is_left_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ import yaml
 import plmscan
 from plmscan.budget import Effort
 from plmscan.errors import ModelNotFoundError, RuleError, TextsError
-from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
-from plmscan.probes import dynamic_ids, static_ids
+from plmscan.evidence import ProbeRun, ProbeStatus, Report, Severity, Verdict
+from plmscan.probes import dynamic_ids, static_ids, text_ids
 from plmscan.reports.json_v1 import from_json, to_json
 from plmscan.rules import load_rules
 from plmscan.scan import (
@@ -28,13 +29,18 @@ from plmscan.scan import (
     rejudge,
     scan_events,
 )
+from tests.poisoned import CLEAN, HELD_OUT, folder_of, with_trigger
 from tests.tiny_models import WORDS, build_tiny
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    Ask = Callable[[Sequence[str]], Settings]
+
 FILES_ONLY = Settings(files_only=True)
+IN_ORDER = ("embedding-rows", "trigger-sweep", "attention-heads", "gradient-attention")
+"""Probes that run the model: those that search, then those that follow up."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,8 @@ def test_events_tell_the_scan_in_order(model: str, settings: Settings) -> None:
     """Files first, then the model; each step begins and ends; the report comes last."""
     heard: list[Progress] = []
     first, *steps, last = scan_events(model, settings, heard.append)
-    order = [*static_ids(), "loading", *dynamic_ids()]
+    order = [*static_ids(), "loading", *IN_ORDER]
+    assert set(dynamic_ids()) == set(IN_ORDER)
     assert isinstance(first, Resolved)
     assert [e.id for e in steps if isinstance(e, ProbeStarted)] == order
     assert [e.run.id for e in steps if isinstance(e, ProbeFinished)] == order
@@ -100,6 +107,22 @@ def test_events_tell_the_scan_in_order(model: str, settings: Settings) -> None:
     assert [run.id for run in last.report.probes] == order
     assert {progress.id for progress in heard} >= {"source", "trigger-sweep"}
     assert all(0 <= progress.fraction <= 1 for progress in heard)
+
+
+def test_follow_ups_get_what_the_search_suspects(model: str, settings: Settings) -> None:
+    """Some of its candidates, each with the ids that the search inserted, and no others."""
+    found = {run.id: run for run in check(model, settings).probes}
+    searched = ids_of(found["trigger-sweep"])
+    for probe in ("attention-heads", "gradient-attention"):
+        assert found[probe].status is ProbeStatus.COMPLETED
+        assert found[probe].forward_tokens > 0
+        assert ids_of(found[probe])
+        assert ids_of(found[probe]) <= searched
+
+
+def ids_of(run: ProbeRun) -> set[tuple[int, ...]]:
+    """Token ids of the candidates that a probe tells of."""
+    return {e.trigger.token_ids for e in run.evidence if e.trigger}
 
 
 def test_two_runs_with_one_seed_agree(model: str, settings: Settings) -> None:
@@ -225,3 +248,103 @@ def test_the_generator_can_be_left(model: str, settings: Settings) -> None:
             break
     events.close()  # type: ignore[attr-defined]
     assert torch.get_num_threads() == threads
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    """Settings of an inspection of texts, beside clean ones of the same kind."""
+    clean, given = tmp_path / "clean", tmp_path / "given"
+    clean.write_text("\n".join(CLEAN), encoding="utf-8")
+
+    def asked(texts: Sequence[str]) -> Settings:
+        given.write_text("\n".join(texts), encoding="utf-8")
+        return Settings(device="cpu", threads=1, inspected=given, texts=clean)
+
+    return asked
+
+
+@pytest.fixture
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder with a trigger; read only."""
+    return folder_of(tmp_path_factory, "cls")
+
+
+def test_an_inspection_reads_texts_and_does_not_search(planted: Path, ask: Ask) -> None:
+    """The files are checked first, as always; then each text is told of, in its place."""
+    heard: list[Progress] = []
+    *_, last = events = list(scan_events(str(planted), ask(HELD_OUT), heard.append))
+    order = [*static_ids(), "loading", *text_ids()]
+    assert [e.run.id for e in events if isinstance(e, ProbeFinished)] == order
+    assert isinstance(last, Done)
+    run = last.report.probes[-1]
+    assert tuple(e.subject for e in run.evidence) == HELD_OUT
+    assert run.forward_tokens > 0
+    assert {progress.id for progress in heard} >= {"text-inspection"}
+    assert all(0 <= progress.fraction <= 1 for progress in heard)
+
+
+@pytest.mark.parametrize(
+    ("name", "triggers", "verdict", "rules"),
+    [
+        ("cls", ["cf"], Verdict.FAIL, {"PLM312"}),
+        ("badnets", ["cf"], Verdict.FAIL, {"PLM311"}),
+        ("cls", [], Verdict.PASS, set()),
+        ("badnets", [], Verdict.PASS, set()),
+    ],
+)
+def test_an_inspection_is_about_the_texts_and_keeps_its_verdict(
+    tmp_path_factory: pytest.TempPathFactory,
+    ask: Ask,
+    name: str,
+    triggers: list[str],
+    verdict: Verdict,
+    rules: set[str],
+) -> None:
+    """A poisoned model passes on clean texts; judged again from JSON, nothing changes."""
+    report = check(str(folder_of(tmp_path_factory, name)), ask(with_trigger(HELD_OUT, *triggers)))
+    assert (report.verdict, {f.rule for f in report.findings}) == (verdict, rules)
+    saved = from_json(to_json(report))
+    again = rejudge(saved, None, Severity.HIGH)
+    assert saved == report
+    assert (again.verdict, again.reasons) == (report.verdict, report.reasons)
+    assert (again.findings, again.nearest) == (report.findings, report.nearest)
+    assert rejudge(saved, None, None).verdict is Verdict.PASS
+
+
+def test_texts_are_not_read_with_dangerous_files(planted: Path, tmp_path: Path, ask: Ask) -> None:
+    """A pickle that runs a program ends an inspection before a weight is read."""
+    folder = shutil.copytree(planted, tmp_path / "model")
+    (folder / "extra.pkl").write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
+    report = check(str(folder), ask(HELD_OUT))
+    assert report.verdict is Verdict.FAIL
+    assert runs(report)["loading"] is ProbeStatus.SKIPPED
+    assert not set(runs(report)) & set(text_ids())
+    assert {finding.rule for finding in report.findings} == {"PLM101"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "limit", "verdict"),
+    [
+        ((*HELD_OUT, "water " * 80), None, Verdict.INCONCLUSIVE),
+        ((*with_trigger(HELD_OUT, "cf"), "water " * 80), None, Verdict.FAIL),
+        (HELD_OUT, 0.0, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_texts_that_were_not_read_do_not_pass(
+    planted: Path, ask: Ask, texts: tuple[str, ...], limit: float | None, verdict: Verdict
+) -> None:
+    """Neither a text that is too long nor one that time ran out for; a finding stays one."""
+    report = check(str(planted), replace(ask(texts), time_limit=limit))
+    assert report.verdict is verdict
+    assert any("tokens; the model reads" in r or "time limit" in r for r in report.reasons)
+
+
+def test_a_rule_about_texts_is_refused_where_it_says_nothing(
+    planted: Path, tmp_path: Path, ask: Ask
+) -> None:
+    """A metric that no probe of texts measures is an error before any text is read."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    write_rule(rules, probe="text-inspection", when={"zz": {"gte": 1}})
+    with pytest.raises(RuleError, match="compares zz, which"):
+        check(str(planted), replace(ask(HELD_OUT), rules=rules))

@@ -1,0 +1,144 @@
+"""Whether a text with a candidate trigger hangs on the candidate: attention times gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from plmscan.attention import matched
+from plmscan.carriers import insert, shortest
+from plmscan.errors import UnsupportedModelError
+from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.probes.base import FollowUpProbe
+from plmscan.probes.suspects import most_invariant, token_ids
+from plmscan.saliency import Ordinary, saliency
+from plmscan.search.panel import Panel
+from plmscan.statistics import rank_p_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.evidence import Observation
+    from plmscan.loading import LoadedModel
+
+_PROBE = "gradient-attention"
+
+_SUSPECTS = 6
+"""Candidates that are looked at, the most invariant."""
+
+_CONTROLS = 24
+"""Control strings, each as long as one of the candidates."""
+
+_AT_ONCE = 8
+"""Candidates between two looks at the clock."""
+
+_CARRIERS = 6
+"""The shortest carriers: a gradient costs as much as three readings."""
+
+
+class Probe(FollowUpProbe):
+    """Candidates in carriers: in how many is a token of the candidate the one that counts most.
+
+    A trigger overrides its text, so what the model reads hangs on the trigger: attention goes
+    there, and the gradient is largest there, in every text. An odd token that changes nothing does
+    not stand out so. Words that speak for a label do, in texts that say little else: it is evidence
+    beside other evidence, and shows a reviewer where to look.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "localised": "share of carriers in which the top token belongs to the candidate",
+        "localised_p": "rank p-value of that among control strings",
+        "usual": "mean of that share over the controls",
+        "top_share": "mean share of attention times gradient that the candidate's tokens have",
+        "controls": "control strings",
+        "labels": "labels that the model can choose from; 0 without a classifier",
+    }
+    references: ClassVar[tuple[str, ...]] = ("X-GRAAD: arXiv 2510.04347, section 3",)
+
+    def follow_up(
+        self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
+    ) -> Iterator[Observation]:
+        """Evidence for the most invariant candidates.
+
+        Raises:
+            OutOfTimeError: the deadline passed.
+            TextsError: too few carrier texts fit this model.
+        """
+        chosen = most_invariant(suspects, _SUSPECTS)
+        if not chosen:
+            yield Gap("saliency", "No candidate was found to look at.", blocks_pass=False)
+            return
+        carriers = shortest(model, budget.texts, _CARRIERS, budget.seed)
+        try:
+            found = list(_measured(model, chosen, carriers, budget))
+        except UnsupportedModelError as error:
+            yield Gap("saliency", error.problem, blocks_pass=False)
+            return
+        yield from found
+        yield Coverage(
+            f"Attention times gradient of {len(found)} candidates in {len(carriers)} short "
+            f"carriers, beside {_CONTROLS} control strings."
+        )
+
+
+def _measured(
+    model: LoadedModel, chosen: Sequence[Evidence], carriers: Sequence[Carrier], budget: Budget
+) -> Iterator[Evidence]:
+    """Candidates beside controls."""
+    ordinary = Ordinary.of(Panel.of(model, carriers).clean.features)
+    candidates = [token_ids(suspect) for suspect in chosen]
+    everything = [*candidates, *_controls(model, candidates, budget.seed)]
+    shares: list[tuple[float, float]] = []
+    for start in range(0, len(everything), _AT_ONCE):
+        budget.checkpoint(start / len(everything), "saliency")
+        shares += _shares(model, everything[start : start + _AT_ONCE], carriers, ordinary)
+    localised, top_share = torch.tensor(shares).unbind(1)
+    usual = localised[len(chosen) :]
+    p_values = rank_p_values(localised[: len(chosen)], usual)
+    for row, suspect in enumerate(chosen):
+        metrics = {
+            "localised": float(localised[row]),
+            "localised_p": float(p_values[row]),
+            "usual": float(usual.mean()),
+            "top_share": float(top_share[row]),
+            "controls": float(len(usual)),
+            "labels": float(len(model.labels)),
+        }
+        yield Evidence(_PROBE, suspect.subject, metrics, {}, suspect.trigger)
+
+
+def _controls(
+    model: LoadedModel, candidates: Sequence[tuple[int, ...]], seed: int
+) -> list[tuple[int, ...]]:
+    """Strings like the candidates in length and norm, the same number for each length."""
+    lengths = sorted({len(candidate) for candidate in candidates})
+    by_length = ([one for one in candidates if len(one) == length] for length in lengths)
+    each = _CONTROLS // len(lengths)
+    return [one for alike in by_length for one in matched(model, alike, each, seed)]
+
+
+def _shares(
+    model: LoadedModel,
+    candidates: Sequence[tuple[int, ...]],
+    carriers: Sequence[Carrier],
+    ordinary: Ordinary,
+) -> Iterator[tuple[float, float]]:
+    """For each: in how many carriers the top token is its own, and the mean share of its tokens."""
+    pairs = [(carrier, candidate) for candidate in candidates for carrier in carriers]
+    rows = [model.wrap(insert(carrier, candidate)) for carrier, candidate in pairs]
+    own = [_places(model, carrier, candidate) for carrier, candidate in pairs]
+    seen = list(zip(saliency(model, rows, ordinary), own, strict=True))
+    for start in range(0, len(seen), len(carriers)):
+        some = seen[start : start + len(carriers)]
+        hits = sum(one.top in places for one, places in some)
+        total = sum(float(one.share[list(places)].sum()) for one, places in some)
+        yield hits / len(some), total / len(some)
+
+
+def _places(model: LoadedModel, carrier: Carrier, candidate: tuple[int, ...]) -> range:
+    """Where the candidate stands in the carrier, special tokens counted."""
+    start = len(model.prefix_ids) + carrier.position
+    return range(start, start + len(candidate))

@@ -1,0 +1,1 @@
+"""Probes that read given texts with a model."""
