@@ -18,6 +18,8 @@ class Format(StrEnum):
     """For people."""
     JSON = "json"
     """For programs: the current schema, ``plmscan.report/v1``."""
+    HTML = "html"
+    """For a browser: one file, with the attention heads as heatmaps."""
 
 
 def render(report: Report, report_format: Format, *, width: int = 80, colour: bool = False) -> str:
@@ -29,12 +31,14 @@ def render(report: Report, report_format: Format, *, width: int = 80, colour: bo
         width: columns of the console format.
         colour: whether the console format may use terminal colours.
     """
-    from plmscan.reports import console, json_v1  # noqa: PLC0415 - `plmscan --help` needs neither
+    from plmscan.reports import console, html, json_v1  # noqa: PLC0415 - not for `plmscan --help`
 
     match report_format:
         case Format.CONSOLE:
             return console.render(report, width=width, colour=colour)
         case Format.JSON:
             return json_v1.to_json(report)
+        case Format.HTML:
+            return html.render(report)
         case _:
             assert_never(report_format)

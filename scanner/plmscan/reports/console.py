@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shlex
+import math
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 from textwrap import indent
@@ -19,13 +19,14 @@ from rich.text import Text
 
 from plmscan.evidence import DIGITS, ProbeStatus, Severity, Verdict
 from plmscan.reports.visible import visible
+from plmscan.reports.wording import MEANINGS, command, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from plmscan.evidence import Finding, Margin, ProbeRun, Report, Trigger
+    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun, Report, Trigger
 
 __all__ = ["render"]
 
@@ -44,20 +45,8 @@ _MOST = 12
 """Rows of one kind that a person reads; the JSON report has them all."""
 _MOST_SIGNED = 40
 """The same for what a reviewer puts a name to: what was searched, and what was not."""
-_FOOTERS = {
-    Verdict.PASS: (
-        "A pass says that the searches above found nothing. It does not say that the model is "
-        "free of backdoors: what was not searched was not seen."
-    ),
-    Verdict.FAIL: (
-        "A fail says that the evidence above meets a rule of the chosen severity. It does not say "
-        "who put it there, or why."
-    ),
-    Verdict.INCONCLUSIVE: (
-        "Inconclusive says that something a pass needs was not measured. Do not adopt the model "
-        "on this report."
-    ),
-}
+_TEXTS = "text-inspection"
+"""The probe whose evidence is about given texts."""
 
 
 def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
@@ -86,6 +75,9 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     yield _section("Model", [_model(report)])
     if report.triggers:
         yield _section("Triggers", _triggers(report.triggers))
+    texts = [e for run in report.probes for e in run.evidence if run.id == _TEXTS]
+    if texts:
+        yield _section("Texts", _texts(texts))
     if report.findings:
         yield _section("Findings", _findings(report.findings))
     if report.nearest:
@@ -94,9 +86,9 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     yield _section("Not checked", _by_probe(_unchecked(report.probes)))
     yield _section("Cost", [_cost(report.probes)])
     yield _section("Again", [])
-    yield indent(_command(report, width - 2), "  ")
+    yield indent(command(report, width - 2), "  ")
     yield Text()
-    yield Text(_FOOTERS[report.verdict], style="italic")
+    yield Text(MEANINGS[report.verdict], style="italic")
 
 
 def _banner(report: Report) -> RenderableType:
@@ -179,11 +171,50 @@ def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
     return (
         f"“{visible(trigger.text)}”",
         visible(trigger.location),
-        _short(trigger.displacement),
-        _short(trigger.scatter),
-        _short(trigger.z),
-        _short(trigger.p_value),
+        short(trigger.displacement),
+        short(trigger.scatter),
+        short(trigger.z),
+        short(trigger.p_value),
         visible("; ".join(notes)),
+    )
+
+
+def _texts(inspected: Sequence[Evidence]) -> Iterator[RenderableType]:
+    """Inspected texts as a table, those with the strongest suspects first."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True)
+    table.add_column("text, «what it hangs on»", overflow="fold", ratio=5)
+    table.add_column("label, without", overflow="fold", ratio=2)
+    for name in ("strength", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    order = sorted(inspected, key=lambda e: (e.metrics["force_p"], -_force(e)))
+    for evidence in order[:_MOST]:
+        table.add_row(*map(Text, _text_row(evidence)))
+    yield table
+    yield from _more(len(order))
+    yield Text(
+        "«»: the tokens without which the text reads otherwise; strength: what they do to "
+        "texts of another label, where 1 is a text of the label and 0 undecided (without labels: "
+        "the scatter that they leave in other texts); p among clean texts.",
+        style="dim",
+    )
+
+
+def _force(evidence: Evidence) -> float:
+    """What a text's suspect does elsewhere: strength, or without labels how little scatter."""
+    metrics = evidence.metrics
+    return metrics.get("strength", -metrics.get("scatter", math.inf))
+
+
+def _text_row(evidence: Evidence) -> tuple[str, ...]:
+    """One text, cell by cell."""
+    details, metrics = evidence.details, evidence.metrics
+    label, without = str(details.get("label", "")), str(details.get("without", ""))
+    value = metrics.get("strength", metrics.get("scatter"))
+    return (
+        visible(str(details.get("marked", evidence.subject))),
+        visible(label if label == without else f"{label} → {without}"),
+        "" if value is None else short(value),
+        short(metrics["force_p"]),
     )
 
 
@@ -304,44 +335,9 @@ def _cost(runs: Iterable[ProbeRun]) -> RenderableType:
     return Text(f"{total} ({parts})" if parts else total)
 
 
-def _command(report: Report, width: int) -> str:
-    """The command that gives this report again, broken into lines of ``width`` columns."""
-    settings = report.settings
-    parts = [["plmscan", "check", report.model.id]]
-    parts += [["--revision", report.model.revision]] if report.model.revision else []
-    for name in ("fail_on", "effort", "time_limit", "device", "seed", "threads", "texts", "rules"):
-        value = settings.get(name)
-        if value is not None and _DEFAULTS.get(name) != value:
-            parts += [[f"--{name.replace('_', '-')}", str(value)]]
-    flags = (name for name in ("allow_pickle", "files_only") if settings.get(name))
-    parts += [[f"--{name.replace('_', '-')}"] for name in flags]
-    return _broken([visible(shlex.join(part)) for part in parts], width)
-
-
-def _broken(parts: Iterable[str], width: int) -> str:
-    """``parts`` of a shell command in lines; one that goes on ends with a backslash."""
-    lines = [""]
-    for part in parts:
-        if lines[-1] and len(lines[-1]) + len(part) + 3 > width:
-            lines.append(" ")
-        lines[-1] += f" {part}" if lines[-1] else part
-    return " \\\n".join(lines)
-
-
-_DEFAULTS = {"fail_on": "high", "effort": "standard", "device": "auto", "seed": 0}
-"""Options that need not be typed."""
-
-
-def _short(value: float) -> str:
-    """Three significant digits, without an exponent where a person would write none."""
-    if 100 <= value < 1e6:  # noqa: PLR2004
-        return f"{value:,.0f}"
-    return f"{value:#.3g}"
-
-
 def _plain(value: float, digits: int = 3) -> str:
     """As `_short`, without the zeros at the end that a table wants, or with more digits."""
-    return _short(value) if digits == 3 and value >= 100 else f"{value:.{digits}g}"  # noqa: PLR2004
+    return short(value) if digits == 3 and value >= 100 else f"{value:.{digits}g}"  # noqa: PLR2004
 
 
 def _bytes(size: float) -> str:
