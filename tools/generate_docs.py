@@ -21,10 +21,10 @@ README = ROOT / "README.md"
 SCHEMA = ROOT / "scanner" / "plmscan" / "reports" / "report-v1.schema.json"
 
 
-def help_text() -> str:
-    """What ``plmscan check --help`` prints."""
+def help_text(command: str) -> str:
+    """What ``plmscan COMMAND --help`` prints."""
     result = CliRunner().invoke(
-        app, ["check", "--help"], prog_name="plmscan", terminal_width=80, env={"COLUMNS": "82"}
+        app, [command, "--help"], prog_name="plmscan", terminal_width=80, env={"COLUMNS": "82"}
     )
     return f"```\n{result.stdout.strip()}\n```"
 
@@ -57,7 +57,11 @@ def with_blocks(text: str, blocks: dict[str, str]) -> str:
 
 def generated() -> dict[Path, str]:
     """Every generated file with the content that it should have."""
-    blocks = {"help": help_text(), "rules": rule_table()}
+    blocks = {
+        "help": help_text("check"),
+        "inspect": help_text("inspect"),
+        "rules": rule_table(),
+    }
     readme = with_blocks(README.read_text(encoding="utf-8"), blocks)
     return {README: readme, SCHEMA: json_schema()}
 

@@ -40,6 +40,10 @@ _HARD_SPACE = "\N{NO-BREAK SPACE}"
 _AND = f"{_HARD_SPACE}and{_HARD_SPACE}"
 
 
+_BY_SUFFIX = {".json": Format.JSON, ".html": Format.HTML}
+"""What the name of an output file says about its format."""
+
+
 class Device(StrEnum):
     """Where the model runs."""
 
@@ -81,7 +85,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
 _Format = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="How to tell the report.", show_default="json for FILE.json, else console"
+        "--format", help="How to tell the report.", show_default="by the end of FILE's name"
     ),
 ]
 _Output = Annotated[
@@ -97,6 +101,22 @@ _Texts = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
 ]
+_Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
+]
+_FailOn = Annotated[FailOn, typer.Option(help="The mildest severity that fails.")]
+_Revision = Annotated[
+    str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a Hub model.")
+]
+_Device = Annotated[Device, typer.Option(help="Where the model runs.")]
+_Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.")
+]
+_Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
+]
+_Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")]
+_CacheDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")]
 _AllowPickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
@@ -131,33 +151,23 @@ def _root(
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.",
 )
 def check(  # noqa: PLR0913 - one parameter an option
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
-    ],
+    model: _Model,
     *,
-    revision: Annotated[
-        str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a Hub model.")
-    ] = None,
+    revision: _Revision = None,
     report_format: _Format = None,
     output: _Output = None,
-    fail_on: Annotated[FailOn, typer.Option(help="The mildest severity that fails.")] = FailOn.HIGH,
+    fail_on: _FailOn = FailOn.HIGH,
     effort: Annotated[
         Effort, typer.Option(help="How much work the probes may do.")
     ] = Effort.STANDARD,
     time_limit: _TimeLimit = None,
-    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.")
-    ] = 0,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
-    ] = None,
+    device: _Device = Device.AUTO,
+    seed: _Seed = 0,
+    threads: _Threads = None,
     texts: _Texts = None,
     rules: _Rules = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")] = False,
-    cache_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")
-    ] = None,
+    offline: _Offline = False,
+    cache_dir: _CacheDir = None,
     allow_pickle: _AllowPickle = False,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="Check the files; do not load the model.")
@@ -177,6 +187,55 @@ def check(  # noqa: PLR0913 - one parameter an option
         allow_pickle=allow_pickle,
         files_only=files_only,
         texts=texts,
+        fail_on=fail_on.severity,
+        offline=offline,
+        cache_dir=cache_dir,
+        revision=revision,
+        rules=rules,
+    )
+    _finish(_scan(model, settings), report_format, output)
+
+
+@app.command(
+    short_help="Look for triggers in given texts.",
+    epilog="Exit codes: 0 no trigger, 1 a trigger, 2 inconclusive or error.",
+)
+def inspect(  # noqa: PLR0913 - one parameter an option
+    model: _Model,
+    *,
+    texts: Annotated[
+        Path, typer.Option(metavar="FILE", help="Texts to inspect, one a line.", show_default=False)
+    ],
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Clean texts of the same kind, to compare with."),
+    ] = None,
+    revision: _Revision = None,
+    report_format: _Format = None,
+    output: _Output = None,
+    fail_on: _FailOn = FailOn.HIGH,
+    time_limit: _TimeLimit = None,
+    device: _Device = Device.AUTO,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    rules: _Rules = None,
+    offline: _Offline = False,
+    cache_dir: _CacheDir = None,
+    allow_pickle: _AllowPickle = False,
+    debug: _Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Look for triggers in given texts: which tokens decide each, and do they decide any text?"""
+    from plmscan.scan import Settings  # noqa: PLC0415 - keeps --help quick
+
+    check_writable(output)
+    settings = Settings(
+        time_limit=time_limit,
+        device=device.value,
+        seed=seed,
+        threads=threads,
+        allow_pickle=allow_pickle,
+        inspected=texts,
+        texts=clean,
         fail_on=fail_on.severity,
         offline=offline,
         cache_dir=cache_dir,
@@ -268,7 +327,7 @@ def _scan(model: str, settings: Settings) -> Report:
 def _finish(report: Report, asked: Format | None, output: Path | None) -> None:
     """Write the report, then exit with its verdict."""
     suffix = "" if output is None else output.suffix.lower()
-    report_format = asked or (Format.JSON if suffix == ".json" else Format.CONSOLE)
+    report_format = asked or _BY_SUFFIX.get(suffix, Format.CONSOLE)
     on_terminal = output is None and sys.stdout.isatty()
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if on_terminal else 80
     colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
