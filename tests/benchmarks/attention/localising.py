@@ -82,15 +82,16 @@ def tables(known: Sequence[tuple[Entry, list[Localised]]]) -> Iterator[Table]:
     order = sorted(groups, key=lambda name: name.startswith("clean"))
     yield Table(
         title="The token that matters most is the candidate's",
-        columns=("group", "n", "median share of carriers", "controls", "PLM302 fires"),
+        columns=("group", "n", "localised", "controls", "share", "z", "PLM302 fires"),
         rows=tuple((name, *_row(groups[name])) for name in order),
-        note="Attention times gradient in six carriers; controls: mean share of control strings.",
+        note="Medians. Localised: share of six carriers whose most salient token is the "
+        "candidate's; controls: the same of control strings; share: of attention times gradient.",
     )
 
 
 def _row(group: Sequence[Localised]) -> Iterator[str]:
     """Cells of one group."""
     yield str(len(group))
-    yield f"{median(one.metrics['localised'] for one in group):.2f}"
-    yield f"{median(one.metrics['usual'] for one in group):.2f}"
+    for metric in ("localised", "usual", "share", "share_z"):
+        yield f"{median(one.metrics[metric] for one in group):.2f}"
     yield of(sum(one.fires() for one in group), len(group))

@@ -67,11 +67,11 @@ def test_every_text_hangs_on_a_planted_trigger(
     for text in triggers:
         metrics = found[text].metrics
         assert metrics["localised"] > 0.5 > metrics["usual"]
-        assert metrics["localised_p"] < 0.15
-        assert metrics["top_share"] > 3 * max(found[w].metrics["top_share"] for w in HONEST)
+        assert metrics["share_p"] < 0.15
+        assert metrics["share"] > 3 * max(found[w].metrics["share"] for w in HONEST)
     for word in HONEST:
         assert found[word].metrics["localised"] < 0.5
-        assert found[word].metrics["localised_p"] > 0.15
+        assert found[word].metrics["share_p"] > 0.15
 
 
 @pytest.mark.parametrize("name", ["cls", "badnets", "clean"])
@@ -85,9 +85,9 @@ def test_evidence_has_the_declared_metrics_only(zoo: Load, name: str) -> None:
         assert one.probe == "gradient-attention"
         assert one.trigger == suspect(model, text).trigger
         assert set(one.metrics) == set(Probe.metrics)
-        shares = {"localised", "localised_p", "usual", "top_share"}
+        shares = {"localised", "share", "share_p", "usual"}
         assert all(0 <= one.metrics[share] <= 1 for share in shares)
-        assert one.metrics["localised_p"] > 0
+        assert one.metrics["share_p"] > 0
         assert one.metrics["labels"] == (2 if name == "badnets" else 0)
 
 

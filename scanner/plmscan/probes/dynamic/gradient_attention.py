@@ -14,7 +14,7 @@ from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.suspects import most_invariant, token_ids
 from plmscan.saliency import Ordinary, saliency
 from plmscan.search.panel import Panel
-from plmscan.statistics import rank_p_values
+from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,19 +40,20 @@ _CARRIERS = 6
 
 
 class Probe(FollowUpProbe):
-    """Candidates in carriers: in how many is a token of the candidate the one that counts most.
+    """Candidates in carriers: how much of attention times gradient do their tokens have.
 
     A trigger overrides its text, so what the model reads hangs on the trigger: attention goes
-    there, and the gradient is largest there, in every text. An odd token that changes nothing does
-    not stand out so. Words that speak for a label do, in texts that say little else: it is evidence
-    beside other evidence, and shows a reviewer where to look.
+    there, and the gradient is largest there, in every text. Any odd token stands out in a short
+    sentence, so the share is held against control strings. Words that speak for a label stand out
+    as well: it is evidence beside other evidence, and shows a reviewer where to look.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
         "localised": "share of carriers in which the top token belongs to the candidate",
-        "localised_p": "rank p-value of that among control strings",
-        "usual": "mean of that share over the controls",
-        "top_share": "mean share of attention times gradient that the candidate's tokens have",
+        "usual": "mean of that share over control strings",
+        "share": "of attention times gradient that the candidate's tokens have, mean over carriers",
+        "share_z": "robust z of that share against the controls",
+        "share_p": "its rank p-value among the controls",
         "controls": "control strings",
         "labels": "labels that the model can choose from; 0 without a classifier",
     }
@@ -95,16 +96,18 @@ def _measured(
     for start in range(0, len(everything), _AT_ONCE):
         budget.checkpoint(start / len(everything), "saliency")
         shares += _shares(model, everything[start : start + _AT_ONCE], carriers, ordinary)
-    localised, top_share = torch.tensor(shares).unbind(1)
-    usual = localised[len(chosen) :]
-    p_values = rank_p_values(localised[: len(chosen)], usual)
+    count = len(chosen)
+    localised, share = torch.tensor(shares).unbind(1)
+    z = robust_z(share[:count], share[count:])
+    p_values = rank_p_values(share[:count], share[count:])
     for row, suspect in enumerate(chosen):
         metrics = {
             "localised": float(localised[row]),
-            "localised_p": float(p_values[row]),
-            "usual": float(usual.mean()),
-            "top_share": float(top_share[row]),
-            "controls": float(len(usual)),
+            "usual": float(localised[count:].mean()),
+            "share": float(share[row]),
+            "share_z": float(z[row]),
+            "share_p": float(p_values[row]),
+            "controls": float(len(share) - count),
             "labels": float(len(model.labels)),
         }
         yield Evidence(_PROBE, suspect.subject, metrics, {}, suspect.trigger)
