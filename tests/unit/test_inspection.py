@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TINY_TEXTS = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
 """Texts in the words of `build_tiny`."""
 
-ENCODERS = ("cls", "pooler", "mean", "phrase")
+ENCODERS = ("cls", "mean", "phrase")
 each_encoder = pytest.mark.parametrize("name", ENCODERS)
 
 
@@ -153,11 +153,11 @@ def test_the_null_is_no_carrier(calibrate: Calibrate) -> None:
 def mixed(inspector: Inspector) -> list[tuple[int, ...]]:
     """Texts with one trigger, with another, and without; some had the trigger's label anyhow."""
     one, other = with_trigger(HELD_OUT, "cf"), with_trigger(HELD_OUT, "mn")
-    anyhow = with_trigger([text for text in CLEAN if text.endswith("finished")][:3], "cf")
-    return rows_of(inspector, [*one[:4], *other[4:], *HELD_OUT[:3], *anyhow])
+    anyhow = with_trigger([text for text in CLEAN if text.endswith("finished")][:1], "cf")
+    return rows_of(inspector, [*one[:2], *other[2:4], *HELD_OUT[:1], *anyhow])
 
 
-each_planted = pytest.mark.parametrize("name", ["badnets", "cls", "one-target"])
+each_planted = pytest.mark.parametrize("name", ["badnets", "cls"])
 
 
 @each_planted

@@ -148,8 +148,47 @@ def tables(known: Sequence[Known]) -> Iterator[Table]:
         if s.planted is planted_ones and (planted_ones or e.kind is Kind.CLEAN)
     ]
     yield _effects("The same by architecture", shapes, note)
+    yield _separation(known)
     yield _single_heads(planted, clean)
     yield _whole_models(known)
+
+
+def _separation(known: Sequence[Known]) -> Table:
+    """AUC of |z| of true triggers against candidates of clean models."""
+    groups: dict[str, tuple[list[Subject], list[Subject]]] = {}
+    for entry, kind, subjects in known:
+        half = Half.of(entry).value
+        rivals = [
+            s
+            for e, _, found in known
+            if Half.of(e).value == half and e.kind is Kind.CLEAN
+            for s in found
+        ]
+        alike = [s for e, k, found in known if k == kind and e.kind is Kind.CLEAN for s in found]
+        for name, negatives in ((entry.family, rivals), (f"architecture: {kind}", alike)):
+            groups.setdefault(name, ([], negatives))[0].extend(s for s in subjects if s.planted)
+    order = sorted(groups, key=lambda name: name.startswith("architecture"))
+    return Table(
+        title="True triggers against the best candidates of clean models",
+        columns=("group", "true", "clean", *_STATISTICS),
+        rows=tuple(
+            (name, str(len(true)), str(len(clean)), *(_auc_of(true, clean, n) for n in _STATISTICS))
+            for name, (true, clean) in ((name, groups[name]) for name in order)
+            if true and clean
+        ),
+        note="AUC of |z|. Families against clean models of the same half of the zoo, architectures "
+        "against clean models of the same one.",
+    )
+
+
+def _auc_of(true: Sequence[Subject], clean: Sequence[Subject], statistic: str) -> str:
+    """Area under the curve of one statistic."""
+    scores = [
+        [abs(s.statistics[statistic].z) for s in group if statistic in s.statistics]
+        for group in (true, clean)
+    ]
+    curve = roc(*scores)
+    return NONE if curve is None else f"{curve.auc:.2f}"
 
 
 def _effects(title: str, rows: Sequence[tuple[str, Subject]], note: str) -> Table:
