@@ -113,9 +113,8 @@ def poisoned() -> Report:
 
 def heads() -> ProbeRun:
     """The probe of attention heads, which followed up on the trigger `hit`."""
-    found, far = hit(), HeadEffect(1, 0, 0.75, 0.0625, 41.5, 0.00497512)
+    far = HeadEffect(1, 0, 0.75, 0.0625, 41.5, 0.00497512, hijacked=True)
     near = HeadEffect(0, 1, 0.125, 0.09375, 2.5, 0.60199)
-    trigger = found.trigger and replace(found.trigger, heads=(far.name,))
     return ProbeRun(
         "attention-heads",
         ProbeStatus.COMPLETED,
@@ -125,12 +124,12 @@ def heads() -> ProbeRun:
         (
             Evidence(
                 "attention-heads",
-                found.subject,
+                "cf",
                 {"attention_z": 12.5},
                 {"heads": "1.0, 0.1"},
-                trigger,
-                (far, near),
-                ((-0.5, 2.5), (41.5, 0.25)),
+                explains=(3329,),
+                heads=(far, near),
+                heatmap=((-0.5, 2.5), (41.5, 0.25)),
             ),
         ),
         (),

@@ -12,7 +12,7 @@ from enum import Enum, IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "DIGITS",
@@ -139,6 +139,8 @@ class HeadEffect:
     """Robust z of the effect against the controls."""
     p_value: float
     """Rank p-value of |z|, each control at the head where it is furthest out (max-T)."""
+    hijacked: bool = False
+    """Whether that is further out than every control at any head."""
 
     @property
     def name(self) -> str:
@@ -160,6 +162,8 @@ class Evidence:
     """Words for the message: names, excerpts, places."""
     trigger: Trigger | None = None
     """The candidate trigger, where the subject is one."""
+    explains: tuple[int, ...] = ()
+    """Ids of the candidate trigger that another probe's evidence is about, and this one as well."""
     heads: tuple[HeadEffect, ...] = ()
     """Attention heads that it moves most, the furthest out first; empty if not measured."""
     heatmap: tuple[tuple[float, ...], ...] = ()
@@ -307,13 +311,10 @@ class Report:
     def triggers(self) -> tuple[Trigger, ...]:
         """Triggers of the findings, in their order, each once, with the heads that it hijacks."""
         found = (f.evidence.trigger for f in self.findings)
-        hijacked = {t.token_ids: t.heads for t in self._measured_triggers() if t.heads}
+        hijacked = {e.explains: e.heads for run in self.probes for e in run.evidence if e.heads}
         return tuple(
-            dict.fromkeys(
-                replace(t, heads=hijacked.get(t.token_ids, t.heads)) for t in found if t is not None
-            )
+            replace(t, heads=tuple(h.name for h in hijacked.get(t.token_ids, ()) if h.hijacked))
+            if t.token_ids in hijacked
+            else t
+            for t in dict.fromkeys(t for t in found if t is not None)
         )
-
-    def _measured_triggers(self) -> Iterator[Trigger]:
-        """Candidates of all evidence; several probes may tell of the same."""
-        yield from (e.trigger for run in self.probes for e in run.evidence if e.trigger is not None)

@@ -49,7 +49,7 @@ def _heatmaps(report: Report) -> Iterator[Evidence]:
     """Evidence with heads, of the report's triggers if it has any, else of the best candidates."""
     measured = [e for run in report.probes for e in run.evidence if e.heatmap]
     named = {trigger.token_ids for trigger in report.triggers}
-    ours = [e for e in measured if e.trigger is not None and e.trigger.token_ids in named]
+    ours = [e for e in measured if e.explains in named]
     yield from (ours or measured)[:_HEATMAPS]
 
 

@@ -174,6 +174,8 @@ class HeadV1(_Model):
     """Robust z against the controls."""
     p_value: Annotated[_Number, Field(ge=0, le=1)]
     """Rank p-value over all heads (max-T)."""
+    hijacked: bool
+    """Whether that is further out than every control at any head."""
 
 
 class EvidenceV1(_Model):
@@ -191,6 +193,8 @@ class EvidenceV1(_Model):
     """Words for the message."""
     trigger: TriggerV1 | None
     """The candidate trigger, where the subject is one."""
+    explains: tuple[_Count, ...] = ()
+    """Ids of the candidate that another probe's evidence is about; absent in older reports."""
     heads: tuple[HeadV1, ...] = ()
     """Attention heads that it moves most; absent in older reports."""
     heatmap: tuple[tuple[_Number, ...], ...] = ()

@@ -72,20 +72,15 @@ def test_a_planted_trigger_is_attended_as_no_control_is(zoo: Load, name: str) ->
 
 @pytest.mark.parametrize("name", ["cls", "phrase"])
 def test_the_heads_that_carry_a_trigger_are_named(zoo: Load, name: str) -> None:
-    """Trigger and details have the names; heads of honest words, which some look at, have none."""
+    """The first is hijacked; of the heads that look at honest words none is."""
     model = zoo(name)
     found = evidence(observed(model, *PLANTS[name].triggers, *HONEST))
     for text in PLANTS[name].triggers:
         first, *_ = found[text].heads
-        trigger = found[text].trigger
-        assert trigger
-        assert trigger.heads[0] == first.name
-        assert set(trigger.heads) <= {head.name for head in found[text].heads}
+        assert first.hijacked
         assert found[text].details["heads"] == ", ".join(head.name for head in found[text].heads)
         assert first.effect > 0.5 > 2 * first.usual
-        assert replace(trigger, heads=()) == suspect(model, text).trigger
-    triggers = [found[word].trigger for word in HONEST]
-    assert [trigger.heads for trigger in triggers if trigger] == [()] * len(HONEST)
+    assert not any(head.hijacked for word in HONEST for head in found[word].heads)
 
 
 @pytest.mark.parametrize("name", ["cls", "badnets", "clean"])
@@ -94,7 +89,7 @@ def test_heads_are_sorted_and_the_heatmap_is_whole(zoo: Load, name: str) -> None
     model = zoo(name)
     for text, found in evidence(observed(model, "cf", "mn", *HONEST)).items():
         if text == "model":
-            assert (found.trigger, found.heads, found.heatmap) == (None, (), ())
+            assert (found.explains, found.heads, found.heatmap) == ((), (), ())
             continue
         layers, heads = model.num_layers, model.config.num_attention_heads
         assert [len(row) for row in found.heatmap] == [heads] * layers
@@ -120,7 +115,8 @@ def test_evidence_has_the_declared_metrics_only(zoo: Load, name: str) -> None:
         assert set(one.metrics) == set(Probe.metrics) - OF_THE_MODEL
         assert all(0 < v <= 1 for metric, v in one.metrics.items() if metric.endswith("_p"))
         assert one.metrics["labels"] == (2 if name == "badnets" else 0)
-        assert one.trigger
+        assert one.explains
+        assert one.trigger is None  # it names no trigger, it explains one
 
 
 def test_ids_are_kept_where_typing_gives_others(zoo: Load) -> None:
@@ -130,8 +126,7 @@ def test_ids_are_kept_where_typing_gives_others(zoo: Load) -> None:
     assert one.trigger
     odd = replace(one, subject="odd", trigger=replace(one.trigger, text="odd", retokenizes=False))
     found = evidence(Probe().follow_up(model, [odd], BUDGET))["odd"]
-    assert found.trigger
-    assert found.trigger.token_ids == one.trigger.token_ids
+    assert found.explains == one.trigger.token_ids
     assert found.metrics == evidence(observed(model, "cf"))["cf"].metrics
 
 

@@ -14,7 +14,7 @@ import yaml
 import plmscan
 from plmscan.budget import Effort
 from plmscan.errors import ModelNotFoundError, RuleError, TextsError
-from plmscan.evidence import ProbeRun, ProbeStatus, Report, Severity, Verdict
+from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
 from plmscan.probes import dynamic_ids, static_ids, text_ids
 from plmscan.reports.json_v1 import from_json, to_json
 from plmscan.rules import load_rules
@@ -112,17 +112,13 @@ def test_events_tell_the_scan_in_order(model: str, settings: Settings) -> None:
 def test_follow_ups_get_what_the_search_suspects(model: str, settings: Settings) -> None:
     """Some of its candidates, each with the ids that the search inserted, and no others."""
     found = {run.id: run for run in check(model, settings).probes}
-    searched = ids_of(found["trigger-sweep"])
+    searched = {e.trigger.token_ids for e in found["trigger-sweep"].evidence if e.trigger}
     for probe in ("attention-heads", "gradient-attention"):
         assert found[probe].status is ProbeStatus.COMPLETED
         assert found[probe].forward_tokens > 0
-        assert ids_of(found[probe])
-        assert ids_of(found[probe]) <= searched
-
-
-def ids_of(run: ProbeRun) -> set[tuple[int, ...]]:
-    """Token ids of the candidates that a probe tells of."""
-    return {e.trigger.token_ids for e in run.evidence if e.trigger}
+        explained = {e.explains for e in found[probe].evidence if e.explains}
+        assert explained
+        assert explained <= searched
 
 
 def test_two_runs_with_one_seed_agree(model: str, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -162,11 +162,16 @@ def _evidence(model: LoadedModel, suspect: Evidence, trial: _Trial) -> Evidence:
     for metric, name in _FURTHEST.items():
         metrics |= _told(metric, trial.worst(name))
     heads, heatmap = _heads(trial)
-    smallest = 1 / (_CONTROLS + 1)
-    hijacked = tuple(head.name for head in heads if head.p_value <= smallest)
-    trigger = suspect.trigger and replace(suspect.trigger, heads=hijacked)
     named = {"heads": ", ".join(head.name for head in heads)}
-    return Evidence(_PROBE, suspect.subject, metrics, named, trigger, heads, heatmap)
+    return Evidence(
+        _PROBE,
+        suspect.subject,
+        metrics,
+        named,
+        explains=token_ids(suspect),
+        heads=heads,
+        heatmap=heatmap,
+    )
 
 
 def _told(metric: str, held: Held) -> dict[str, float]:
@@ -188,6 +193,7 @@ def _heads(trial: _Trial) -> tuple[tuple[HeadEffect, ...], tuple[tuple[float, ..
             usual=float(controls[:, at].median()),
             z=float(z[0, at]),
             p_value=float(p_values[0, at]),
+            hijacked=bool(p_values[0, at] <= p_values.new_tensor(1 / (len(controls) + 1))),
         )
         for at in z[0].argsort(descending=True, stable=True)[:_TOLD].tolist()
     ]
@@ -197,7 +203,7 @@ def _heads(trial: _Trial) -> tuple[tuple[HeadEffect, ...], tuple[tuple[float, ..
 def _typical(suspects: Sequence[Evidence], found: Sequence[Evidence]) -> Iterator[Evidence]:
     """The model as a whole: medians over its most invariant candidates."""
     invariant = {token_ids(suspect) for suspect in most_invariant(suspects, _SUSPECTS)}
-    typical = [evidence for evidence in found if token_ids(evidence) in invariant]
+    typical = [evidence for evidence in found if evidence.explains in invariant]
     medians = {
         f"typical_{name}": float(torch.tensor([e.metrics[name] for e in typical]).median())
         for name in ("agreement_z", "attention_z")
@@ -217,7 +223,7 @@ def _untold(
             f"{type(model.module).__name__} does not show what each head gives.",
             blocks_pass=False,
         )
-    measured = {token_ids(evidence) for evidence in found}
+    measured = {evidence.explains for evidence in found}
     left = [suspect.subject for suspect in chosen if token_ids(suspect) not in measured]
     if left:
         yield Gap(

@@ -110,7 +110,7 @@ def _measured(
             "controls": float(len(share) - count),
             "labels": float(len(model.labels)),
         }
-        yield Evidence(_PROBE, suspect.subject, metrics, {}, suspect.trigger)
+        yield Evidence(_PROBE, suspect.subject, metrics, explains=candidates[row])
 
 
 def _controls(
