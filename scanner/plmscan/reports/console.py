@@ -241,13 +241,16 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[RenderableType]:
 
 
 def _messages(same: list[Finding]) -> Iterator[str]:
-    """What to say about findings of one rule; of those in the table of triggers, the first."""
-    yield same[0].message
-    others = [finding for finding in same[1:] if finding.evidence.trigger is None]
-    yield from (finding.message for finding in others)
-    in_table = len(same) - 1 - len(others)
-    if in_table:
-        yield f"The same holds for {in_table} more of the triggers above."
+    """What to say about findings of one rule; of those about candidates, the first."""
+    first, *rest = same
+    yield first.message
+    named = [f for f in rest if f.evidence.trigger is not None]
+    explained = [f.evidence.subject for f in rest if f.evidence.explains]
+    yield from (f.message for f in rest if f.evidence.trigger is None and not f.evidence.explains)
+    if named:
+        yield f"The same holds for {len(named)} more of the triggers above."
+    if explained:
+        yield f"Likewise {_some(tuple(map(repr, explained)), _MOST)}."
 
 
 def _margin(margin: Margin) -> str:

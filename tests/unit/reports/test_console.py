@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.evidence import Evidence, Gap, Report, Verdict
+from plmscan.evidence import Confidence, Evidence, Finding, Gap, Report, Severity, Verdict
 from plmscan.reports import Format, render
 from plmscan.reports.visible import visible
 from tests.specimens import clean, hit, poisoned, report, run, unfinished
@@ -179,3 +179,20 @@ def test_again_is_the_command() -> None:
     )
     line = "plmscan check 'my model' --fail-on none --effort deep --files-only"
     assert line in render(made, Format.CONSOLE)
+
+
+def test_explanations_take_one_line_a_rule() -> None:
+    """A rule that explains many candidates says so once, and names the others."""
+    found = [
+        replace(clean_finding(), evidence=Evidence("attention-heads", name, {}, explains=(i,)))
+        for i, name in enumerate(("cf", "mn", "bb"))
+    ]
+    text = render(replace(clean(), findings=tuple(found)), Format.CONSOLE)
+    assert text.count("is far out") == 1
+    assert "Likewise 'mn', 'bb'." in text
+
+
+def clean_finding() -> Finding:
+    """A mild finding."""
+    evidence = Evidence("attention-heads", "cf", {}, explains=(1,))
+    return Finding("PLM301", Severity.LOW, Confidence.LOW, "It is far out.", "Look.", evidence)
