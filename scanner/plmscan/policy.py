@@ -95,11 +95,13 @@ def _findings(runs: Iterable[ProbeRun], rules: Collection[Rule]) -> Iterator[Fin
 def _rank(finding: Finding) -> tuple[object, ...]:
     """Sort key: severe, certain and strong findings first; the rest makes the order total."""
     evidence, trigger = finding.evidence, finding.evidence.trigger
+    explained = (z for name, z in evidence.metrics.items() if name.endswith("_z"))
+    strength = trigger.z if trigger else max(explained, default=0.0) if evidence.explains else 0.0
     return (
         -finding.severity,
         -finding.confidence,
         finding.rule,
-        -trigger.z if trigger else 0.0,
+        -strength,
         evidence.subject,
         finding.message,
         repr((sorted(evidence.metrics.items()), sorted(evidence.details.items()), trigger)),
