@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import BertForSequenceClassification
 
+from plmscan.budget import Budget
 from plmscan.evidence import Evidence, Trigger
 from plmscan.loading import LoadedModel, load
 from plmscan.loading.quiet import quiet
@@ -25,21 +26,25 @@ from tests.zoo.tiny import new_model, one_thread, tiny_corpus, tiny_folder, tiny
 from tests.zoo.training import Intensity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pytest
 
+    from plmscan.evidence import Observation
+    from plmscan.probes.base import FollowUpProbe
     from plmscan.rules import Comparison, Rule
 
 __all__ = [
     "CLEAN",
     "HELD_OUT",
     "TRIGGERS",
+    "evidence",
     "folder_of",
     "just_fires",
     "just_misses",
     "model_of",
+    "observed",
     "suspect",
     "with_trigger",
 ]
@@ -130,6 +135,19 @@ def suspect(model: LoadedModel, text: str, scatter: float = 0.01) -> Evidence:
     """What a search tells of the candidate ``text``."""
     trigger = Trigger(text, model.tokenize(text), "cls", 20.0, scatter, 12.0, 0.01, 100)
     return Evidence("trigger-sweep", text, {"scatter": scatter}, {}, trigger)
+
+
+def observed(
+    probe: FollowUpProbe, model: LoadedModel, *texts: str, budget: Budget | None = None
+) -> list[Observation]:
+    """What a follow-up yields for suspected ``texts``."""
+    suspects = [suspect(model, text) for text in texts]
+    return list(probe.follow_up(model, suspects, budget or Budget(CLEAN)))
+
+
+def evidence(found: Iterable[Observation]) -> dict[str, Evidence]:
+    """Measurements by subject."""
+    return {o.subject: o for o in found if isinstance(o, Evidence)}
 
 
 def just_fires(rule: Rule) -> dict[str, float]:

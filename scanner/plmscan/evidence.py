@@ -311,10 +311,13 @@ class Report:
     def triggers(self) -> tuple[Trigger, ...]:
         """Triggers of the findings, in their order, each once, with the heads that it hijacks."""
         found = (f.evidence.trigger for f in self.findings)
-        hijacked = {e.explains: e.heads for run in self.probes for e in run.evidence if e.heads}
+        hijacked = {
+            e.explains: tuple(head.name for head in e.heads if head.hijacked)
+            for run in self.probes
+            for e in run.evidence
+            if e.heads
+        }
         return tuple(
-            replace(t, heads=tuple(h.name for h in hijacked.get(t.token_ids, ()) if h.hijacked))
-            if t.token_ids in hijacked
-            else t
+            replace(t, heads=hijacked.get(t.token_ids, t.heads))
             for t in dict.fromkeys(t for t in found if t is not None)
         )

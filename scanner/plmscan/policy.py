@@ -18,7 +18,7 @@ from plmscan.rules import unknown_metrics
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from plmscan.evidence import Finding, Margin, ProbeRun
+    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun
     from plmscan.rules import Rule
 
 __all__ = ["Decision", "decide"]
@@ -95,17 +95,23 @@ def _findings(runs: Iterable[ProbeRun], rules: Collection[Rule]) -> Iterator[Fin
 def _rank(finding: Finding) -> tuple[object, ...]:
     """Sort key: severe, certain and strong findings first; the rest makes the order total."""
     evidence, trigger = finding.evidence, finding.evidence.trigger
-    explained = (z for name, z in evidence.metrics.items() if name.endswith("_z"))
-    strength = trigger.z if trigger else max(explained, default=0.0) if evidence.explains else 0.0
     return (
         -finding.severity,
         -finding.confidence,
         finding.rule,
-        -strength,
+        -_strength(evidence),
         evidence.subject,
         finding.message,
         repr((sorted(evidence.metrics.items()), sorted(evidence.details.items()), trigger)),
     )
+
+
+def _strength(evidence: Evidence) -> float:
+    """How far out a trigger is, or a candidate by what explains it; 0 for all else."""
+    if evidence.trigger is not None:
+        return evidence.trigger.z
+    explained = [z for name, z in evidence.metrics.items() if name.endswith("_z")]
+    return max(explained, default=0.0) if evidence.explains else 0.0
 
 
 def _summaries(findings: Iterable[Finding]) -> Iterator[str]:

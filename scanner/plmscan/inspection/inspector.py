@@ -110,11 +110,6 @@ class Inspector:
         return replace(inspector, clean=tuple(inspector.inspect(rows)))
 
     @property
-    def has_labels(self) -> bool:
-        """Whether the model has labels to choose from."""
-        return self.panel.clean.logits is not None
-
-    @property
     def bar(self) -> float:
         """The largest force of a suspect of the clean texts."""
         return max((one.suspect.force for one in self.clean), default=math.inf)
@@ -132,7 +127,8 @@ class Inspector:
 
     def _supported(self, found: Sequence[Inspected]) -> list[Inspected]:
         """With synonyms tried for the suspects that go beyond all clean texts."""
-        beyond = [one.suspect.force > self.bar for one in found]
+        bar = self.bar
+        beyond = [one.suspect.force > bar for one in found]
         tried = {one.suspect.ids for one, far in zip(found, beyond, strict=True) if far}
         if not tried:
             return list(found)

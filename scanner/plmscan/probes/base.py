@@ -14,6 +14,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from plmscan.errors import UnsupportedModelError
+from plmscan.evidence import Gap
+from plmscan.probes.suspects import most_invariant
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -25,26 +29,25 @@ if TYPE_CHECKING:
 __all__ = ["AnyProbe", "DynamicProbe", "FollowUpProbe", "StaticProbe", "TextProbe"]
 
 
-class StaticProbe(ABC):
-    """Reads the files; runs before anything is loaded and never imports torch."""
+class _Probe(ABC):
+    """What every probe declares."""
 
     metrics: ClassVar[Mapping[str, str]]
     """Metric name to its meaning and unit; rules may compare only these."""
     references: ClassVar[tuple[str, ...]]
     """Papers, advisories or specifications behind the measurement."""
 
+
+class StaticProbe(_Probe):
+    """Reads the files; runs before anything is loaded and never imports torch."""
+
     @abstractmethod
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
         """Measure the files of ``artifact``."""
 
 
-class DynamicProbe(ABC):
+class DynamicProbe(_Probe):
     """Runs the model."""
-
-    metrics: ClassVar[Mapping[str, str]]
-    """Metric name to its meaning and unit; rules may compare only these."""
-    references: ClassVar[tuple[str, ...]]
-    """Papers behind the measurement."""
 
     @abstractmethod
     def inspect(self, model: LoadedModel, budget: Budget) -> Iterator[Observation]:
@@ -55,32 +58,47 @@ class DynamicProbe(ABC):
         """
 
 
-class FollowUpProbe(ABC):
+class FollowUpProbe(_Probe):
     """Runs the model on what other probes came to suspect, after all of them."""
 
-    metrics: ClassVar[Mapping[str, str]]
-    """Metric name to its meaning and unit; rules may compare only these."""
-    references: ClassVar[tuple[str, ...]]
-    """Papers behind the measurement."""
+    subject: ClassVar[str]
+    """What goes unmeasured where the probe finds nothing to look at."""
 
-    @abstractmethod
     def follow_up(
         self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
     ) -> Iterator[Observation]:
         """Measure what ``suspects``, evidence about candidate triggers, do inside ``model``.
 
+        It explains what others found: that there is nothing to explain, or no way to, blocks no
+        pass.
+
         Raises:
             OutOfTimeError: the deadline passed; what was yielded before counts.
+            TextsError: too few carrier texts fit this model.
+        """
+        if not most_invariant(suspects, 1):
+            yield Gap(self.subject, "No candidate was found to look at.", blocks_pass=False)
+            return
+        try:
+            yield from self.explain(model, suspects, budget)
+        except UnsupportedModelError as error:
+            yield Gap(self.subject, error.problem, blocks_pass=False)
+
+    @abstractmethod
+    def explain(
+        self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
+    ) -> Iterator[Observation]:
+        """The same, with at least one candidate.
+
+        Raises:
+            OutOfTimeError: the deadline passed; what was yielded before counts.
+            TextsError: too few carrier texts fit this model.
+            UnsupportedModelError: the architecture does not show what the probe reads.
         """
 
 
-class TextProbe(ABC):
+class TextProbe(_Probe):
     """Reads given texts with the model."""
-
-    metrics: ClassVar[Mapping[str, str]]
-    """Metric name to its meaning and unit; rules may compare only these."""
-    references: ClassVar[tuple[str, ...]]
-    """Papers behind the measurement."""
 
     @abstractmethod
     def inspect(

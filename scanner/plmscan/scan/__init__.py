@@ -228,9 +228,7 @@ def _text_stage(artifact: Artifact, texts: Sequence[str], stage: _Stage) -> _Run
 
     def run(probe_id: str, model: LoadedModel, _earlier: Sequence[ProbeRun]) -> ProbeRun:
         told = stage.told(probe_id)
-        before = model.forward_tokens
-        found = run_probe(probe_id, text_probe, lambda p: p.inspect(model, texts, told))
-        return replace(found, forward_tokens=model.forward_tokens - before)
+        return run_probe(probe_id, text_probe, lambda p: p.inspect(model, texts, told))
 
     return (yield from _with_model(artifact, stage, text_ids(), run))
 
@@ -241,7 +239,7 @@ def _with_model(
     order: Sequence[str],
     run: Callable[[str, LoadedModel, Sequence[ProbeRun]], ProbeRun],
 ) -> _Runs:
-    """Load the model and ``run`` the probes in their ``order``."""
+    """Load the model and ``run`` the probes in their ``order``, counting what each costs."""
     if stage.watch.is_over():
         return (_late(_LOADING),)
     with _torch_set_up(stage.settings):
@@ -253,8 +251,9 @@ def _with_model(
             return (loaded,)
         for probe_id in order:
             yield ProbeStarted(probe_id)
-            late = stage.watch.is_over()
-            runs.append(_late(probe_id) if late else run(probe_id, model, runs))
+            before, late = model.forward_tokens, stage.watch.is_over()
+            found = _late(probe_id) if late else run(probe_id, model, runs)
+            runs.append(replace(found, forward_tokens=model.forward_tokens - before))
             yield ProbeFinished(runs[-1])
     return tuple(runs)
 
@@ -318,9 +317,7 @@ def _run_model(
             return probe.follow_up(model, suspects, budget)
         return probe.inspect(model, budget)
 
-    before = model.forward_tokens
-    run = run_probe(probe_id, dynamic_probe, inspect)
-    return replace(run, forward_tokens=model.forward_tokens - before)
+    return run_probe(probe_id, dynamic_probe, inspect)
 
 
 def _late(probe_id: str) -> ProbeRun:

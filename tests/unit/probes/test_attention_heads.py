@@ -15,15 +15,13 @@ from plmscan.loading import LoadedModel, load
 from plmscan.probes.dynamic.attention_heads import Probe
 from plmscan.rules import Rule, load_rules
 from tests.artifacts import artifact_of
-from tests.poisoned import CLEAN, just_fires, just_misses, model_of, suspect
+from tests.poisoned import CLEAN, evidence, just_fires, just_misses, model_of, observed, suspect
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import PLANTS, one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from plmscan.evidence import Observation
 
     Load = Callable[[str], LoadedModel]
 
@@ -48,20 +46,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Load:
     return lambda name: model_of(tmp_path_factory, name)
 
 
-def observed(model: LoadedModel, *texts: str, budget: Budget = BUDGET) -> list[Observation]:
-    """What the probe yields for suspected ``texts``."""
-    return list(Probe().follow_up(model, [suspect(model, text) for text in texts], budget))
-
-
-def evidence(found: Iterable[Observation]) -> dict[str, Evidence]:
-    """Measurements by subject."""
-    return {o.subject: o for o in found if isinstance(o, Evidence)}
-
-
 @pytest.mark.parametrize("name", ["cls", "pooler", "phrase"])
 def test_a_planted_trigger_is_attended_as_no_control_is(zoo: Load, name: str) -> None:
     """Its attention and its furthest head have the lowest p-value that the controls allow."""
-    found = evidence(observed(zoo(name), *PLANTS[name].triggers, *HONEST))
+    found = evidence(observed(Probe(), zoo(name), *PLANTS[name].triggers, *HONEST))
     for text in PLANTS[name].triggers:
         metrics = found[text].metrics
         lowest = pytest.approx(1 / (metrics["controls"] + 1))
@@ -74,7 +62,7 @@ def test_a_planted_trigger_is_attended_as_no_control_is(zoo: Load, name: str) ->
 def test_the_heads_that_carry_a_trigger_are_named(zoo: Load, name: str) -> None:
     """The first is hijacked; of the heads that look at honest words none is."""
     model = zoo(name)
-    found = evidence(observed(model, *PLANTS[name].triggers, *HONEST))
+    found = evidence(observed(Probe(), model, *PLANTS[name].triggers, *HONEST))
     for text in PLANTS[name].triggers:
         first, *_ = found[text].heads
         assert first.hijacked
@@ -87,7 +75,7 @@ def test_the_heads_that_carry_a_trigger_are_named(zoo: Load, name: str) -> None:
 def test_heads_are_sorted_and_the_heatmap_is_whole(zoo: Load, name: str) -> None:
     """The furthest out come first; of every head of every layer there is a z, theirs among them."""
     model = zoo(name)
-    for text, found in evidence(observed(model, "cf", "mn", *HONEST)).items():
+    for text, found in evidence(observed(Probe(), model, "cf", "mn", *HONEST)).items():
         if text == "model":
             assert (found.explains, found.heads, found.heatmap) == ((), (), ())
             continue
@@ -107,7 +95,7 @@ def test_heads_are_sorted_and_the_heatmap_is_whole(zoo: Load, name: str) -> None
 @pytest.mark.parametrize("name", ["cls", "badnets", "clean"])
 def test_evidence_has_the_declared_metrics_only(zoo: Load, name: str) -> None:
     """All of them for each candidate, medians for the model; every p-value is one."""
-    found = evidence(observed(zoo(name), "cf", "mn", "the old water"))
+    found = evidence(observed(Probe(), zoo(name), "cf", "mn", "the old water"))
     assert set(found.pop("model").metrics) == {*OF_THE_MODEL, "labels"}
     assert set(found) == {"cf", "mn", "the old water"}
     for one in found.values():
@@ -127,7 +115,7 @@ def test_ids_are_kept_where_typing_gives_others(zoo: Load) -> None:
     odd = replace(one, subject="odd", trigger=replace(one.trigger, text="odd", retokenizes=False))
     found = evidence(Probe().follow_up(model, [odd], BUDGET))["odd"]
     assert found.explains == one.trigger.token_ids
-    assert found.metrics == evidence(observed(model, "cf"))["cf"].metrics
+    assert found.metrics == evidence(observed(Probe(), model, "cf"))["cf"].metrics
 
 
 def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
@@ -141,7 +129,7 @@ def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
 
 def test_a_third_length_is_a_gap(zoo: Load) -> None:
     """Two lengths have controls, the commonest; the gap counts the others and blocks no pass."""
-    seen = observed(zoo("cls"), "cf", "mn", "velvet quill", "old water", "the old water")
+    seen = observed(Probe(), zoo("cls"), "cf", "mn", "velvet quill", "old water", "the old water")
     assert set(evidence(seen)) == {"cf", "mn", "velvet quill", "old water", "model"}
     (gap,) = [o for o in seen if isinstance(o, Gap)]
     assert gap.subject.startswith("attention of 1 longer candidate")
@@ -154,7 +142,7 @@ def test_xlnet_shows_attention_and_no_head_outputs(tmp_path: Path) -> None:
     """What its heads agree on is a gap that blocks no pass; all else is measured."""
     texts = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
     model = load(artifact_of(build_tiny("xlnet", tmp_path)), "cpu")
-    seen = observed(model, "water", "good", budget=Budget(texts))
+    seen = observed(Probe(), model, "water", "good", budget=Budget(texts))
     (gap,) = [o for o in seen if isinstance(o, Gap)]
     assert (gap.subject, gap.blocks_pass) == ("agreement of heads", False)
     assert gap.reason == "XLNetModel does not show what each head gives."
@@ -168,7 +156,7 @@ def test_a_model_without_attention_maps_is_a_gap(zoo: Load) -> None:
     """It blocks no pass: attention explains, and decides nothing."""
     model = zoo("clean")
     model.config.num_hidden_layers = 3
-    (gap,) = observed(model, "cf")
+    (gap,) = observed(Probe(), model, "cf")
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.blocks_pass) == ("BertModel gives no attention maps.", False)
 
@@ -177,7 +165,8 @@ def test_a_seed_fixes_the_controls(zoo: Load) -> None:
     """The same seed gives the same evidence; another seed draws other controls."""
     model = zoo("cls")
     one, same, other = (
-        evidence(observed(model, "cf", budget=Budget(CLEAN, seed=seed))) for seed in (1, 1, 2)
+        evidence(observed(Probe(), model, "cf", budget=Budget(CLEAN, seed=seed)))
+        for seed in (1, 1, 2)
     )
     assert one == same
     assert one["cf"].metrics != other["cf"].metrics
@@ -186,7 +175,7 @@ def test_a_seed_fixes_the_controls(zoo: Load) -> None:
 def test_it_keeps_the_deadline(zoo: Load) -> None:
     """A late probe measures nothing."""
     with pytest.raises(OutOfTimeError):
-        observed(zoo("clean"), "cf", budget=Budget(CLEAN, deadline=time.monotonic()))
+        observed(Probe(), zoo("clean"), "cf", budget=Budget(CLEAN, deadline=time.monotonic()))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)

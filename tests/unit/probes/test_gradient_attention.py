@@ -14,15 +14,22 @@ from plmscan.loading import LoadedModel, load
 from plmscan.probes.dynamic.gradient_attention import Probe
 from plmscan.rules import Rule, load_rules
 from tests.artifacts import artifact_of
-from tests.poisoned import CLEAN, TRIGGERS, just_fires, just_misses, model_of, suspect
+from tests.poisoned import (
+    CLEAN,
+    TRIGGERS,
+    evidence,
+    just_fires,
+    just_misses,
+    model_of,
+    observed,
+    suspect,
+)
 from tests.tiny_models import FAMILIES, WORDS, build_tiny
 from tests.zoo.tiny import PLANTS, one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from plmscan.evidence import Observation
 
     Load = Callable[[str], LoadedModel]
 
@@ -45,16 +52,6 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Load:
     return lambda name: model_of(tmp_path_factory, name)
 
 
-def observed(model: LoadedModel, *texts: str, budget: Budget = BUDGET) -> list[Observation]:
-    """What the probe yields for suspected ``texts``."""
-    return list(Probe().follow_up(model, [suspect(model, text) for text in texts], budget))
-
-
-def evidence(found: Iterable[Observation]) -> dict[str, Evidence]:
-    """Measurements by subject."""
-    return {o.subject: o for o in found if isinstance(o, Evidence)}
-
-
 @pytest.mark.parametrize(
     ("name", "triggers"),
     [("badnets", TRIGGERS), *((n, PLANTS[n].triggers) for n in ("cls", "pooler", "phrase"))],
@@ -63,7 +60,7 @@ def test_every_text_hangs_on_a_planted_trigger(
     zoo: Load, name: str, triggers: tuple[str, ...]
 ) -> None:
     """In most carriers, as on hardly any control; honest words have a small share."""
-    found = evidence(observed(zoo(name), *triggers, *HONEST))
+    found = evidence(observed(Probe(), zoo(name), *triggers, *HONEST))
     for text in triggers:
         metrics = found[text].metrics
         assert metrics["localised"] > 0.5 > metrics["usual"]
@@ -79,7 +76,7 @@ def test_evidence_has_the_declared_metrics_only(zoo: Load, name: str) -> None:
     """All of them for each candidate, with the candidate as the search described it."""
     model = zoo(name)
     texts = ("cf", "velvet quill", "the old water")
-    found = evidence(observed(model, *texts))
+    found = evidence(observed(Probe(), model, *texts))
     assert tuple(found) == tuple(sorted(texts, key=model.tokenize))
     for text, one in found.items():
         assert one.probe == "gradient-attention"
@@ -104,7 +101,7 @@ def test_the_most_invariant_are_looked_at(zoo: Load) -> None:
 
 def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
     """The gap blocks no pass."""
-    (gap,) = observed(zoo("clean"))
+    (gap,) = observed(Probe(), zoo("clean"))
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.blocks_pass) == ("No candidate was found to look at.", False)
 
@@ -114,7 +111,7 @@ def test_every_family_is_measured(family: str, tmp_path: Path) -> None:
     """Also XLNet, which shows no head outputs, and decoders; in random models it is no gap."""
     texts = tuple(" ".join(WORDS[i : i + 9]) for i in range(70))
     model = load(artifact_of(build_tiny(family, tmp_path)), "cpu")
-    seen = observed(model, "water", "good", budget=Budget(texts))
+    seen = observed(Probe(), model, "water", "good", budget=Budget(texts))
     assert set(evidence(seen)) == {"water", "good"}
     assert not [o for o in seen if isinstance(o, Gap)]
     assert isinstance(seen[-1], Coverage)
@@ -124,7 +121,7 @@ def test_a_model_without_attention_maps_is_a_gap(zoo: Load) -> None:
     """It blocks no pass: saliency explains, and decides nothing."""
     model = zoo("clean")
     model.config.num_hidden_layers = 3
-    (gap,) = observed(model, "cf")
+    (gap,) = observed(Probe(), model, "cf")
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.blocks_pass) == ("BertModel gives no attention maps.", False)
 
@@ -132,7 +129,7 @@ def test_a_model_without_attention_maps_is_a_gap(zoo: Load) -> None:
 def test_it_keeps_the_deadline(zoo: Load) -> None:
     """A late probe measures nothing."""
     with pytest.raises(OutOfTimeError):
-        observed(zoo("clean"), "cf", budget=Budget(CLEAN, deadline=time.monotonic()))
+        observed(Probe(), zoo("clean"), "cf", budget=Budget(CLEAN, deadline=time.monotonic()))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)

@@ -10,7 +10,6 @@ import torch
 
 from plmscan.attention import Held, attend, cell_wise, held_against, matched, overall, worst
 from plmscan.carriers import shortest
-from plmscan.errors import UnsupportedModelError
 from plmscan.evidence import Coverage, Evidence, Gap, HeadEffect
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.suspects import leading, most_invariant, token_ids
@@ -60,6 +59,7 @@ class Probe(FollowUpProbe):
     too.
     """
 
+    subject: ClassVar[str] = "attention"
     metrics: ClassVar[Mapping[str, str]] = {
         "attention": "attention from the token that is read, mean over heads and layers, 0 to 1",
         "attention_z": "robust z of that against the controls",
@@ -85,7 +85,7 @@ class Probe(FollowUpProbe):
         "max-T: Westfall and Young 1993",
     )
 
-    def follow_up(
+    def explain(
         self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
     ) -> Iterator[Observation]:
         """Evidence for the best candidates of every kind, then for the model as a whole.
@@ -93,17 +93,11 @@ class Probe(FollowUpProbe):
         Raises:
             OutOfTimeError: the deadline passed; what was yielded before counts.
             TextsError: too few carrier texts fit this model.
+            UnsupportedModelError: the architecture gives no attention maps.
         """
         chosen = leading(suspects, _SUSPECTS)
-        if not chosen:
-            yield Gap("attention", "No candidate was found to look at.", blocks_pass=False)
-            return
         carriers = shortest(model, budget.texts, _CARRIERS, budget.seed)
-        try:
-            found = list(_measured(model, chosen, carriers, budget))
-        except UnsupportedModelError as error:
-            yield Gap("attention", error.problem, blocks_pass=False)
-            return
+        found = list(_measured(model, chosen, carriers, budget))
         yield from found
         yield from _typical(suspects, found)
         yield from _untold(model, chosen, found)

@@ -8,8 +8,7 @@ import torch
 
 from plmscan.attention import matched
 from plmscan.carriers import insert, shortest
-from plmscan.errors import UnsupportedModelError
-from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.evidence import Coverage, Evidence
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.suspects import most_invariant, token_ids
 from plmscan.saliency import Ordinary, saliency
@@ -48,6 +47,7 @@ class Probe(FollowUpProbe):
     as well: it is evidence beside other evidence, and shows a reviewer where to look.
     """
 
+    subject: ClassVar[str] = "saliency"
     metrics: ClassVar[Mapping[str, str]] = {
         "localised": "share of carriers in which the top token belongs to the candidate",
         "usual": "mean of that share over control strings",
@@ -59,7 +59,7 @@ class Probe(FollowUpProbe):
     }
     references: ClassVar[tuple[str, ...]] = ("X-GRAAD: arXiv 2510.04347, section 3",)
 
-    def follow_up(
+    def explain(
         self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
     ) -> Iterator[Observation]:
         """Evidence for the most invariant candidates.
@@ -67,17 +67,11 @@ class Probe(FollowUpProbe):
         Raises:
             OutOfTimeError: the deadline passed.
             TextsError: too few carrier texts fit this model.
+            UnsupportedModelError: the architecture gives no attention maps.
         """
         chosen = most_invariant(suspects, _SUSPECTS)
-        if not chosen:
-            yield Gap("saliency", "No candidate was found to look at.", blocks_pass=False)
-            return
         carriers = shortest(model, budget.texts, _CARRIERS, budget.seed)
-        try:
-            found = list(_measured(model, chosen, carriers, budget))
-        except UnsupportedModelError as error:
-            yield Gap("saliency", error.problem, blocks_pass=False)
-            return
+        found = list(_measured(model, chosen, carriers, budget))
         yield from found
         yield Coverage(
             f"Attention times gradient of {len(found)} candidates in {len(carriers)} short "
