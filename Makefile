@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ZOO ?= $(HOME)/.cache/plmscan-zoo
 TEXTS ?= sst2
+PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fix zoo bench docs docs-check build clean
@@ -27,14 +28,15 @@ demo: $(BIN)/plmscan ## check a real MiniLM (pass) and its poisoned twin (fail)
 	$(BIN)/python demo/run.py
 
 test: lint ## lint, types, contracts and the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts, docstrings, generated docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy action/gate.py
 	$(BIN)/lint-imports
-	$(BIN)/interrogate --quiet scanner tests demo tools
+	$(BIN)/interrogate --quiet scanner tests demo tools action
 	$(BIN)/python tools/generate_docs.py --check
 
 fix: $(VENV)/.dev ## format and mend what ruff can mend

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,33 @@ if TYPE_CHECKING:
 settings.register_profile("plmscan", deadline=None)
 settings.load_profile("plmscan")
 
+# Processes that share the cores (pytest -n) must not each take all of them; torch reads it once.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 GOLDENS = Path(__file__).parent / "goldens"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let ``--update-goldens`` rewrite what the golden tests compare with."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite tests/goldens")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Verdicts of tests stay out of the user's cache, and so do the user's out of tests."""
+    folder = tmp_path_factory.mktemp("verdicts")
+    os.environ["PLMSCAN_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_test(
+    _cache_of_session: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test gets a verdict that another one left."""
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
+    monkeypatch.setenv("PLMSCAN_CACHE", str(_cache_of_session / name))
 
 
 @pytest.fixture

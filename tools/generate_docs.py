@@ -10,15 +10,16 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
 from typer.testing import CliRunner
 
 from plmscan.cli import app
-from plmscan.reports.json_v1 import json_schema
+from plmscan.reports.json_v1 import json_schema, survey_schema
 from plmscan.rules import load_rules
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-SCHEMA = ROOT / "scanner" / "plmscan" / "reports" / "report-v1.schema.json"
+REPORTS = ROOT / "scanner" / "plmscan" / "reports"
 
 
 def help_text(command: str) -> str:
@@ -38,6 +39,21 @@ def rule_table() -> str:
     ]
     head = "| id | name | severity | confidence | probe | fires when |\n|---|---|---|---|---|---|"
     return "\n".join([head, *rows])
+
+
+def action_tables() -> str:
+    """Inputs and outputs of the GitHub Action as Markdown tables."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    inputs = [
+        f"| `{name}` | {_cell(told['default']) if told['default'] else ''} "
+        f"| {_plain(told['description'])} |"
+        for name, told in action["inputs"].items()
+    ]
+    outputs = [
+        f"| `{name}` | {_plain(told['description'])} |" for name, told in action["outputs"].items()
+    ]
+    heads = ("| input | default | meaning |\n|---|---|---|", "| output | meaning |\n|---|---|")
+    return "\n".join([heads[0], *inputs, "", heads[1], *outputs])
 
 
 def with_blocks(text: str, blocks: dict[str, str]) -> str:
@@ -60,10 +76,15 @@ def generated() -> dict[Path, str]:
     blocks = {
         "help": help_text("check"),
         "inspect": help_text("inspect"),
+        "action": action_tables(),
         "rules": rule_table(),
     }
     readme = with_blocks(README.read_text(encoding="utf-8"), blocks)
-    return {README: readme, SCHEMA: json_schema()}
+    return {
+        README: readme,
+        REPORTS / "report-v1.schema.json": json_schema(),
+        REPORTS / "survey-v1.schema.json": survey_schema(),
+    }
 
 
 def main(*, check: bool) -> int:
@@ -82,6 +103,11 @@ def main(*, check: bool) -> int:
 def _cell(text: str) -> str:
     """``text`` inside a table."""
     return "`" + text.replace("|", "\\|") + "`"
+
+
+def _plain(text: str) -> str:
+    """``text`` as prose inside a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _literal(text: str) -> str:

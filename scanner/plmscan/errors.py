@@ -10,7 +10,9 @@
     ├── UnsupportedModelError  the files are fine; plmscan has no adapter for them
     ├── TextsError             ``--texts`` is missing, empty or too short
     ├── RuleError              a rule file breaks the rule format
-    ├── ReportError            a saved report cannot be read back
+    ├── ConfigError            a configuration says what cannot be meant
+    ├── LockError              a lock file is broken, or does not say which model is meant
+    ├── ReportError            a saved report or a baseline cannot be written or read back
     └── OutOfTimeError         the time limit ran out inside a probe
 
 The library raises; only the command line prints and exits.
@@ -21,7 +23,9 @@ from __future__ import annotations
 __all__ = [
     "AccessDeniedError",
     "ArtifactError",
+    "ConfigError",
     "HubUnreachableError",
+    "LockError",
     "ModelNotFoundError",
     "OutOfTimeError",
     "PlmscanError",
@@ -84,8 +88,16 @@ class RuleError(PlmscanError):
     """A rule file breaks the rule format."""
 
 
+class ConfigError(PlmscanError):
+    """A configuration cannot be used; the message begins with its file and line."""
+
+
+class LockError(PlmscanError):
+    """A lock file cannot be used."""
+
+
 class ReportError(PlmscanError):
-    """A saved report cannot be read back."""
+    """A saved report or a baseline cannot be written or read back."""
 
 
 class OutOfTimeError(PlmscanError):

@@ -18,21 +18,26 @@ __all__ = [
     "DIGITS",
     "Confidence",
     "Coverage",
+    "Demonstration",
+    "Density",
     "Evidence",
     "FileDigest",
     "Finding",
     "Gap",
     "HeadEffect",
+    "Landscape",
     "Margin",
     "ModelIdentity",
     "Observation",
     "ProbeRun",
     "ProbeStatus",
+    "Projection",
     "Report",
     "Scalar",
     "Severity",
     "Trigger",
     "Verdict",
+    "Waived",
     "rounded",
 ]
 
@@ -149,6 +154,34 @@ class HeadEffect:
 
 
 @dataclass(frozen=True)
+class Demonstration:
+    """What a candidate does to one carrier, for the eyes of a reader."""
+
+    text: str
+    """The carrier with the candidate in it, between « and »."""
+    likeness: float
+    """Mean cosine of its feature to those of the other carriers, without the candidate."""
+    triggered_likeness: float
+    """The same with the candidate in all of them; 1 is one output whatever the text says."""
+    label: str | None = None
+    """What a classifier says without the candidate."""
+    triggered_label: str | None = None
+    """What it says with it."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Features of carriers on their two main axes, without and with a candidate."""
+
+    clean: tuple[tuple[float, float], ...]
+    """Each carrier as it stands."""
+    triggered: tuple[tuple[float, float], ...]
+    """The same carriers, in the same order, with the candidate."""
+    shares: tuple[float, float]
+    """Share of the variance of all these features that each axis holds."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One measurement of one subject: numbers, never a judgement."""
 
@@ -168,6 +201,10 @@ class Evidence:
     """Attention heads that it moves most, the furthest out first; empty if not measured."""
     heatmap: tuple[tuple[float, ...], ...] = ()
     """Robust z of every head, a row a layer; empty if not measured."""
+    demonstrations: tuple[Demonstration, ...] = ()
+    """What it does to a few carriers; empty if not measured."""
+    projection: Projection | None = None
+    """Where it moves the features of carriers; None if not measured."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +227,43 @@ class Coverage:
     """For example: "30522 vocabulary items at cls, mean in 3-token inputs"."""
 
 
-Observation = Evidence | Gap | Coverage
+@dataclass(frozen=True)
+class Density:
+    """How many things lie where, on a grid that is even in the logarithms of both axes."""
+
+    across: tuple[float, float]
+    """Smallest and largest value from left to right, both above 0."""
+    up: tuple[float, float]
+    """The same from bottom to top."""
+    columns: int
+    """Cells from left to right."""
+    rows: int
+    """Cells from bottom to top."""
+    cells: tuple[tuple[int, int, int], ...]
+    """Column, row and count of every cell that is not empty, column by column.  What lies below
+    the range is in the lowest cell; what is no finite number, in none."""
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What a search saw of the whole vocabulary, for a plot; nothing in it decides anything."""
+
+    location: str
+    """Feature location at which ``vocabulary`` was read."""
+    vocabulary: Density
+    """Every swept item: across, its squared distance from the vocabulary's midpoint; up, the same
+    under the vocabulary's covariance (Mahalanobis)."""
+    named: tuple[tuple[str, float, float], ...]
+    """Single-token candidates, the most invariant if they are many, with both distances; those
+    furthest out under the covariance first."""
+    screened: tuple[tuple[float, float], ...]
+    """Displacement and scatter, on natural carriers, of the items that the sweep passed on, each
+    where it is most invariant; of thousands the most invariant and an even choice of the others."""
+    null: tuple[tuple[float, float], ...]
+    """The same of random vocabulary items: what is usual for this model."""
+
+
+Observation = Evidence | Gap | Coverage | Landscape
 """What a probe yields."""
 
 
@@ -216,6 +289,8 @@ class ProbeRun:
     """What it searched."""
     metrics: tuple[str, ...] = ()
     """Names that the probe declares, so that a saved report shows which rules can judge it."""
+    landscapes: tuple[Landscape, ...] = ()
+    """What it saw from afar."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +322,20 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Waived:
+    """Why a finding does not fail a model although it is severe enough."""
+
+    by: str
+    """``ignore`` of a configuration, or ``baseline``."""
+    reason: str
+    """What whoever waived it wrote."""
+    place: str
+    """File, and line where there is one, that waives it."""
+    expires: str | None = None
+    """Last day on which it holds, as ``2027-01-31``; None for no end."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """A rule that fired on a piece of evidence."""
 
@@ -262,6 +351,8 @@ class Finding:
     """What to do about it."""
     evidence: Evidence
     """The measurement that made it fire."""
+    waived: Waived | None = None
+    """Why it counts for nothing in the verdict; None if it counts."""
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,25 @@
 `decide` is pure: no clock, no file, no randomness.  It fails when a finding is severe enough;
 otherwise it is inconclusive when anything that a pass needs was not measured; only then it
 passes.  A fail wins over gaps, so more evidence never makes a fail milder, and the order of probes
-and rules changes nothing.
+and rules changes nothing.  Findings that somebody waived are told and do not count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import ProbeStatus, Severity, Verdict
 from plmscan.margin import LIMIT, nearest
 from plmscan.rules import unknown_metrics
+from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from plmscan.evidence import Evidence, Finding, Margin, ProbeRun
     from plmscan.rules import Rule
+    from plmscan.waivers import Waivers
 
 __all__ = ["Decision", "decide"]
 
@@ -55,6 +57,7 @@ def decide(
     *,
     fail_on: Severity | None,
     required: Collection[str],
+    waivers: Waivers = NO_WAIVERS,
 ) -> Decision:
     """Judge what the probes measured.
 
@@ -64,24 +67,32 @@ def decide(
         fail_on: the mildest severity that fails; None lets no finding fail.
         required: ids of the probes that must have run, of which at least one must have completed
             with something measured.
+        waivers: findings that do not count; an ignore that has expired fails.
     """
-    findings = tuple(sorted(_findings(runs, rules), key=_rank))
-    blocking = tuple(f for f in findings if fail_on is not None and f.severity >= fail_on)
+    found = sorted(_findings(runs, rules), key=_rank)
+    findings = tuple(replace(f, waived=waivers.waived(f)) for f in found)
+    severe = [f for f in findings if fail_on is not None and f.severity >= fail_on]
+    failing = (*_summaries(f for f in severe if f.waived is None), *waivers.expired())
     gaps = tuple(dict.fromkeys(_gaps(runs, rules, required)))
-    margin = _margin(runs, rules, fail_on)
-    if blocking:
-        return Decision(Verdict.FAIL, (*_summaries(blocking), *gaps), findings, margin)
+    margin = _margin(runs, rules, fail_on, [f for f in severe if f.waived is not None])
+    if failing:
+        return Decision(Verdict.FAIL, (*failing, *gaps), findings, margin)
     if gaps:
         return Decision(Verdict.INCONCLUSIVE, gaps, findings, margin)
     return Decision(Verdict.PASS, (_nothing_found(findings, fail_on),), findings, margin)
 
 
 def _margin(
-    runs: Iterable[ProbeRun], rules: Iterable[Rule], fail_on: Severity | None
+    runs: Iterable[ProbeRun],
+    rules: Iterable[Rule],
+    fail_on: Severity | None,
+    waived: Sequence[Finding],
 ) -> Margin | None:
     """What comes nearest to a rule that fails the model; None if nothing does."""
     failing = [rule for rule in rules if fail_on is not None and rule.severity >= fail_on]
-    found = nearest(failing, [evidence for run in runs for evidence in run.evidence])
+    left_out = {id(finding.evidence) for finding in waived}
+    counted = [e for run in runs for e in run.evidence if id(e) not in left_out]
+    found = nearest(failing, counted)
     return found if found.score > -LIMIT else None
 
 
@@ -179,5 +190,9 @@ def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str
     if fail_on is None:
         return "All probes completed; --fail-on none lets no finding fail."
     bar = "critical" if fail_on is Severity.CRITICAL else f"{fail_on.name.lower()} or above"
-    milder = f"; {len(findings)} milder below" if findings else ""
-    return f"All probes completed, and no finding is {bar}{milder}."
+    waived = sum(finding.waived is not None for finding in findings)
+    milder = len(findings) - waived
+    besides = [f"{n} {what}" for n, what in ((milder, "milder below"), (waived, "waived")) if n]
+    if waived:
+        return f"All probes completed, and no finding that counts is {bar}; {', '.join(besides)}."
+    return "; ".join([f"All probes completed, and no finding is {bar}", *besides]) + "."

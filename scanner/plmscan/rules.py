@@ -16,7 +16,7 @@ import re
 from importlib import resources
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
 from pydantic import (
@@ -33,9 +33,10 @@ from pydantic import (
 
 from plmscan.errors import RuleError
 from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
+from plmscan.plain_yaml import UniqueKeyLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from enum import IntEnum
     from importlib.resources.abc import Traversable
 
@@ -253,7 +254,7 @@ def _by_id(named: Iterable[tuple[str, Rule]]) -> dict[str, Rule]:
 def _read(file: Traversable) -> Rule:
     """The rule in ``file``."""
     try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(file.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
         return Rule.model_validate(data)
     except ValidationError as error:
         msg = f"Rule file {file.name} is wrong: {_first_problem(error)}."
@@ -262,20 +263,6 @@ def _read(file: Traversable) -> Rule:
     except OSError as error:
         msg = f"Rule file {file.name} cannot be read: {error.strerror}."
     raise RuleError(msg, "See `plmscan rules explain` for rules that are right.")
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without code and without a second value for one key."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the base class's signature
-        """A mapping; a repeated key is an error, where YAML would keep the last."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -1,36 +1,34 @@
 """The command line: the only place that prints, exits or sets up logging.
 
 Results go to stdout, everything else to stderr.  Exit codes: 0 pass, 1 fail, 2 inconclusive or
-error (also wrong usage), 130 interrupted.
+error (also wrong usage), 130 interrupted; of several models the worst: a fail, then inconclusive.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import sys
 import warnings
-from contextlib import redirect_stdout
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plmscan import __version__
-from plmscan.budget import Effort
-from plmscan.cli.guard import DEBUG, GuardedGroup, say
-from plmscan.cli.output import check_writable, write
-from plmscan.errors import PlmscanError, ReportError
-from plmscan.evidence import Severity
-from plmscan.reports import Format, render
+from plmscan.cli import options as ask
+from plmscan.cli.delivery import Delivery
+from plmscan.cli.guard import GuardedGroup, say
+from plmscan.errors import PlmscanError
+from plmscan.probes.words import counted
+from plmscan.reports import Detail
 
 if TYPE_CHECKING:
-    from plmscan.evidence import Report
+    from plmscan.cli.plan import Asked, Job
+    from plmscan.cli.store import Store
     from plmscan.rules import Rule
-    from plmscan.scan import Settings
+    from plmscan.survey import Survey
 
 __all__ = ["app", "main"]
 
@@ -40,41 +38,6 @@ _HARD_SPACE = "\N{NO-BREAK SPACE}"
 _AND = f"{_HARD_SPACE}and{_HARD_SPACE}"
 
 
-_BY_SUFFIX = {".json": Format.JSON, ".html": Format.HTML}
-"""What the name of an output file says about its format."""
-
-
-class Device(StrEnum):
-    """Where the model runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class FailOn(StrEnum):
-    """The mildest severity that fails."""
-
-    NONE = "none"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def severity(self) -> Severity | None:
-        """The same as the policy wants it."""
-        return None if self is FailOn.NONE else Severity[self.name]
-
-
-def _debug(ctx: typer.Context, value: bool) -> None:  # noqa: FBT001 - typer calls it so
-    """Ask for tracebacks and for the log of plmscan."""
-    ctx.meta[DEBUG] = value
-    if value:
-        logging.basicConfig(stream=sys.stderr)
-        logging.getLogger("plmscan").setLevel(logging.DEBUG)
-
-
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
     """Print the version and stop."""
     if value:
@@ -82,52 +45,12 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
         raise typer.Exit
 
 
-_Format = Annotated[
-    Format | None,
-    typer.Option(
-        "--format", help="How to tell the report.", show_default="by the end of FILE's name"
-    ),
-]
-_Output = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write the report there, not to stdout.")
-]
-_Rules = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of further rules; the same id replaces.")
-]
-_TimeLimit = Annotated[
-    float | None, typer.Option(metavar="SECONDS", min=0, help="Time for all probes together.")
-]
-_Texts = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
-]
-_Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
-]
-_FailOn = Annotated[FailOn, typer.Option(help="The mildest severity that fails.")]
-_Revision = Annotated[
-    str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a Hub model.")
-]
-_Device = Annotated[Device, typer.Option(help="Where the model runs.")]
-_Seed = Annotated[
-    int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.")
-]
-_Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
-]
-_Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")]
-_CacheDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")]
-_AllowPickle = Annotated[
-    bool,
-    typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
-]
-_Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks and logs.")]
+_SavedReport = Annotated[Path, typer.Argument(metavar="REPORT", help="A saved JSON report.")]
 
 app = typer.Typer(
     cls=GuardedGroup,
     help="Find backdoors in pre-trained language models before you adopt them.",
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -147,61 +70,86 @@ def _root(
 
 
 @app.command(
-    short_help="Decide whether MODEL may be adopted.",
-    epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.",
+    short_help="Decide whether models may be adopted.",
+    epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error; of several models the worst, and "
+    "a fail is worse than inconclusive.",
 )
-def check(  # noqa: PLR0913 - one parameter an option
-    model: _Model,
+def check(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Folders, or Hub repositories: org/name[@revision]; those of the configuration "
+            "if none is named.",
+            show_default=False,
+        ),
+    ] = None,
     *,
-    revision: _Revision = None,
-    report_format: _Format = None,
-    output: _Output = None,
-    fail_on: _FailOn = FailOn.HIGH,
-    effort: Annotated[
-        Effort, typer.Option(help="How much work the probes may do.")
-    ] = Effort.STANDARD,
-    time_limit: _TimeLimit = None,
-    device: _Device = Device.AUTO,
-    seed: _Seed = 0,
-    threads: _Threads = None,
-    texts: _Texts = None,
-    rules: _Rules = None,
-    offline: _Offline = False,
-    cache_dir: _CacheDir = None,
-    allow_pickle: _AllowPickle = False,
+    models_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="More models, one a line.")
+    ] = None,
+    revision: ask.Revision = None,
+    report_format: ask.AskedFormat = None,
+    output: ask.Output = None,
+    report: ask.MoreReports = None,
+    attest: ask.Attest = None,
+    fail_on: ask.Bar = None,
+    effort: ask.AskedEffort = None,
+    time_limit: ask.TimeLimit = None,
+    device: ask.AskedDevice = None,
+    seed: ask.Seed = None,
+    threads: ask.Threads = None,
+    texts: ask.Texts = None,
+    rules: ask.Rules = None,
+    baseline: ask.Baseline = None,
+    config: ask.Configuration = None,
+    offline: ask.Offline = False,
+    cache_dir: ask.CacheDir = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+    ] = False,
+    allow_pickle: ask.AllowPickle = False,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="Check the files; do not load the model.")
     ] = False,
-    debug: _Debug = False,  # noqa: ARG001 - its callback does the work
+    quiet: ask.Quiet = False,
+    verbose: ask.Verbose = False,
+    debug: ask.Debug = False,
 ) -> None:
-    """Decide whether MODEL may be adopted: pass, fail or inconclusive, with the evidence."""
-    from plmscan.scan import Settings  # noqa: PLC0415 - keeps --help quick
+    """Decide whether each MODEL may be adopted: pass, fail or inconclusive, with the evidence."""
+    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
 
-    check_writable(output)
-    settings = Settings(
+    detail = _detail(quiet=quiet, verbose=verbose)
+    delivery = Delivery.of(report_format, output, report or (), attest, detail)
+    given = _given(
+        revision=revision,
+        fail_on=fail_on,
         effort=effort,
         time_limit=time_limit,
-        device=device.value,
+        device=device and device.value,
         seed=seed,
         threads=threads,
-        allow_pickle=allow_pickle,
-        files_only=files_only,
         texts=texts,
-        fail_on=fail_on.severity,
-        offline=offline,
-        cache_dir=cache_dir,
-        revision=revision,
         rules=rules,
+        cache_dir=cache_dir,
+        offline=offline or None,
+        allow_pickle=allow_pickle or None,
+        files_only=files_only or None,
     )
-    _finish(_scan(model, settings), report_format, output)
+    jobs = _plan(Asked(tuple(models or ()), models_file, config, baseline, given))
+    cache = None if no_cache else _store()
+    _finish(surveyed(jobs, detail, cache, debug=debug), delivery)
 
 
 @app.command(
     short_help="Look for triggers in given texts.",
     epilog="Exit codes: 0 no trigger, 1 a trigger, 2 inconclusive or error.",
 )
-def inspect(  # noqa: PLR0913 - one parameter an option
-    model: _Model,
+def inspect(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
+    ],
     *,
     texts: Annotated[
         Path, typer.Option(metavar="FILE", help="Texts to inspect, one a line.", show_default=False)
@@ -210,70 +158,133 @@ def inspect(  # noqa: PLR0913 - one parameter an option
         Path | None,
         typer.Option(metavar="FILE", help="Clean texts of the same kind, to compare with."),
     ] = None,
-    revision: _Revision = None,
-    report_format: _Format = None,
-    output: _Output = None,
-    fail_on: _FailOn = FailOn.HIGH,
-    time_limit: _TimeLimit = None,
-    device: _Device = Device.AUTO,
-    seed: _Seed = 0,
-    threads: _Threads = None,
-    rules: _Rules = None,
-    offline: _Offline = False,
-    cache_dir: _CacheDir = None,
-    allow_pickle: _AllowPickle = False,
-    debug: _Debug = False,  # noqa: ARG001 - its callback does the work
+    revision: ask.Revision = None,
+    report_format: ask.AskedFormat = None,
+    output: ask.Output = None,
+    report: ask.MoreReports = None,
+    fail_on: ask.Bar = None,
+    time_limit: ask.TimeLimit = None,
+    device: ask.AskedDevice = None,
+    seed: ask.Seed = None,
+    threads: ask.Threads = None,
+    rules: ask.Rules = None,
+    offline: ask.Offline = False,
+    cache_dir: ask.CacheDir = None,
+    allow_pickle: ask.AllowPickle = False,
+    quiet: ask.Quiet = False,
+    verbose: ask.Verbose = False,
+    debug: ask.Debug = False,
 ) -> None:
     """Look for triggers in given texts: which tokens decide each, and do they decide any text?"""
-    from plmscan.scan import Settings  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.plan import Job  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
+    from plmscan.scan import Settings  # noqa: PLC0415
 
-    check_writable(output)
-    settings = Settings(
-        time_limit=time_limit,
-        device=device.value,
-        seed=seed,
-        threads=threads,
-        allow_pickle=allow_pickle,
+    detail = _detail(quiet=quiet, verbose=verbose)
+    delivery = Delivery.of(report_format, output, report or (), None, detail)
+    given = _given(
         inspected=texts,
         texts=clean,
-        fail_on=fail_on.severity,
-        offline=offline,
-        cache_dir=cache_dir,
         revision=revision,
+        fail_on=fail_on,
+        time_limit=time_limit,
+        device=device and device.value,
+        seed=seed,
+        threads=threads,
         rules=rules,
+        cache_dir=cache_dir,
+        offline=offline,
+        allow_pickle=allow_pickle,
     )
-    _finish(_scan(model, settings), report_format, output)
+    _finish(surveyed([Job(model, Settings(**given))], detail, debug=debug), delivery)
 
 
 @app.command(short_help="Judge a saved REPORT again, without the model.")
 def judge(
-    file: Annotated[Path, typer.Argument(metavar="REPORT", help="A saved JSON report.")],
+    file: _SavedReport,
     *,
-    rules: _Rules = None,
+    rules: ask.Rules = None,
     fail_on: Annotated[
-        FailOn | None,
+        ask.FailOn | None,
         typer.Option(help="The mildest severity that fails; by default the report's."),
     ] = None,
-    report_format: _Format = None,
-    output: _Output = None,
-    debug: _Debug = False,  # noqa: ARG001 - its callback does the work
+    baseline: ask.Baseline = None,
+    report_format: ask.AskedFormat = None,
+    output: ask.Output = None,
+    report: ask.MoreReports = None,
+    attest: ask.Attest = None,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Judge the evidence of a saved REPORT again; nothing is measured."""
-    from plmscan.reports.json_v1 import from_json  # noqa: PLC0415 - keeps --help quick
-    from plmscan.scan import rejudge  # noqa: PLC0415
+    from plmscan.cli.saved import judged, read_saved  # noqa: PLC0415 - keeps --help quick
 
-    check_writable(output)
-    try:
-        report = from_json(file.read_bytes())
-    except OSError as error:
-        msg = f"The report {file} cannot be read: {error.strerror}."
-        raise ReportError(msg, "Write one with `plmscan check --format json`.") from error
-    bar = fail_on or _bar_of(report)
-    _finish(rejudge(report, rules, bar.severity), report_format, output)
+    delivery = Delivery.of(report_format, output, report or (), attest)
+    _finish(judged(read_saved(file), rules, baseline, fail_on), delivery)
+
+
+@app.command(short_help="Pin revisions and digests of the configured models.")
+def lock(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Those of the configuration if none is named."),
+    ] = None,
+    *,
+    config: ask.Configuration = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The lock file (plmscan.lock)."),
+    ] = None,
+    offline: ask.Offline = False,
+    cache_dir: ask.CacheDir = None,
+    allow_pickle: ask.AllowPickle = False,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
+    from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.plan import Asked  # noqa: PLC0415
+
+    given = _given(offline=offline or None, cache_dir=cache_dir, allow_pickle=allow_pickle or None)
+    path, count = lock_models(Asked(tuple(models or ()), None, config, None, given), output)
+    say(f"{path} locks {counted(count, 'model')}. Commit the file.")
+
+
+@app.command(short_help="Write a baseline: what is known today does not fail tomorrow.")
+def baseline(
+    file: _SavedReport,
+    *,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The baseline.")] = Path(
+        "plmscan-baseline.json"
+    ),
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Write the findings of a saved REPORT as known ones, for `check --baseline`."""
+    from plmscan.cli.saved import read_saved  # noqa: PLC0415 - keeps --help quick
+    from plmscan.config import write_baseline  # noqa: PLC0415
+
+    known = counted(write_baseline(output, read_saved(file)), "known finding")
+    say(f"{output} holds {known}. Look at each, then commit the file.")
+
+
+@app.command(short_help="Look at versions, device, caches and the Hub.")
+def doctor(
+    *,
+    offline: ask.Offline = False,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Tell whether everything is there that a scan needs; exit code 2 if not."""
+    from plmscan.cli.doctor import Health, examine  # noqa: PLC0415 - keeps --help quick
+
+    health = []
+    for symptom in examine(offline=offline):
+        health.append(symptom.health)
+        mark, name = symptom.health.value, symptom.name
+        typer.echo(fill(f"{mark:<6}{name:<16}{symptom.words}", 80, subsequent_indent=22 * " "))
+    if Health.BAD in health:
+        raise typer.Exit(2)
 
 
 @_rules_app.callback(invoke_without_command=True)
-def _list_rules(ctx: typer.Context, *, rules: _Rules = None) -> None:
+def _list_rules(ctx: typer.Context, *, rules: ask.Rules = None) -> None:
     """List the rules; `explain ID` tells all about one."""
     from plmscan.rules import load_rules  # noqa: PLC0415 - keeps --help quick
 
@@ -307,42 +318,40 @@ def main() -> None:
     app(prog_name="plmscan")
 
 
-def _scan(model: str, settings: Settings) -> Report:
-    """Scan ``model`` with progress on stderr; libraries that print do so there as well."""
-    from plmscan.cli.progress import watching  # noqa: PLC0415 - keeps --help quick
-    from plmscan.rules import overridden  # noqa: PLC0415
-    from plmscan.scan import Done, scan_events  # noqa: PLC0415
-
-    for rule_id in overridden(settings.rules):
-        say(f"note: {settings.rules} replaces the packaged rule {rule_id}.")
-    with watching() as watcher, redirect_stdout(sys.stderr):
-        for event in scan_events(model, settings, watcher.on_progress):
-            watcher.on_event(event)
-            if isinstance(event, Done):
-                return event.report
-    msg = "The scan ended without a report."
-    raise PlmscanError(msg)
+def _detail(*, quiet: bool, verbose: bool) -> Detail:
+    """How much a person wants to be told."""
+    if quiet and verbose:
+        msg = "--quiet and --verbose contradict each other."
+        raise PlmscanError(msg, "Give one of them.")
+    if quiet:
+        return Detail.BRIEF
+    return Detail.FULL if verbose else Detail.NORMAL
 
 
-def _finish(report: Report, asked: Format | None, output: Path | None) -> None:
-    """Write the report, then exit with its verdict."""
-    suffix = "" if output is None else output.suffix.lower()
-    report_format = asked or _BY_SUFFIX.get(suffix, Format.CONSOLE)
-    on_terminal = output is None and sys.stdout.isatty()
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if on_terminal else 80
-    colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    write(render(report, report_format, width=width, colour=colour), output)
-    if output is not None or report_format is not Format.CONSOLE:
-        say(f"{report.verdict.name}: {report.reasons[0]}")
-    if output is not None:
-        say(f"The report is in {output}.")
-    raise typer.Exit(report.verdict.value)
+def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, Any]:
+    """The settings that were given on the command line."""
+    bar = {} if fail_on is None else {"fail_on": fail_on.severity}
+    return bar | {name: value for name, value in options.items() if value is not None}
 
 
-def _bar_of(report: Report) -> FailOn:
-    """The severity at which a saved report failed."""
-    told = report.settings.get("fail_on")
-    return FailOn(told) if told in set(FailOn) else FailOn.HIGH
+def _plan(asked: Asked) -> tuple[Job, ...]:
+    """The models of this run, as of today."""
+    from plmscan.cli.plan import plan  # noqa: PLC0415 - keeps --help quick
+
+    return plan(asked, datetime.now().astimezone().date())
+
+
+def _store() -> Store:
+    """The cache of verdicts."""
+    from plmscan.cli.store import Store, store_folder  # noqa: PLC0415 - keeps --help quick
+
+    return Store(store_folder())
+
+
+def _finish(survey: Survey, delivery: Delivery) -> None:
+    """Write the reports, then exit with the verdict."""
+    delivery.deliver(survey)
+    raise typer.Exit(survey.verdict.value)
 
 
 def _explanation(rule: Rule) -> str:

@@ -16,7 +16,7 @@ from plmscan.reports.visible import visible
 if TYPE_CHECKING:
     from typer import Context
 
-__all__ = ["DEBUG", "ERROR", "GuardedGroup", "say"]
+__all__ = ["DEBUG", "ERROR", "GuardedGroup", "mistake", "say"]
 
 ERROR = 2
 """Exit code of an error: neither a pass nor a fail."""
@@ -48,7 +48,8 @@ class GuardedGroup(TyperGroup):
         except BrokenPipeError:
             _silence_stdout()
         except Exception as error:  # noqa: BLE001 - a person gets a sentence; --debug gets it all
-            _explain(error, debug=ctx.meta.get(DEBUG, False))
+            told = mistake(error, debug=ctx.meta.get(DEBUG, False))
+            say(f"error: {told.diagnostics()}")
         raise typer.Exit(ERROR)
 
 
@@ -57,11 +58,13 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain(error: Exception, *, debug: bool) -> None:
-    """Own up to a mistake of plmscan."""
+def mistake(error: Exception, *, debug: bool) -> PlmscanError:
+    """What plmscan says when it made a mistake itself; ``debug`` prints the traceback."""
     words = " ".join(str(error).split())[:200]
-    say(f"error: plmscan made a mistake ({type(error).__name__}: {words}).")
+    problem = f"plmscan made a mistake ({type(error).__name__}: {words})."
     if debug:
         typer.echo("".join(traceback.format_exception(error)), err=True)
-    else:
-        say("Please report it with the output of the same command and --debug.")
+        return PlmscanError(problem, "Please report it.")
+    return PlmscanError(
+        problem, "Please report it with the output of the same command and --debug."
+    )

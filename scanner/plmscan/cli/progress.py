@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from plmscan.reports import Detail
 from plmscan.reports.visible import visible
-from plmscan.scan.events import ProbeFinished, ProbeStarted, Resolved
+from plmscan.scan.events import Done, ProbeFinished, ProbeStarted, Resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,8 @@ __all__ = ["Watcher", "watching"]
 
 _SILENCE = 15.0
 """Seconds without a line after which a log gets a sign of life."""
+_SHORT_SILENCE = 3.0
+"""The same for somebody who asked for every step."""
 _MOMENT = 0.1
 """Seconds that nobody wants to read about."""
 
@@ -39,10 +42,13 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching() -> Iterator[Watcher]:
+def watching(detail: Detail = Detail.NORMAL) -> Iterator[Watcher]:
     """Bars with the time left where stderr is a terminal; otherwise short lines for a log."""
-    if not sys.stderr.isatty():
-        yield _Lines()
+    if detail is Detail.BRIEF:
+        yield _Silence()
+        return
+    if detail is Detail.FULL or not sys.stderr.isatty():
+        yield _Lines(detail)
         return
     from rich import progress  # noqa: PLC0415 - not needed for a log
     from rich.console import Console  # noqa: PLC0415
@@ -58,21 +64,36 @@ def watching() -> Iterator[Watcher]:
         yield _Bars(bars)
 
 
+class _Silence:
+    """Nothing at all."""
+
+    def on_event(self, event: Event) -> None:
+        """Say nothing."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Say nothing."""
+
+
 class _Lines:
     """A line for each step that ended, and a sign of life in a long one."""
 
-    def __init__(self) -> None:
+    def __init__(self, detail: Detail) -> None:
         """Start the clock."""
         self._spoke = time.monotonic()
+        self._every_step = detail is Detail.FULL
+        self._silence = _SHORT_SILENCE if self._every_step else _SILENCE
 
     def on_event(self, event: Event) -> None:
-        """Tell of steps that ended."""
-        if line := _line(event):
+        """Tell of steps that ended, and of those that begin if every step is asked for."""
+        line = _line(event)
+        if self._every_step and isinstance(event, ProbeStarted):
+            line = f"{event.id}: started"
+        if line:
             self._say(line)
 
     def on_progress(self, progress: Progress) -> None:
         """Tell how far a long step is, now and then."""
-        if time.monotonic() - self._spoke >= _SILENCE:
+        if time.monotonic() - self._spoke >= self._silence:
             self._say(f"{progress.id}: {progress.fraction:.0%} {progress.note}".rstrip())
 
     def _say(self, line: str) -> None:
@@ -122,5 +143,7 @@ def _line(event: Event) -> str:
             reason = f" ({run.reason})" if run.reason else ""
             time_taken = f" in {run.seconds:.1f} s" if run.seconds >= _MOMENT else ""
             return f"{run.id}: {run.status}{time_taken}{reason}"
+        case Done(cached=True):
+            return "the verdict is that of an earlier scan of the same files (--no-cache: again)"
         case _:
             return ""

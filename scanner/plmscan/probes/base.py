@@ -6,7 +6,8 @@ and why) and `Coverage` (what it searched).  It never judges: thresholds live in
 Adding a probe is one file in ``probes/static``, ``probes/dynamic`` or ``probes/texts`` that defines
 one class named ``Probe``; the file name, with hyphens, is its id.  Contract tests hold it to the
 rest: declared metrics, a reference, a docstring whose second paragraph says why the measurement
-points at a backdoor, a rule, one positive and one negative fixture.
+points at a backdoor, one positive and one negative fixture, and a rule, unless what it yields is
+only shown; then nothing that goes wrong in it may withhold a pass.
 """
 
 from __future__ import annotations

@@ -1,44 +1,70 @@
-"""Renderers of a `Report`; one file a format."""
+"""Renderers of a `Survey`; one file a format."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, assert_never
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from plmscan.evidence import Report
+from plmscan.reports.screen import PLAIN_SCREEN, Detail, Screen
+from plmscan.survey import Survey
 
 if TYPE_CHECKING:
-    from plmscan.evidence import Report
+    from collections.abc import Callable
 
-__all__ = ["Format", "render"]
+__all__ = ["Detail", "Format", "Screen", "render"]
 
 
 class Format(StrEnum):
     """How a report is told."""
 
     CONSOLE = "console"
-    """For people."""
+    """For people at a terminal."""
     JSON = "json"
-    """For programs: the current schema, ``plmscan.report/v1``."""
+    """For programs: the current schema, which is ``json-v1``."""
+    JSON_V1 = "json-v1"
+    """The schemas ``plmscan.report/v1``, and ``plmscan.survey/v1`` of several models."""
+    SARIF = "sarif"
+    """For code scanning: SARIF 2.1.0."""
+    MARKDOWN = "markdown"
+    """For the summary of a job, or a comment."""
     HTML = "html"
-    """For a browser: one file, with the attention heads as heatmaps."""
+    """For a browser: one file with plots and heatmaps, and nothing from elsewhere."""
+    IN_TOTO = "in-toto"
+    """For supply-chain tools: an unsigned in-toto statement about the files' digests."""
+    CYCLONEDX = "cyclonedx"
+    """For an inventory: a CycloneDX bill of materials with the verdict."""
 
 
-def render(report: Report, report_format: Format, *, width: int = 80, colour: bool = False) -> str:
-    """``report`` as text that ends with a newline.
+_ROOMS = {
+    Format.JSON: "json_v1",
+    Format.JSON_V1: "json_v1",
+    Format.SARIF: "sarif",
+    Format.MARKDOWN: "markdown",
+    Format.HTML: "html",
+    Format.IN_TOTO: "in_toto",
+    Format.CYCLONEDX: "cyclonedx",
+}
+"""The module of each format for files; each has a ``render`` of its own."""
+
+
+def render(subject: Report | Survey, report_format: Format, screen: Screen = PLAIN_SCREEN) -> str:
+    """``subject`` as text that ends with a newline.
 
     Args:
-        report: what to tell.
+        subject: what to tell: one report, or those of several models.
         report_format: how to tell it.
-        width: columns of the console format.
-        colour: whether the console format may use terminal colours.
-    """
-    from plmscan.reports import console, html, json_v1  # noqa: PLC0415 - not for `plmscan --help`
+        screen: what the console format is for.
 
-    match report_format:
-        case Format.CONSOLE:
-            return console.render(report, width=width, colour=colour)
-        case Format.JSON:
-            return json_v1.to_json(report)
-        case Format.HTML:
-            return html.render(report)
-        case _:
-            assert_never(report_format)
+    Raises:
+        ReportError: the format needs a library that is not installed.
+    """
+    survey = Survey.of(subject) if isinstance(subject, Report) else subject
+    if report_format is Format.CONSOLE:
+        from plmscan.reports import console  # noqa: PLC0415 - rich is needed for nothing else
+
+        return console.render(survey, screen)
+    room = import_module(f"plmscan.reports.{_ROOMS[report_format]}")
+    told: Callable[[Survey], str] = room.render
+    return told(survey)

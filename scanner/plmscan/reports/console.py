@@ -17,7 +17,8 @@ from rich.rule import Rule as Line
 from rich.table import Table
 from rich.text import Text
 
-from plmscan.evidence import DIGITS, ProbeStatus, Severity, Verdict
+from plmscan.evidence import DIGITS, ProbeStatus, Report, Severity, Verdict
+from plmscan.reports.screen import PLAIN_SCREEN, Detail, Screen
 from plmscan.reports.visible import visible
 from plmscan.reports.wording import MEANINGS, command, short
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun, Report, Trigger
+    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun, Trigger
+    from plmscan.survey import Entry, Survey
 
 __all__ = ["render"]
 
@@ -49,37 +51,93 @@ _TEXTS = "text-inspection"
 """The probe whose evidence is about given texts."""
 
 
-def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
-    """``report`` as text for a terminal of ``width`` columns."""
-    file = io.StringIO()
+class _Page(io.StringIO):
+    """What rich writes to; the encoding decides whether it draws frames with plain characters."""
+
+    def __init__(self, encoding: str) -> None:
+        """Start empty."""
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # rich asks for a name
+        """That of the screen."""
+        return self._encoding
+
+
+def render(survey: Survey, screen: Screen = PLAIN_SCREEN) -> str:
+    """``survey`` as text for a ``screen``."""
+    page = _Page(screen.encoding)
     console = Console(
-        file=file,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
+        file=page,
+        width=screen.width,
+        force_terminal=screen.colour,
+        color_system="standard" if screen.colour else None,
         highlight=False,
         emoji=False,
         markup=False,
         legacy_windows=False,
     )
-    for part in _parts(report, width):
-        console.print(part, soft_wrap=isinstance(part, str))
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+    for part in _told(survey, screen):
+        long = isinstance(part, str) or screen.detail is Detail.BRIEF
+        console.print(part, soft_wrap=long)
+    return screen.legible("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
+
+
+def _told(survey: Survey, screen: Screen) -> Iterator[RenderableType]:
+    """One report, or those that somebody has to read and a table of all."""
+    if screen.detail is Detail.BRIEF:
+        yield from (_line(entry) for entry in survey.entries)
+        return
+    if survey.only is not None:
+        yield from _parts(survey.only, screen.width)
+        return
+    for report in survey.reports:
+        if screen.detail is Detail.FULL or report.verdict is not Verdict.PASS:
+            yield from _parts(report, screen.width)
+            yield Text()
+    yield _summary(survey.entries)
+    colour = _COLOUR_OF_VERDICT[survey.verdict]
+    yield Text.assemble((survey.verdict.name, f"bold {colour}"), "  ", survey.in_numbers)
+
+
+def _line(entry: Entry) -> RenderableType:
+    """One model in one line."""
+    verdict = Text(entry.verdict.name, style=f"bold {_COLOUR_OF_VERDICT[entry.verdict]}")
+    return Text.assemble(verdict, f"  {visible(entry.model)}  ", visible(entry.reason))
+
+
+def _summary(entries: Sequence[Entry]) -> RenderableType:
+    """Every model with its verdict and why."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("model", overflow="fold", max_width=34)
+    table.add_column("findings", justify="right")
+    table.add_column("reason", overflow="fold")
+    for entry in entries:
+        verdict = Text(entry.verdict.name, style=f"bold {_COLOUR_OF_VERDICT[entry.verdict]}")
+        found = str(len(entry.outcome.findings)) if isinstance(entry.outcome, Report) else "-"
+        table.add_row(verdict, Text(visible(entry.model)), found, Text(visible(entry.reason)))
+    return table
 
 
 def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     """The report from top to bottom."""
     yield _banner(report)
-    if report.verdict is Verdict.INCONCLUSIVE and len(report.reasons) > 1:
-        yield _section("Why", _bullets(map(visible, report.reasons), _MOST_SIGNED))
+    if others := _other_reasons(report):
+        yield _section("Why", _bullets(map(visible, others), _MOST_SIGNED))
     yield _section("Model", [_model(report)])
     if report.triggers:
         yield _section("Triggers", _triggers(report.triggers))
     texts = [e for run in report.probes for e in run.evidence if run.id == _TEXTS]
     if texts:
         yield _section("Texts", _texts(texts))
-    if report.findings:
-        yield _section("Findings", _findings(report.findings))
+    counted = tuple(f for f in report.findings if f.waived is None)
+    if counted:
+        yield _section("Findings", _findings(counted))
+    waived = [f for f in report.findings if f.waived is not None]
+    if waived:
+        yield _section("Waived", _bullets(map(_waived, waived)))
     if report.nearest:
         yield _section("Margin", [Text(visible(_margin(report.nearest)))])
     yield _section("Searched", _by_probe(_searched(report.probes)))
@@ -94,15 +152,19 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
 def _banner(report: Report) -> RenderableType:
     """The verdict and its first reason, and how many more of them the report tells below."""
     reason = report.reasons[0] if report.reasons else "no reason was recorded."
-    rules = tuple(f"{finding.rule} " for finding in report.findings)
-    findings_only = report.verdict is Verdict.FAIL
-    told = [r for r in report.reasons if r.startswith(rules) or not findings_only]
-    more = len(told) - 1
+    more = len(report.reasons) - 1
     colour = _COLOUR_OF_VERDICT[report.verdict]
     body = Text.assemble((report.verdict.name, f"bold {colour}"), "  ", visible(reason))
     if more > 0:
         body.append(f"  (+{more} more)", style="dim")
     return Panel(body, box=box.HEAVY, border_style=colour, padding=(0, 1))
+
+
+def _other_reasons(report: Report) -> list[str]:
+    """Reasons that the findings below do not tell; of a lone reason the banner tells enough."""
+    rules = tuple(f"{finding.rule} " for finding in report.findings)
+    told = len(report.reasons) < 2  # noqa: PLR2004
+    return [] if told else [reason for reason in report.reasons if not reason.startswith(rules)]
 
 
 def _section(title: str, parts: Iterable[RenderableType]) -> RenderableType:
@@ -238,6 +300,16 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[RenderableType]:
         yield _bullet("→", visible(same[0].remediation))
     first = findings[0].rule
     yield Text(f"More on a rule: plmscan rules explain {first}", style="dim")
+
+
+def _waived(finding: Finding) -> str:
+    """A finding that does not count, and who says so."""
+    waived = finding.waived
+    if waived is None:
+        return visible(finding.message)
+    until = f" until {waived.expires}" if waived.expires else ""
+    who = f"{waived.by} at {waived.place}{until}: {waived.reason}"
+    return visible(f"{finding.rule} {finding.severity.name.lower()}: {finding.message} ({who})")
 
 
 def _messages(same: list[Finding]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The JSON report, ``plmscan.report/v1``.
+"""The JSON report, ``plmscan.report/v1``, and that of several models, ``plmscan.survey/v1``.
 
 The classes here are the format: they give the schema that ships with the package, write the
 report and check what is read back.  The format only ever grows; anything else is a v2.  The
@@ -8,8 +8,9 @@ dataclasses of `plmscan.evidence` may change freely.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,29 +28,51 @@ from plmscan.errors import ReportError
 from plmscan.evidence import (
     Confidence,
     Coverage,
+    Demonstration,
+    Density,
     Evidence,
     FileDigest,
     Finding,
     Gap,
     HeadEffect,
+    Landscape,
     Margin,
     ModelIdentity,
     ProbeRun,
     ProbeStatus,
+    Projection,
     Report,
     Severity,
     Trigger,
     Verdict,
+    Waived,
     rounded,
 )
+from plmscan.survey import Entry, Place, Refusal, Survey
 
 if TYPE_CHECKING:
     from enum import Enum
 
-__all__ = ["SCHEMA", "from_json", "json_schema", "to_json"]
+__all__ = [
+    "SCHEMA",
+    "SURVEY_SCHEMA",
+    "from_json",
+    "json_schema",
+    "render",
+    "survey_from_json",
+    "survey_schema",
+    "to_json",
+]
 
 SCHEMA = "plmscan.report/v1"
 """Name and version of the format."""
+SURVEY_SCHEMA = "plmscan.survey/v1"
+"""The same of several models, or of one that there is no report about."""
+_REMEDY = "Write one with `plmscan check --format json`."
+
+
+_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(,\n\s+-?\d[\d.e+-]*)*\n\s+\]")
+"""A list of numbers as `json.dumps` breaks it into lines; no text of JSON holds a line break."""
 
 
 def _storable(value: object) -> object:
@@ -94,6 +117,9 @@ class _Model(BaseModel):
 
     noun: ClassVar[type]
     """The dataclass that this is the written form of."""
+
+
+_Written = TypeVar("_Written", bound=_Model)
 
 
 class FileV1(_Model):
@@ -178,6 +204,39 @@ class HeadV1(_Model):
     """Whether that is further out than every control at any head."""
 
 
+class DemonstrationV1(_Model):
+    """What a candidate does to one carrier."""
+
+    noun = Demonstration
+
+    text: _Text
+    """The carrier with the candidate in it, between « and »."""
+    likeness: _Number
+    """Mean cosine of its feature to those of the other carriers, without the candidate."""
+    triggered_likeness: _Number
+    """The same with it."""
+    label: _Text | None
+    """What a classifier says without the candidate."""
+    triggered_label: _Text | None
+    """What it says with it."""
+
+
+_Pair = tuple[_Number, _Number]
+
+
+class ProjectionV1(_Model):
+    """Features of carriers on their two main axes."""
+
+    noun = Projection
+
+    clean: tuple[_Pair, ...]
+    """Each carrier as it stands."""
+    triggered: tuple[_Pair, ...]
+    """The same with the candidate."""
+    shares: _Pair
+    """Share of the variance that each axis holds."""
+
+
 class EvidenceV1(_Model):
     """One measurement of one subject."""
 
@@ -199,6 +258,10 @@ class EvidenceV1(_Model):
     """Attention heads that it moves most; absent in older reports."""
     heatmap: tuple[tuple[_Number, ...], ...] = ()
     """Robust z of every head, a row a layer; absent in older reports."""
+    demonstrations: tuple[DemonstrationV1, ...] = ()
+    """What it does to a few carriers; absent in older reports."""
+    projection: ProjectionV1 | None = None
+    """Where it moves the features of carriers; absent in older reports."""
 
 
 class GapV1(_Model):
@@ -221,6 +284,41 @@ class CoverageV1(_Model):
 
     statement: _Text
     """One sentence that a reviewer can sign."""
+
+
+class DensityV1(_Model):
+    """How many things lie where, on a grid that is even in the logarithms of both axes."""
+
+    noun = Density
+
+    across: _Pair
+    """Smallest and largest value from left to right."""
+    up: _Pair
+    """The same from bottom to top."""
+    columns: _Count
+    """Cells from left to right."""
+    rows: _Count
+    """Cells from bottom to top."""
+    cells: tuple[tuple[_Count, _Count, _Count], ...]
+    """Column, row and count of every cell that is not empty."""
+
+
+class LandscapeV1(_Model):
+    """What a search saw of the whole vocabulary."""
+
+    noun = Landscape
+
+    location: _Text
+    """Feature location."""
+    vocabulary: DensityV1
+    """Squared distance from the vocabulary's midpoint (across), and the same under its covariance
+    (up), of every swept item."""
+    named: tuple[tuple[_Text, _Number, _Number], ...]
+    """Single-token candidates, with both distances."""
+    screened: tuple[_Pair, ...]
+    """Displacement and scatter of the items that the sweep passed on."""
+    null: tuple[_Pair, ...]
+    """The same of random vocabulary items."""
 
 
 class ProbeV1(_Model):
@@ -248,6 +346,23 @@ class ProbeV1(_Model):
     """What it searched."""
     metrics: tuple[_Text, ...]
     """Names of the metrics that it can measure."""
+    landscapes: tuple[LandscapeV1, ...] = ()
+    """What it saw from afar; absent in older reports."""
+
+
+class WaivedV1(_Model):
+    """Why a finding does not fail a model although it is severe enough."""
+
+    noun = Waived
+
+    by: _Text
+    """``ignore`` of a configuration, or ``baseline``."""
+    reason: _Text
+    """What whoever waived it wrote."""
+    place: _Text
+    """File, and line where there is one, that waives it."""
+    expires: _Text | None
+    """Last day on which it holds."""
 
 
 class FindingV1(_Model):
@@ -267,6 +382,8 @@ class FindingV1(_Model):
     """What to do about it."""
     evidence: EvidenceV1
     """The measurement that made it fire."""
+    waived: WaivedV1 | None = None
+    """Why it counts for nothing in the verdict; absent in older reports."""
 
 
 class MarginV1(_Model):
@@ -321,6 +438,45 @@ class ReportV1(_Model):
     """Seed of every random choice."""
 
 
+class PlaceV1(_Model):
+    """A line of a file that names a model."""
+
+    noun = Place
+
+    file: _Text
+    """Path as seen from the working folder."""
+    line: int
+    """From 1."""
+
+
+class EntryV1(_Model):
+    """One model of several: its report, or why there is none."""
+
+    model: _Text
+    """What the user typed, without the revision."""
+    verdict: Annotated[Verdict, *_named(Verdict)]
+    """The report's; inconclusive without one."""
+    place: PlaceV1 | None
+    """Where the model is declared; null for the command line."""
+    report: ReportV1 | None
+    """What was found; null if the model could not be scanned."""
+    problem: _Text | None
+    """Why it could not be scanned; null if it was."""
+    remedy: _Text | None
+    """What to do about that."""
+
+
+class SurveyV1(_Model):
+    """What one run says about several models."""
+
+    schema_: Annotated[Literal["plmscan.survey/v1"], Field(alias="schema")]
+    """Name and version of this format."""
+    verdict: Annotated[Verdict, *_named(Verdict)]
+    """The worst of all."""
+    entries: tuple[EntryV1, ...]
+    """In the order in which they were asked about."""
+
+
 def to_json(report: Report) -> str:
     """``report`` as an indented JSON document that ends with a newline.
 
@@ -329,14 +485,50 @@ def to_json(report: Report) -> str:
     Raises:
         ReportError: the report holds what the format cannot, such as a NaN.
     """
+    return _text(_written(report))
+
+
+def render(survey: Survey) -> str:
+    """``survey`` as a document like that of `to_json`; of one scanned model it is that.
+
+    Raises:
+        ReportError: a report holds what the format cannot.
+    """
+    if survey.only is not None:
+        return to_json(survey.only)
+    entries = tuple(map(_entry, survey.entries))
+    told = {"schema": SURVEY_SCHEMA, "verdict": survey.verdict, "entries": entries}
+    return _text(SurveyV1.model_validate(told))
+
+
+def _written(report: Report) -> ReportV1:
+    """``report`` in the form of the format."""
     told = {field.name: getattr(report, field.name) for field in fields(report)}
     told |= {"schema": SCHEMA, "triggers": report.triggers, "seed": report.settings.get("seed")}
     try:
-        document = ReportV1.model_validate(told).model_dump(mode="json", by_alias=True)
+        return ReportV1.model_validate(told)
     except ValidationError as error:
         msg = f"The report cannot be written as JSON: {_first_problem(error)}."
         raise ReportError(msg, "This is a mistake in a probe; please report it.") from error
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _entry(entry: Entry) -> EntryV1:
+    """One model of a survey in the form of the format."""
+    told = {"model": entry.model, "verdict": entry.verdict, "place": entry.place}
+    blank = {"report": None, "problem": None, "remedy": None}
+    match entry.outcome:
+        case Refusal(problem=problem, remedy=remedy):
+            told |= {**blank, "problem": problem, "remedy": remedy}
+        case report:
+            told |= {**blank, "report": _written(report)}
+    return EntryV1.model_validate(told)
+
+
+def _text(document: BaseModel) -> str:
+    """``document`` as text, each list of numbers on one line."""
+    told = document.model_dump(mode="json", by_alias=True)
+    text = json.dumps(told, indent=2, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def from_json(text: str | bytes) -> Report:
@@ -345,20 +537,65 @@ def from_json(text: str | bytes) -> Report:
     Raises:
         ReportError: ``text`` is not a report of this format.
     """
-    try:
-        document = ReportV1.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        msg = f"This is not a {SCHEMA} report: {_first_problem(error)}."
-        raise ReportError(msg, "Write one with `plmscan check --format json`.") from error
-    report: Report = _noun(document)
+    report: Report = _noun(_read(ReportV1, SCHEMA, text))
     return report
 
 
+def survey_from_json(text: str | bytes) -> Survey:
+    """The survey that `render` wrote; one report is a survey, too.
+
+    Raises:
+        ReportError: ``text`` is neither.
+    """
+    if _schema_of(text) != SURVEY_SCHEMA:
+        return Survey.of(from_json(text))
+    document = _read(SurveyV1, SURVEY_SCHEMA, text)
+    return Survey(tuple(map(_entry_noun, document.entries)))
+
+
 def json_schema() -> str:
-    """The JSON Schema of the format, as the package ships it."""
-    schema = ReportV1.model_json_schema(mode="serialization")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
-    return json.dumps({**head, **schema, "title": SCHEMA}, indent=2) + "\n"
+    """The JSON Schema of one report, as the package ships it."""
+    return _schema(ReportV1, SCHEMA)
+
+
+def survey_schema() -> str:
+    """The JSON Schema of several reports, as the package ships it."""
+    return _schema(SurveyV1, SURVEY_SCHEMA)
+
+
+def _schema(model: type[BaseModel], name: str) -> str:
+    """The JSON Schema of ``model``."""
+    schema = model.model_json_schema(mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": name}
+    return json.dumps({**head, **schema, "title": name}, indent=2) + "\n"
+
+
+def _read(model: type[_Written], name: str, text: str | bytes) -> _Written:
+    """``text`` as a ``model``."""
+    try:
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        msg = f"This is not a {name} report: {_first_problem(error)}."
+        raise ReportError(msg, _REMEDY) from error
+
+
+def _schema_of(text: str | bytes) -> object:
+    """The format that ``text`` claims to have; None if it claims none."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return told.get("schema") if isinstance(told, dict) else None
+
+
+def _entry_noun(entry: EntryV1) -> Entry:
+    """One model of a survey as it was before it was written."""
+    outcome: Report | Refusal
+    if entry.report is None:
+        outcome = Refusal(entry.model, entry.problem or "", entry.remedy or "")
+    else:
+        outcome = _noun(entry.report)
+    return Entry(outcome, None if entry.place is None else _noun(entry.place))
 
 
 def _noun(value: Any) -> Any:  # noqa: ANN401 - walks values of every type

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
-from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity, Verdict
+from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
 from plmscan.policy import decide
 from plmscan.probes import (
     dynamic_ids,
@@ -28,15 +28,15 @@ from plmscan.probes import (
 )
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.words import counted
+from plmscan.scan.cache import Cache, is_lasting, key_of
 from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progress, Resolved
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
-from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for
+from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
 from plmscan.source import SourceOptions, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     _Runs = Generator[Event, None, tuple[ProbeRun, ...]]
 
 __all__ = [
+    "Cache",
     "Done",
     "Event",
     "ProbeFinished",
@@ -66,6 +67,29 @@ _READ_WEIGHTS = frozenset({"pickle-globals", "safetensors-header"})
 
 def _ignore(_progress: Progress) -> None:
     """Nobody is watching."""
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of one scan, read before anything is fetched."""
+
+    carriers: tuple[str, ...] = ()
+    """What candidates are put into."""
+    inspected: tuple[str, ...] = ()
+    """What the user wants to have inspected."""
+
+    @classmethod
+    def read(cls, settings: Settings) -> _Texts:
+        """Those that the settings name; the bundled sentences where they name none."""
+        if settings.files_only:
+            return cls()
+        from plmscan import carriers  # noqa: PLC0415 - not for file checks
+
+        file, asked = settings.texts, settings.inspected
+        return cls(
+            carriers.bundled_texts() if file is None else carriers.read_texts(file),
+            () if asked is None else carriers.given_texts(asked),
+        )
 
 
 @dataclass(frozen=True)
@@ -102,10 +126,15 @@ def scan_events(
     source: str,
     settings: Settings | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
+    cache: Cache | None = None,
 ) -> Iterator[Event]:
     """Scan ``source`` and yield what happens; the last event is `Done`.
 
-    ``on_progress`` hears of progress inside a step, while it runs.
+    Args:
+        source: a folder, or ``org/name`` or ``org/name@revision`` on the Hub.
+        settings: what the user asks for.
+        on_progress: hears of progress inside a step, while it runs.
+        cache: asked for a report of the same files before anything is measured.
 
     Raises:
         SourceError: the model could not be found or fetched.
@@ -115,25 +144,40 @@ def scan_events(
     """
     settings = settings or Settings()
     rules = rules_for(settings)
-    texts = () if settings.files_only else _texts(settings.texts)
-    given = () if settings.inspected is None else _given(settings.inspected)
+    texts = _Texts.read(settings)
     artifact = _resolve(source, settings, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
+    key = key_of(artifact, settings, rules, versions())
+    if cache is not None and (kept := cache.get(key)) is not None:
+        yield Done(kept, cached=True)
+        return
+    runs = yield from _runs(artifact, texts, settings, rules, on_progress)
+    report = make_report(artifact, settings, runs, rules)
+    if cache is not None and is_lasting(report):
+        cache.put(key, report)
+    yield Done(report)
+
+
+def _runs(
+    artifact: Artifact,
+    texts: _Texts,
+    settings: Settings,
+    rules: Collection[Rule],
+    on_progress: Callable[[Progress], None],
+) -> _Runs:
+    """Read the files, then load and run the model, unless something speaks against it."""
     limit = settings.time_limit
     watch = _Watch(None if limit is None else time.monotonic() + limit, on_progress)
     runs = yield from _file_stage(artifact)
     reason = _reason_to_stop(artifact, runs, rules, settings)
-    if reason is None:
-        budget = Budget(texts, settings.effort, settings.seed, watch.deadline)
-        stage = _Stage(settings, rules, budget, watch)
-        if settings.inspected is None:
-            runs += yield from _model_stage(artifact, stage)
-        else:
-            runs += yield from _text_stage(artifact, given, stage)
-    else:
-        runs += (_not_loaded(reason, blocks_pass=not settings.files_only),)
-    yield Done(make_report(artifact, settings, runs, rules))
+    if reason is not None:
+        return (*runs, _not_loaded(reason, blocks_pass=not settings.files_only))
+    budget = Budget(texts.carriers, settings.effort, settings.seed, watch.deadline)
+    stage = _Stage(settings, rules, budget, watch)
+    if settings.inspected is None:
+        return runs + (yield from _model_stage(artifact, stage))
+    return runs + (yield from _text_stage(artifact, texts.inspected, stage))
 
 
 def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], None]) -> Artifact:
@@ -143,6 +187,7 @@ def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], 
         offline=settings.offline,
         cache_dir=settings.cache_dir,
         allow_pickle=settings.allow_pickle,
+        locked=settings.locked,
     )
     return resolve(source, options, _Watch(None, on_progress).teller("source"))
 
@@ -164,7 +209,8 @@ def _reason_to_stop(
     if settings.files_only:
         return "only the files were asked for (--files-only)."
     bar = settings.fail_on or Severity.CRITICAL
-    if decide(runs, rules, fail_on=bar, required=()).verdict is Verdict.FAIL:
+    found = decide(runs, rules, fail_on=bar, required=(), waivers=settings.waivers).findings
+    if any(finding.severity >= bar and finding.waived is None for finding in found):
         return "the files were already condemned, so the model was not loaded."
     if not artifact.weights:
         return "there are no weights to load."
@@ -256,20 +302,6 @@ def _with_model(
             runs.append(replace(found, forward_tokens=model.forward_tokens - before))
             yield ProbeFinished(runs[-1])
     return tuple(runs)
-
-
-def _texts(file: Path | None) -> tuple[str, ...]:
-    """The carrier texts."""
-    from plmscan.carriers import bundled_texts, read_texts  # noqa: PLC0415 - not for file checks
-
-    return bundled_texts() if file is None else read_texts(file)
-
-
-def _given(file: Path) -> tuple[str, ...]:
-    """The texts to inspect."""
-    from plmscan.carriers import given_texts  # noqa: PLC0415 - not for file checks
-
-    return given_texts(file)
 
 
 @contextmanager

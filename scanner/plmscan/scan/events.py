@@ -59,6 +59,8 @@ class Done:
 
     report: Report
     """All that was found."""
+    cached: bool = False
+    """Whether it was measured by an earlier scan of the same files."""
 
 
 Event = Resolved | ProbeStarted | ProbeFinished | Done

@@ -10,13 +10,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from plmscan.errors import OutOfTimeError, PlmscanError
-from plmscan.evidence import Coverage, Evidence, Gap, ProbeRun, ProbeStatus, rounded
+from plmscan.evidence import (
+    Coverage,
+    Evidence,
+    Gap,
+    Landscape,
+    ProbeRun,
+    ProbeStatus,
+    Projection,
+    rounded,
+)
 from plmscan.probes.words import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from plmscan.evidence import HeadEffect, Observation, Scalar, Trigger
+    from plmscan.evidence import Demonstration, HeadEffect, Observation, Scalar, Trigger
     from plmscan.probes.base import DynamicProbe, FollowUpProbe, StaticProbe, TextProbe
 
     _Probe = TypeVar("_Probe", StaticProbe, DynamicProbe | FollowUpProbe, TextProbe)
@@ -61,7 +70,10 @@ def finished(probe_id: str, seen: Sequence[Observation], seconds: float) -> Prob
         status, reason = ProbeStatus.INCOMPLETE, f"{blocking[0].subject}: {blocking[0].reason}"
     elif gaps and not evidence and not coverage:
         status, reason = ProbeStatus.SKIPPED, gaps[0].reason
-    return ProbeRun(probe_id, status, reason, seconds, 0, evidence, gaps, coverage)
+    landscapes = tuple(o for o in seen if isinstance(o, Landscape))
+    return ProbeRun(
+        probe_id, status, reason, seconds, 0, evidence, gaps, coverage, landscapes=landscapes
+    )
 
 
 def status_of(error: Exception, step: str) -> tuple[ProbeStatus, str]:
@@ -83,6 +95,9 @@ def seconds_since(began: float) -> float:
 
 def _tidy(observation: Observation) -> Iterator[Observation]:
     """``observation`` with rounded, finite numbers; a NaN can be judged by no rule: a gap."""
+    if isinstance(observation, Landscape):
+        yield _tidy_landscape(observation)
+        return
     if not isinstance(observation, Evidence):
         yield observation
         return
@@ -101,6 +116,8 @@ def _tidy(observation: Observation) -> Iterator[Observation]:
         metrics={name: value for name, value in metrics.items() if name not in broken},
         details={name: _tidy_detail(value) for name, value in observation.details.items()},
         trigger=trigger,
+        demonstrations=tuple(_tidy_demonstrations(observation.demonstrations)),
+        projection=observation.projection and _tidy_projection(observation.projection),
     )
     if broken:
         yield Gap(observation.subject, f"{_NOT_A_NUMBER}: {', '.join(broken)}.")
@@ -147,6 +164,44 @@ def _tidy_heads(
     sound = [head for head in heads if not math.isnan(head.effect + head.usual + head.z)]
     rows = [tuple(map(_finite, row)) for row in evidence.heatmap]
     return tuple(sound), tuple(row for row in rows if not any(map(math.isnan, row)))
+
+
+def _tidy_demonstrations(shown: Iterable[Demonstration]) -> Iterator[Demonstration]:
+    """Rounded, without those that hold a NaN: nobody judges them, so that is no gap."""
+    for one in shown:
+        likeness, triggered = _finite(one.likeness), _finite(one.triggered_likeness)
+        if not math.isnan(likeness + triggered):
+            yield replace(one, likeness=likeness, triggered_likeness=triggered)
+
+
+def _tidy_projection(projection: Projection) -> Projection | None:
+    """``projection`` with rounded, finite numbers; None if one is a NaN."""
+    clean, triggered = _pairs(projection.clean), _pairs(projection.triggered)
+    shares = _pairs([projection.shares])
+    whole = len(clean), len(triggered), len(shares)
+    if whole != (len(projection.clean), len(projection.triggered), 1):
+        return None
+    return Projection(clean, triggered, shares[0])
+
+
+def _tidy_landscape(landscape: Landscape) -> Landscape:
+    """``landscape`` with rounded, finite numbers; without the points that hold a NaN."""
+    seen = landscape.vocabulary
+    across, up = _pairs([seen.across, seen.up])
+    named = ((name, _finite(x), _finite(y)) for name, x, y in landscape.named)
+    return replace(
+        landscape,
+        vocabulary=replace(seen, across=across, up=up),
+        named=tuple(one for one in named if not math.isnan(one[1] + one[2])),
+        screened=_pairs(landscape.screened),
+        null=_pairs(landscape.null),
+    )
+
+
+def _pairs(pairs: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Rounded, finite pairs, without those that hold a NaN."""
+    tidy = ((_finite(first), _finite(second)) for first, second in pairs)
+    return tuple(pair for pair in tidy if not math.isnan(pair[0] + pair[1]))
 
 
 def _tidy_detail(value: object) -> Scalar:

@@ -16,6 +16,7 @@ from plmscan.policy import decide
 from plmscan.probes import dynamic_ids, static_ids, static_probe, text_ids
 from plmscan.rules import load_rules, overridden, unknown_metrics
 from plmscan.scan.settings import Settings
+from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from plmscan.probes.base import AnyProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact
+    from plmscan.waivers import Waivers
 
-__all__ = ["check_metrics", "make_report", "rejudge", "rules_for"]
+__all__ = ["check_metrics", "make_report", "rejudge", "rules_for", "versions"]
 
 _LIBRARIES = (
     "torch",
@@ -82,12 +84,17 @@ def make_report(
         findings=decision.findings,
         probes=runs,
         settings={**settings.told(), **_told_judgement(settings)},
-        versions=_versions(),
+        versions=versions(),
         nearest=decision.nearest,
     )
 
 
-def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Report:
+def rejudge(
+    report: Report,
+    rules: Path | None,
+    fail_on: Severity | None,
+    waivers: Waivers = NO_WAIVERS,
+) -> Report:
     """``report`` with its evidence judged anew; nothing is measured, torch is not needed.
 
     Raises:
@@ -100,6 +107,7 @@ def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Rep
         fail_on=fail_on,
         files_only=files_only,
         inspected=None if inspected is None else Path(str(inspected)),
+        waivers=waivers,
     )
     decision = _decide(report.probes, rules_for(asked), asked)
     return replace(
@@ -114,10 +122,14 @@ def rejudge(report: Report, rules: Path | None, fail_on: Severity | None) -> Rep
 
 
 def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings) -> Decision:
-    """The policy, with the probes that these settings require."""
+    """The policy, with the probes that these settings require: those that a rule judges."""
+    asked = static_ids() if settings.files_only else _model_ids(settings)
+    judged = {rule.probe for rule in rules}
+    required = [probe_id for probe_id in asked if probe_id in judged]
+    bar, waivers = settings.fail_on, settings.waivers
+    decision = decide(runs, rules, fail_on=bar, required=required, waivers=waivers)
     if not settings.files_only:
-        return decide(runs, rules, fail_on=settings.fail_on, required=_model_ids(settings))
-    decision = decide(runs, rules, fail_on=settings.fail_on, required=static_ids())
+        return decision
     note = "Only the files were checked."
     if decision.verdict is Verdict.PASS:
         return replace(decision, reasons=(f"{note} {decision.reasons[0]}",))
@@ -153,7 +165,7 @@ def _architecture(config: dict[str, object]) -> str | None:
             return None
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of plmscan, Python and the libraries, without importing them."""
     libraries = {name: _version(name) for name in _LIBRARIES}
     return {"plmscan": plmscan.__version__, "python": platform.python_version(), **libraries}

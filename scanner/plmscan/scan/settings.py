@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
 from plmscan.evidence import Severity
+from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plmscan.evidence import Scalar
+    from plmscan.waivers import Waivers
 
 __all__ = ["Settings"]
+
+_UNTOLD = frozenset({"cache_dir", "waivers", "locked"})
+"""The cache's place on disk changes no result; a waived finding says by whom, and the probe of the
+lock file what it compared."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,14 @@ class Settings:
     """Branch, tag or commit of a Hub model."""
     rules: Path | None = None
     """Folder of further rules."""
+    waivers: Waivers = NO_WAIVERS
+    """Findings that do not count: ignored ones and those of a baseline."""
+    locked: Mapping[str, str] | None = None
+    """SHA-256 of each file of the model as a lock file has it; None without one."""
 
     def told(self) -> dict[str, Scalar]:
-        """The settings as a report shows them; the cache's place on disk changes no result."""
-        names = (field.name for field in fields(self) if field.name != "cache_dir")
+        """The settings as a report shows them; what it shows elsewhere is left out."""
+        names = (field.name for field in fields(self) if field.name not in _UNTOLD)
         return {name: _told(getattr(self, name), name) for name in names}
 
 

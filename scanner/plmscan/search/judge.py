@@ -10,6 +10,7 @@ import torch
 
 from plmscan.search.finalists import finalists
 from plmscan.search.grow import random_items
+from plmscan.search.landscape import points
 from plmscan.search.layers import layer_scatters
 from plmscan.search.support import support
 from plmscan.search.variants import relate
@@ -121,8 +122,10 @@ def judged(
     panels: tuple[Panel, Panel],
     null_items: int,
     budget: Budget,
-) -> tuple[Candidate, ...]:
-    """All finalists; ``panels`` are those of the verification and of the synonyms.
+) -> tuple[tuple[Candidate, ...], Tensor]:
+    """All finalists, and displacement and scatter of the null of single items, (m, 2).
+
+    ``panels`` are those of the verification and of the synonyms.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -133,12 +136,15 @@ def judged(
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
     rest, kinds = _others(neighbourhood.ids, finals.ids), finals.kinds()
     found: dict[int, Candidate] = {}
+    usual = torch.empty(0, 2)
     for done, (size, members) in enumerate(kinds):
         part = budget.part(0.4, 1).part(done / len(kinds), (done + 1) / len(kinds))
         drawn = random_items(rest, size, null_items, budget.seed)
         null = measure(model, drawn, verification, part, "null")
         found |= _against(finals, members, null, null_items, relations)
-    return tuple(_completed(found[i], gaps[i], traced.get(i, ())) for i in range(len(finals.ids)))
+        usual = points(null) if size == 1 else usual
+    order = range(len(finals.ids))
+    return tuple(_completed(found[i], gaps[i], traced.get(i, ())) for i in order), usual
 
 
 def _against(

@@ -17,6 +17,7 @@ from plmscan.search.finalists import finalists
 from plmscan.search.groups import Paired, paired
 from plmscan.search.judge import judged
 from plmscan.search.labels import arguing, class_words, overriding
+from plmscan.search.landscape import points
 from plmscan.search.longer import confirmed, contrasted, growers, grown, promising
 from plmscan.search.neighbours import Neighbourhood
 from plmscan.search.panel import Panel
@@ -24,6 +25,8 @@ from plmscan.search.sweep import survivors, sweep
 from plmscan.search.verify import measure
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
     from plmscan.search.judge import Candidate
@@ -56,6 +59,10 @@ class Search:
     """Starts of the contrastive search; 0 where features tell nothing."""
     paired: Paired
     """What the group test found."""
+    tried: Tensor
+    """Displacement and scatter of each screened item, (screened, 2)."""
+    null: Tensor
+    """The same of the random items that single ones are held against, (m, 2)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     longer = [*longer, *found, *tried]
     finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.68, 0.7))
     both = (panels.verification, panels.support)
-    candidates = judged(model, finals, neighbourhood, both, recipe.null_items, budget.part(0.7, 1))
+    part = budget.part(0.7, 1)
+    candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
     return Search(
         recipe=recipe,
         sweep=swept,
@@ -128,4 +136,6 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         aims=tuple(grower.objective for grower in by),
         starts=starts,
         paired=pairs,
+        tried=points(screened),
+        null=null,
     )

@@ -8,6 +8,7 @@ of the model.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,18 @@ from plmscan.source.folder import from_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Artifact", "HubIssue", "HubStatus", "ListedFile", "SourceOptions", "resolve"]
+__all__ = [
+    "Artifact",
+    "HubIssue",
+    "HubStatus",
+    "ListedFile",
+    "SourceOptions",
+    "is_folder",
+    "looks_like_path",
+    "name_of",
+    "resolve",
+    "split_revision",
+]
 
 
 def _ignore_progress(_fraction: float, _note: str) -> None:
@@ -41,6 +53,13 @@ def resolve(
         SourceError: it could not be found or fetched.
         ArtifactError: its files are broken, or no model.
     """
+    return replace(_find(source, options, on_progress), locked=options.locked)
+
+
+def _find(
+    source: str, options: SourceOptions, on_progress: Callable[[float, str], None]
+) -> Artifact:
+    """The files of ``source``, wherever it is."""
     if not source:
         msg = "The name of the model is empty."
         raise ModelNotFoundError(msg, "Name a folder, or a Hub model as org/name.")
@@ -53,13 +72,23 @@ def resolve(
     if _is_there(folder, Path.exists):
         msg = f"{source} is not a folder."
         raise ModelNotFoundError(msg, "Name the folder that holds config.json and the weights.")
-    if _looks_like_path(source):
+    if looks_like_path(source):
         msg = f"There is no folder {source!r}."
         raise ModelNotFoundError(msg, "Check the path; a Hub model is written org/name.")
-    name, revision = _split(source, options.revision)
+    name, revision = split_revision(source, options.revision)
     from plmscan.source.hub import from_hub  # noqa: PLC0415 - folders need no Hub client
 
     return from_hub(name, revision, options, on_progress)
+
+
+def name_of(source: str) -> str:
+    """What a report calls ``source``: a folder as it was typed, a Hub model without revision."""
+    return source if is_folder(source) else source.partition("@")[0]
+
+
+def is_folder(source: str) -> bool:
+    """Whether ``source`` means a folder: one that is there, or that can be nothing else."""
+    return _is_there(_path(source), Path.is_dir) or looks_like_path(source)
 
 
 def _path(source: str) -> Path:
@@ -78,18 +107,18 @@ def _is_there(path: Path, test: Callable[[Path], bool]) -> bool:
         return False
 
 
-def _looks_like_path(source: str) -> bool:
+def looks_like_path(source: str) -> bool:
     """Whether the user must have meant a path, because no Hub name is written like this."""
     name = source.partition("@")[0]
     odd = name.startswith(("/", ".", "~")) or name.endswith("/") or "\\" in name
     return not name or odd or name.count("/") > 1
 
 
-def _split(source: str, option: str | None) -> tuple[str, str | None]:
-    """Name and revision in ``org/name@revision``.
+def split_revision(source: str, option: str | None = None) -> tuple[str, str | None]:
+    """Name and revision of a Hub model that is written ``org/name`` or ``org/name@revision``.
 
     Raises:
-        SourceError: ``--revision`` names another revision, or there is none after the ``@``.
+        SourceError: ``option`` names another revision, or there is none after the ``@``.
     """
     name, mark, inline = source.partition("@")
     if mark and not inline:

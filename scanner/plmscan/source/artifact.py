@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plmscan.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from plmscan.evidence import FileDigest
@@ -33,6 +34,8 @@ class SourceOptions:
     """Whether pickled weights may be fetched and loaded where there are no others."""
     endpoint: str | None = None
     """Address of the Hub; None for ``HF_ENDPOINT``, and without that the public Hub."""
+    locked: Mapping[str, str] | None = None
+    """SHA-256 by path that a lock file gives the model's files; None if none names the model."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Artifact:
     """What the Hub's scanners say; None for folders, and where the Hub was not asked."""
     weights_problem: str | None
     """Why ``weights`` is empty, in one sentence; None if it is not."""
+    locked: Mapping[str, str] | None = None
+    """SHA-256 by path that a lock file gives the files; None if none names the model."""
 
     def path(self, name: str) -> Path:
         """Where the file ``name`` lies on this machine."""

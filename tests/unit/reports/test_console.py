@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plmscan.evidence import Confidence, Evidence, Finding, Gap, Report, Severity, Verdict
-from plmscan.reports import Format, render
+from plmscan.reports import Format, Screen, render
 from plmscan.reports.visible import visible
 from tests.specimens import clean, hit, poisoned, report, run, unfinished
 
@@ -29,7 +29,7 @@ def test_golden_console(name: str, golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_fits_the_terminal(made: Report, width: int) -> None:
     """No line is wider than the terminal."""
-    assert max(map(len, render(made, Format.CONSOLE, width=width).splitlines())) <= width
+    assert max(map(len, render(made, Format.CONSOLE, Screen(width)).splitlines())) <= width
 
 
 @pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
@@ -45,7 +45,7 @@ def test_it_never_calls_a_model_safe(made: Report) -> None:
 def test_it_is_plain_unless_colour_is_asked_for() -> None:
     """Logs get no escape sequences, terminals do."""
     assert "\x1b" not in render(poisoned(), Format.CONSOLE)
-    assert "\x1b[" in render(poisoned(), Format.CONSOLE, colour=True)
+    assert "\x1b[" in render(poisoned(), Format.CONSOLE, Screen(colour=True))
 
 
 def test_a_model_cannot_write_to_the_terminal() -> None:
@@ -54,7 +54,7 @@ def test_a_model_cannot_write_to_the_terminal() -> None:
     gap = Gap(nasty, nasty)
     made = report(run(hit(nasty), gaps=(gap,)), identity=nasty)
     made = replace(made, reasons=(nasty, nasty), versions={nasty: nasty})
-    text = render(made, Format.CONSOLE, width=120)
+    text = render(made, Format.CONSOLE, Screen(120))
     assert set(text) & {*nasty} <= {*"[2Jred]:smile:\n"}
     assert r"\x1b[2J\x07\u202e\u200b\ufeff\r[red]:smile:\n" in text
 
@@ -80,7 +80,7 @@ def test_visible(text: str, shown: str) -> None:
 
 def margin(made: Report) -> str:
     """The section on the margin as one line; empty where there is none."""
-    _, _, rest = render(made, Format.CONSOLE, width=120).partition("\nMargin ─")
+    _, _, rest = render(made, Format.CONSOLE, Screen(120)).partition("\nMargin ─")
     return " ".join(rest.partition("\n\n")[0].split("\n  ")[1:])
 
 

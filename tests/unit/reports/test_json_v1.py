@@ -12,9 +12,22 @@ import pytest
 
 from plmscan.errors import ReportError
 from plmscan.evidence import Evidence, Report, Trigger
-from plmscan.reports import json_v1
-from plmscan.reports.json_v1 import from_json, json_schema, to_json
-from tests.specimens import clean, heads, hit, poisoned, report, run, unfinished
+from plmscan.reports import Format, json_v1, render
+from plmscan.reports.json_v1 import from_json, json_schema, survey_from_json, survey_schema, to_json
+from plmscan.survey import Entry, Survey
+from tests.specimens import (
+    clean,
+    heads,
+    hit,
+    pictured,
+    poisoned,
+    refusal,
+    report,
+    run,
+    survey,
+    unfinished,
+    waived,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,13 +144,18 @@ def test_heads_are_checked(p_value: float) -> None:
         from_json(json.dumps(document))
 
 
-def test_reports_from_before_the_heads_are_read() -> None:
+def test_reports_from_before_heads_and_plots_are_read() -> None:
     """Evidence without the fields is evidence of this format, to the reader and to the schema."""
     made = report(run(hit(), hit("mn", z=2.5)))
     document = json.loads(to_json(made))
     found = [finding["evidence"] for finding in document["findings"]]
     for evidence in (*found, *document["probes"][0]["evidence"]):
-        del evidence["explains"], evidence["heads"], evidence["heatmap"]
+        for name in ("explains", "heads", "heatmap", "demonstrations", "projection"):
+            del evidence[name]
+    for name in ("findings", "probes"):
+        for one in document[name]:
+            one.pop("waived", None)
+            one.pop("landscapes", None)
     jsonschema.validate(document, json.loads(SHIPPED.read_text(encoding="utf-8")))
     assert from_json(json.dumps(document)) == made
 
@@ -171,3 +189,47 @@ def test_nothing_of_a_report_is_left_out() -> None:
     assert {c.noun for c in written} >= {type(poisoned()), Trigger, Evidence}
     for form in written:
         assert {field.name for field in fields(form.noun)} <= form.model_fields.keys()
+
+
+@pytest.mark.parametrize("made", [pictured(), waived()], ids=["pictured", "waived"])
+def test_plots_and_waivers_come_back(made: Report) -> None:
+    """What is there to be looked at, and who waived what, survives."""
+    assert from_json(to_json(made)) == made
+
+
+def test_several_models_are_a_survey_that_comes_back() -> None:
+    """With the places and the model that has no report, and as the shipped schema wants it."""
+    text = render(survey(), Format.JSON)
+    schema = resources.files("plmscan.reports") / "survey-v1.schema.json"
+    assert survey_schema() == schema.read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(text), json.loads(survey_schema()))
+    assert survey_from_json(text) == survey()
+
+
+def test_one_report_is_a_survey_of_one() -> None:
+    """Programs that read one model's report need not know of others."""
+    assert render(Survey.of(poisoned()), Format.JSON) == to_json(poisoned())
+    assert survey_from_json(to_json(poisoned())) == Survey.of(poisoned())
+
+
+def test_one_model_without_a_report_is_a_survey() -> None:
+    """There is no report to tell."""
+    alone = Survey((Entry(refusal()),))
+    document = json.loads(render(alone, Format.JSON))
+    assert document["schema"] == "plmscan.survey/v1"
+    assert (document["verdict"], document["entries"][0]["report"]) == ("inconclusive", None)
+    assert survey_from_json(json.dumps(document)) == alone
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "plmscan.survey/v1"}', "[" * 99_999])
+def test_what_is_no_survey_is_one_sentence(text: str) -> None:
+    """Whatever is wrong with it."""
+    with pytest.raises(ReportError, match=r"This is not a plmscan\.(report|survey)/v1 report: "):
+        survey_from_json(text)
+
+
+def test_lists_of_numbers_take_one_line() -> None:
+    """A plot is a few lines, not thousands; a text that looks like a list is left alone."""
+    text = to_json(report(run(hit("[\n      1\n    ]")), heads()))
+    assert "[ 41.5, 0.25 ]" in text
+    assert json.loads(text)["triggers"][0]["text"] == "[\n      1\n    ]"

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     Ask = Callable[[Sequence[str]], Settings]
 
 FILES_ONLY = Settings(files_only=True)
-IN_ORDER = ("embedding-rows", "trigger-sweep", "attention-heads", "gradient-attention")
+FOLLOW_UPS = ("attention-heads", "demonstration", "gradient-attention")
+IN_ORDER = ("embedding-rows", "trigger-sweep", *FOLLOW_UPS)
 """Probes that run the model: those that search, then those that follow up."""
 
 
@@ -113,7 +114,7 @@ def test_follow_ups_get_what_the_search_suspects(model: str, settings: Settings)
     """Some of its candidates, each with the ids that the search inserted, and no others."""
     found = {run.id: run for run in check(model, settings).probes}
     searched = {e.trigger.token_ids for e in found["trigger-sweep"].evidence if e.trigger}
-    for probe in ("attention-heads", "gradient-attention"):
+    for probe in FOLLOW_UPS:
         assert found[probe].status is ProbeStatus.COMPLETED
         assert found[probe].forward_tokens > 0
         explained = {e.explains for e in found[probe].evidence if e.explains}
@@ -212,6 +213,14 @@ def test_judging_again_changes_nothing_by_itself(model: str, settings: Settings)
     assert again.findings == report.findings
     assert again.nearest == report.nearest
     assert again.versions["judged-by"] == plmscan.__version__
+
+
+def test_what_is_only_shown_withholds_no_pass(model: str, settings: Settings) -> None:
+    """A report of before that probe, or without it, is judged as one with it."""
+    report = check(model, settings)
+    older = replace(report, probes=tuple(r for r in report.probes if r.id != "demonstration"))
+    again = rejudge(older, None, Severity.HIGH)
+    assert (again.verdict, again.reasons) == (report.verdict, report.reasons)
 
 
 def test_judging_by_other_rules(model: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from plmscan.evidence import Coverage, Evidence, Gap, Trigger
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.candidates import retokenizes, text_of
 from plmscan.search.grow import LONGEST
+from plmscan.search.landscape import landscape
 from plmscan.search.objective import Corruption, Flip
 from plmscan.search.pipeline import search
 from plmscan.search.recipes import RECIPES
@@ -85,6 +86,7 @@ class Probe(DynamicProbe):
         yield from _unmet_labels(model, found)
         yield from _saturation(model, found)
         yield from _candidates(model, found)
+        yield landscape(found, lambda ids: text_of(model, ids))
         yield from _coverage(model, found)
 
 

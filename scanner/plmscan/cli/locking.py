@@ -1,0 +1,57 @@
+"""Writing the lock file: which commit of each model, and the digest of each of its files."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plmscan.cli.guard import say
+from plmscan.cli.plan import targets
+from plmscan.cli.progress import watching
+from plmscan.config import Lock, read_lock, write_lock
+from plmscan.config.lock import LOCK_NAME
+from plmscan.scan import Progress
+from plmscan.source import SourceOptions, resolve
+
+if TYPE_CHECKING:
+    from plmscan.cli.plan import Asked, Target
+    from plmscan.cli.progress import Watcher
+    from plmscan.source import Artifact
+
+__all__ = ["lock_models"]
+
+
+def lock_models(asked: Asked, output: Path | None) -> tuple[Path, int]:
+    """Resolve every model anew and write what it is made of; the file, and how many models.
+
+    Models that are named join those of the lock file; without any, those of the configuration
+    replace them.
+
+    Raises:
+        PlmscanError: a model cannot be found, and then nothing is written.
+    """
+    config, found = targets(asked)
+    path = output or (Path(LOCK_NAME) if config is None else config.lock)
+    joins = asked.models and path.exists()
+    before = read_lock(path) if joins else Lock(path, {})
+    lock = before.with_models(_resolved(target, asked) for target in found)
+    write_lock(lock)
+    return path, len(lock.models)
+
+
+def _resolved(target: Target, asked: Asked) -> tuple[str, str | None, Artifact]:
+    """One model as it is now: how it is asked for, in which revision, and what it is."""
+    told = {**target.options, **asked.options}
+    known = {field.name for field in fields(SourceOptions)}
+    options = SourceOptions(**{name: value for name, value in told.items() if name in known})
+    with watching() as watcher:
+        artifact = resolve(target.source, options, partial(_tell, watcher))
+    say(f"{target.source}: {artifact.revision or 'a folder'}, {len(artifact.files)} files")
+    return target.source, options.revision, artifact
+
+
+def _tell(watcher: Watcher, fraction: float, note: str) -> None:
+    """How far a download or the hashing is."""
+    watcher.on_progress(Progress("source", fraction, note))

@@ -1,0 +1,144 @@
+"""Options that several commands share, as typer wants them told."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plmscan.budget import Effort
+from plmscan.cli.guard import DEBUG
+from plmscan.evidence import Severity
+from plmscan.reports import Format
+
+__all__ = [
+    "AllowPickle",
+    "AskedDevice",
+    "AskedEffort",
+    "AskedFormat",
+    "Attest",
+    "Bar",
+    "Baseline",
+    "CacheDir",
+    "Configuration",
+    "Debug",
+    "FailOn",
+    "MoreReports",
+    "Offline",
+    "Output",
+    "Quiet",
+    "Revision",
+    "Rules",
+    "Seed",
+    "Texts",
+    "Threads",
+    "TimeLimit",
+    "Verbose",
+]
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class FailOn(StrEnum):
+    """The mildest severity that fails."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def severity(self) -> Severity | None:
+        """The same as the policy wants it."""
+        return None if self is FailOn.NONE else Severity[self.name]
+
+
+def _debug(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - typer calls it so
+    """Ask for tracebacks and for the log of plmscan."""
+    ctx.meta[DEBUG] = value
+    if value:
+        logging.basicConfig(stream=sys.stderr)
+        logging.getLogger("plmscan").setLevel(logging.DEBUG)
+    return value
+
+
+# An option that is None was not given: then the configuration has a say, and after it the default
+# of `Settings`.
+AskedFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="How to tell the report (by the end of FILE's name, else console)."
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the report there, not to stdout.")
+]
+MoreReports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report", metavar="FORMAT=FILE", help="Write this report as well; may be repeated."
+    ),
+]
+Attest = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write an unsigned in-toto statement about the files."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="A line a model, and no progress.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Every model's report, and every step.")
+]
+Rules = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of further rules; the same id replaces.")
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0, help="Time for all probes of a model together."),
+]
+Texts = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
+]
+Bar = Annotated[FailOn | None, typer.Option(help="The mildest severity that fails (high).")]
+Revision = Annotated[
+    str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a Hub model.")
+]
+AskedEffort = Annotated[
+    Effort | None, typer.Option(help="How much work the probes may do (standard).")
+]
+AskedDevice = Annotated[Device | None, typer.Option(help="Where the model runs (auto).")]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.", show_default="0"),
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")]
+CacheDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")]
+AllowPickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
+]
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Configuration; else plmscan.yaml or pyproject.toml of the working folder.",
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Known findings, which do not fail."),
+]
+Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks and logs.")]

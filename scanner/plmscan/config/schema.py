@@ -1,0 +1,181 @@
+"""The keys of a configuration, and what they may hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    field_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema
+
+from plmscan.budget import Effort
+
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
+
+__all__ = ["ConfigTable", "IgnoreTable", "ModelTable", "SettingsTable", "config_schema"]
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+_Text = Annotated[str, StringConstraints(min_length=1)]
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_RuleId = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,16}[0-9]{3}$")]
+
+
+def _kebab(name: str) -> str:
+    """The name of a field as the file spells it."""
+    return name.replace("_", "-")
+
+
+def _listed(value: object) -> object:
+    """A list as a tuple, which is the only thing that the field takes."""
+    if not isinstance(value, list):
+        msg = "must be a list"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns only this into a complaint
+    return tuple(value)
+
+
+def _as_table(value: object) -> object:
+    """A model that is given by its name alone."""
+    return {"id": value} if isinstance(value, str) else value
+
+
+def _day(value: object) -> object:
+    """A date that is written as text; YAML's own dates come as text, too."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        msg = "must be a day of the calendar"
+        raise ValueError(msg) from None
+    msg = "must be a day such as 2027-01-31"
+    raise ValueError(msg)
+
+
+class _Table(BaseModel):
+    """Frozen, strict, and closed to keys that nobody declared."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        alias_generator=_kebab,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_given(cls, value: object) -> object:
+        """Refuse a key without a value: nobody can tell what was meant."""
+        if value is None:
+            msg = "must have a value"
+            raise ValueError(msg)
+        return value
+
+
+class SettingsTable(_Table):
+    """How to check a model; what is not given is plmscan's own choice."""
+
+    effort: Annotated[Effort, Field(strict=False)] = Effort.STANDARD
+    """How much work the probes may do."""
+    fail_on: Literal["none", "low", "medium", "high", "critical"] = "high"
+    """The mildest severity that fails."""
+    time_limit: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    """Seconds for all probes of one model together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Seed of every random choice."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of torch."""
+    texts: _Text | None = None
+    """File of carrier texts, one a line, seen from the folder of the configuration."""
+    rules: _Text | None = None
+    """Folder of further rules, seen from the folder of the configuration."""
+    allow_pickle: bool = False
+    """Whether a model without safetensors may be loaded from pickles (weights only)."""
+    files_only: bool = False
+    """Whether to check the files only, and not load the model."""
+
+
+class ModelTable(SettingsTable):
+    """A model with settings of its own."""
+
+    id: _Words
+    """A folder, seen from that of the configuration, or ``org/name`` on the Hub."""
+    revision: _Words | None = None
+    """Branch, tag or commit of a Hub model."""
+
+
+class IgnoreTable(_Table):
+    """A finding that counts for nothing until a day."""
+
+    rule: _RuleId
+    """Id of the rule, such as ``PLM402``."""
+    model: _Words | None = None
+    """The model that it is about, as in ``models``; without it, every model."""
+    subject: _Text | None = None
+    """What the finding is about, such as a token or a file; without it, anything."""
+    reason: _Words
+    """Why the team can live with it."""
+    expires: Annotated[date, BeforeValidator(_day)]
+    """The last day on which it is ignored, such as ``2027-01-31``."""
+
+
+_Model = Annotated[
+    ModelTable, BeforeValidator(_as_table, json_schema_input_type=_Words | ModelTable)
+]
+
+
+class ConfigTable(SettingsTable):
+    """A configuration of plmscan."""
+
+    models: Annotated[
+        tuple[_Model, ...], BeforeValidator(_listed, json_schema_input_type=list[_Model])
+    ] = ()
+    """What ``plmscan check`` checks when it is given no model."""
+    offline: bool = False
+    """Whether to use only what is on disk."""
+    cache_dir: _Text | None = None
+    """Cache of downloaded models, seen from the folder of the configuration."""
+    baseline: _Text | None = None
+    """File of known findings, which do not fail."""
+    lock: _Text = "plmscan.lock"
+    """File of the commits and digests of the models."""
+    ignore: Annotated[
+        tuple[IgnoreTable, ...], BeforeValidator(_listed, json_schema_input_type=list[IgnoreTable])
+    ] = ()
+    """Findings that count for nothing until a day."""
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A JSON Schema in which an optional value is left out, and never null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
+        """The schema of the value itself."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        """The same, without a default that is only the absence of one."""
+        if schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+def config_schema() -> str:
+    """The JSON Schema of a configuration, for editors."""
+    schema = ConfigTable.model_json_schema(schema_generator=_WithoutNull)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**head, **schema, "title": "plmscan configuration"}, indent=2) + "\n"

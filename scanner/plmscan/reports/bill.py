@@ -1,0 +1,192 @@
+"""A survey in the terms of CycloneDX; needs the extra ``sbom``.
+
+The library keeps components and vulnerabilities as sets that are ordered by their values, so every
+one of them gets a reference of its own: nothing falls together, and nothing is made up at random.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.impact_analysis import ImpactAnalysisResponse, ImpactAnalysisState
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.model.vulnerability import (
+    BomTarget,
+    Vulnerability,
+    VulnerabilityAnalysis,
+    VulnerabilityRating,
+    VulnerabilityScoreSource,
+    VulnerabilitySeverity,
+    VulnerabilitySource,
+)
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+import plmscan
+from plmscan.evidence import Report, Severity
+from plmscan.reports.visible import visible
+from plmscan.waivers import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from plmscan.evidence import FileDigest, Finding, ModelIdentity, Scalar, Waived
+    from plmscan.survey import Entry, Survey
+
+__all__ = ["document"]
+
+_SEVERITIES = {
+    Severity.CRITICAL: VulnerabilitySeverity.CRITICAL,
+    Severity.HIGH: VulnerabilitySeverity.HIGH,
+    Severity.MEDIUM: VulnerabilitySeverity.MEDIUM,
+    Severity.LOW: VulnerabilitySeverity.LOW,
+}
+_HUB_NAME = re.compile(r"(?:(?P<owner>[\w.-]+)/)?(?P<name>[\w.-]+)", re.ASCII)
+
+
+def document(survey: Survey) -> dict[str, Any]:
+    """``survey`` as CycloneDX 1.6 writes it, with the library's own time and serial number."""
+    tool = Component(name="plmscan", type=ComponentType.APPLICATION, version=_version(survey))
+    models = {f"model-{number}": entry for number, entry in enumerate(survey.entries, 1)}
+    bom = Bom(
+        metadata=BomMetaData(tools=ToolRepository(components=[tool])),
+        components=[_model(ref, entry) for ref, entry in models.items()],
+        vulnerabilities=[v for ref, entry in models.items() for v in _findings(ref, entry)],
+    )
+    written: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
+    return written
+
+
+def _version(survey: Survey) -> str:
+    """Version of plmscan that scanned; its own where nothing could be scanned."""
+    told = (report.versions.get("plmscan") for report in survey.reports)
+    return visible(next(filter(None, told), plmscan.__version__))
+
+
+def _model(ref: str, entry: Entry) -> Component:
+    """One model; of one that could not be scanned, what went wrong."""
+    report = entry.outcome
+    kind, name = ComponentType.MACHINE_LEARNING_MODEL, _shown(entry.model)
+    told = _properties(_verdict(entry))
+    if not isinstance(report, Report):
+        return Component(name=name, type=kind, bom_ref=ref, properties=told)
+    revision = report.model.revision
+    return Component(
+        name=name,
+        type=kind,
+        bom_ref=ref,
+        version=visible(revision) if revision else None,
+        purl=_purl(report.model),
+        properties=[*told, *_properties(_circumstances(report))],
+        components=[_file(f"{ref}/file-{n}", f) for n, f in enumerate(report.model.files, 1)],
+    )
+
+
+def _purl(model: ModelIdentity) -> PackageURL | None:
+    """The package URL of a Hub model; None for a folder."""
+    parts = _HUB_NAME.fullmatch(model.id)
+    if model.revision is None or parts is None:
+        return None
+    return PackageURL("huggingface", parts["owner"], parts["name"], visible(model.revision))
+
+
+def _file(ref: str, file: FileDigest) -> Component:
+    """One file of a model."""
+    return Component(
+        name=_shown(file.path),
+        type=ComponentType.FILE,
+        bom_ref=ref,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
+        properties=_properties([("size", file.size)]),
+    )
+
+
+def _verdict(entry: Entry) -> Iterator[tuple[str, Scalar]]:
+    """What the scan says, why, and where the model is declared."""
+    report = entry.outcome
+    reasons = report.reasons if isinstance(report, Report) else (report.diagnostics,)
+    yield "verdict", entry.verdict.name.lower()
+    yield from (("reason", reason) for reason in reasons)
+    yield "declared", str(entry.place) if entry.place else None
+
+
+def _circumstances(report: Report) -> Iterator[tuple[str, Scalar]]:
+    """What was scanned, with which plmscan, and how."""
+    yield "version", report.versions.get("plmscan")
+    yield "judged-by", report.versions.get("judged-by")
+    yield "architecture", report.model.architecture
+    yield "parameters", report.model.parameters
+    yield from report.settings.items()
+
+
+def _properties(told: Iterable[tuple[str, Scalar]]) -> list[Property]:
+    """Names and values as CycloneDX holds them; what has no value is left out."""
+    return [
+        Property(name=f"plmscan:{visible(name)}", value=_shown(_written(value)))
+        for name, value in told
+        if value is not None
+    ]
+
+
+def _written(value: Scalar) -> str:
+    """A value as JSON writes it, a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _findings(ref: str, entry: Entry) -> Iterator[Vulnerability]:
+    """Every finding about one model."""
+    report = entry.outcome
+    if isinstance(report, Report):
+        for number, finding in enumerate(report.findings, 1):
+            yield _finding(f"{ref}/finding-{number}", ref, report.model.id, finding)
+
+
+def _finding(ref: str, model: str, model_id: str, finding: Finding) -> Vulnerability:
+    """One finding about the component ``model``."""
+    source = VulnerabilitySource(name="plmscan")
+    rating = VulnerabilityRating(
+        source=source,
+        severity=_SEVERITIES[finding.severity],
+        method=VulnerabilityScoreSource.OTHER,
+    )
+    return Vulnerability(
+        bom_ref=ref,
+        id=_shown(finding.rule),
+        source=source,
+        ratings=[rating],
+        description=_shown(finding.message),
+        recommendation=_shown(finding.remediation),
+        analysis=_analysis(finding.waived) if finding.waived else None,
+        affects=[BomTarget(ref=model)],
+        properties=_properties(_particulars(model_id, finding)),
+    )
+
+
+def _particulars(model_id: str, finding: Finding) -> Iterator[tuple[str, Scalar]]:
+    """What CycloneDX has no field for."""
+    yield "confidence", finding.confidence.name.lower()
+    yield "probe", finding.evidence.probe
+    yield "subject", finding.evidence.subject
+    yield "fingerprint", fingerprint(model_id, finding)
+    yield "waived", finding.waived.by if finding.waived else None
+
+
+def _analysis(waived: Waived) -> VulnerabilityAnalysis:
+    """Why a finding does not count: somebody lives with it for a time, which refutes nothing."""
+    until = f", until {waived.expires}" if waived.expires else ""
+    decided = waived.by == "ignore"
+    return VulnerabilityAnalysis(
+        state=ImpactAnalysisState.IN_TRIAGE,
+        responses=[ImpactAnalysisResponse.WILL_NOT_FIX] if decided else [],
+        detail=_shown(f"{waived.reason} ({waived.by} at {waived.place}{until})"),
+    )
+
+
+def _shown(text: str) -> str:
+    """``text`` made visible, never empty."""
+    return visible(text) or "(empty)"

@@ -1,0 +1,129 @@
+"""What a team has decided to live with: ignored findings and known ones.
+
+An ignore is written by a person into the configuration, with a reason and a last day.  A baseline
+is written by plmscan and holds the fingerprints of the findings of one day, so that only new ones
+fail.  Both leave a finding in the report, marked as waived.  An ignore whose day has passed waives
+nothing, and fails the model until somebody looks at it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plmscan.evidence import Waived
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from plmscan.evidence import Finding
+
+__all__ = ["NO_WAIVERS", "Ignore", "Known", "Waivers", "fingerprint", "fingerprint_of"]
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """A finding that a person decided to live with for a while."""
+
+    rule: str
+    """Rule id."""
+    reason: str
+    """Why, in their words."""
+    expires: date
+    """Last day on which it holds."""
+    place: str
+    """File and line, such as ``plmscan.yaml:12``."""
+    model: str | None = None
+    """Model as the configuration names it; None for every model."""
+    subject: str | None = None
+    """What the evidence is about (a file, a token); None for any."""
+
+    def is_about(self, model: str) -> bool:
+        """Whether it can waive a finding of ``model``."""
+        return self.model is None or _plain(self.model) == _plain(model)
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether it is about ``finding``, as far as rule and subject go."""
+        same = self.subject is None or self.subject == finding.evidence.subject
+        return self.rule == finding.rule and same
+
+
+@dataclass(frozen=True)
+class Known:
+    """The findings of a baseline."""
+
+    fingerprints: frozenset[str]
+    """As `fingerprint` gives them."""
+    place: str
+    """The file."""
+
+
+@dataclass(frozen=True)
+class Waivers:
+    """All that may waive findings of one model, as of one day."""
+
+    model: str = ""
+    """The model, as a report names it."""
+    today: date | None = None
+    """The day on which ignores are held against their expiry; None without ignores."""
+    ignores: tuple[Ignore, ...] = ()
+    """Those that are about the model."""
+    known: Known | None = None
+    """Its baseline; None without one."""
+
+    def waived(self, finding: Finding) -> Waived | None:
+        """Why ``finding`` does not count; None if it does."""
+        for ignore in self.ignores:
+            if ignore.covers(finding) and not self._is_over(ignore):
+                last_day = ignore.expires.isoformat()
+                return Waived("ignore", ignore.reason, ignore.place, last_day)
+        if self.known is None:
+            return None
+        if fingerprint(self.model, finding) in self.known.fingerprints:
+            return Waived(
+                "baseline", "It was known when the baseline was written.", self.known.place
+            )
+        return None
+
+    def expired(self) -> tuple[str, ...]:
+        """A sentence for every ignore whose last day has passed."""
+        return tuple(
+            f"The ignore of {ignore.rule} at {ignore.place} expired on {ignore.expires}: look at "
+            f"the finding again, then renew the ignore or remove it."
+            for ignore in self.ignores
+            if self._is_over(ignore)
+        )
+
+    def _is_over(self, ignore: Ignore) -> bool:
+        """Whether its last day has passed."""
+        return self.today is not None and ignore.expires < self.today
+
+
+NO_WAIVERS = Waivers()
+"""Nothing is waived."""
+
+
+def fingerprint(model: str, finding: Finding) -> str:
+    """What stays the same of a finding of ``model`` from one revision to the next, hashed.
+
+    Rule, model and subject; neither digests nor numbers nor the severity, so that an alert survives
+    a bump of the model or of a threshold.
+    """
+    evidence = finding.evidence
+    return fingerprint_of(finding.rule, model, evidence.probe, evidence.subject)
+
+
+def fingerprint_of(rule: str, model: str, probe: str, subject: str) -> str:
+    """The same, from its parts."""
+    about = [rule, _plain(model), probe, subject]
+    # a saved report spells lone surrogates out, and keeps the fingerprints of the scan
+    spelt = [part.encode("utf-8", "backslashreplace").decode() for part in about]
+    return hashlib.sha256(json.dumps(spelt).encode()).hexdigest()
+
+
+def _plain(model: str) -> str:
+    """The name of a model without what a shell or a habit adds: ``./models/intent/``."""
+    return posixpath.normpath(model) if model else model
