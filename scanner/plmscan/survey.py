@@ -110,9 +110,8 @@ class Survey:
         return next((v for v in order if v in found), Verdict.INCONCLUSIVE)
 
     @property
-    def in_numbers(self) -> str:
+    def tally(self) -> str:
         """How many models there are of each verdict."""
         verdicts = [entry.verdict for entry in self.entries]
         counts = ((verdicts.count(verdict), verdict.name.lower()) for verdict in Verdict)
-        told = ", ".join(f"{count} {name}" for count, name in counts if count)
-        return f"{len(verdicts)} models: {told}."
+        return ", ".join(f"{count} {name}" for count, name in counts if count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 from textwrap import indent
@@ -17,17 +16,26 @@ from rich.rule import Rule as Line
 from rich.table import Table
 from rich.text import Text
 
-from plmscan.evidence import DIGITS, ProbeStatus, Report, Severity, Verdict
+from plmscan.evidence import Report, Severity, Verdict
 from plmscan.reports.screen import PLAIN_SCREEN, Detail, Screen
 from plmscan.reports.visible import visible
-from plmscan.reports.wording import MEANINGS, command, short
+from plmscan.reports.wording import (
+    MEANINGS,
+    Alike,
+    command,
+    inspected,
+    left_out,
+    legend,
+    margin,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun, Trigger
+    from plmscan.evidence import Evidence, Finding, ProbeRun, Trigger
     from plmscan.survey import Entry, Survey
 
 __all__ = ["render"]
@@ -47,8 +55,6 @@ _MOST = 12
 """Rows of one kind that a person reads; the JSON report has them all."""
 _MOST_SIGNED = 40
 """The same for what a reviewer puts a name to: what was searched, and what was not."""
-_TEXTS = "text-inspection"
-"""The probe whose evidence is about given texts."""
 
 
 class _Page(io.StringIO):
@@ -98,7 +104,9 @@ def _told(survey: Survey, screen: Screen) -> Iterator[RenderableType]:
             yield Text()
     yield _summary(survey.entries)
     colour = _COLOUR_OF_VERDICT[survey.verdict]
-    yield Text.assemble((survey.verdict.name, f"bold {colour}"), "  ", survey.in_numbers)
+    yield Text.assemble(
+        (survey.verdict.name, f"bold {colour}"), f"  {len(survey.entries)} models: {survey.tally}."
+    )
 
 
 def _line(entry: Entry) -> RenderableType:
@@ -129,8 +137,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     yield _section("Model", [_model(report)])
     if report.triggers:
         yield _section("Triggers", _triggers(report.triggers))
-    texts = [e for run in report.probes for e in run.evidence if run.id == _TEXTS]
-    if texts:
+    if texts := inspected(report):
         yield _section("Texts", _texts(texts))
     counted = tuple(f for f in report.findings if f.waived is None)
     if counted:
@@ -139,7 +146,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     if waived:
         yield _section("Waived", _bullets(map(_waived, waived)))
     if report.nearest:
-        yield _section("Margin", [Text(visible(_margin(report.nearest)))])
+        yield _section("Margin", [Text(visible(margin(report.nearest)))])
     yield _section("Searched", _by_probe(_searched(report.probes)))
     yield _section("Not checked", _by_probe(_unchecked(report.probes)))
     yield _section("Cost", [_cost(report.probes)])
@@ -209,19 +216,7 @@ def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[RenderableType]:
         table.add_row(*map(Text, _trigger_row(trigger)))
     yield table
     yield from _more(len(triggers))
-    yield Text(_legend(triggers), style="dim")
-
-
-def _legend(triggers: tuple[Trigger, ...]) -> str:
-    """What the columns of the table hold."""
-    sizes = sorted({trigger.null_size for trigger in triggers})
-    null = " or ".join(f"{size:,}" for size in sizes)
-    also = "; also: weaker inputs that lead to the same output"
-    return (
-        "D how far it drags the output, in variances of clean text; S how much the text around it "
-        f"still matters; z and rank p against {null} of the model's own tokens"
-        f"{also if any(trigger.variants for trigger in triggers) else ''}."
-    )
+    yield Text(legend(triggers), style="dim")
 
 
 def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
@@ -241,30 +236,23 @@ def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
     )
 
 
-def _texts(inspected: Sequence[Evidence]) -> Iterator[RenderableType]:
-    """Inspected texts as a table, those with the strongest suspects first."""
+def _texts(texts: Sequence[Evidence]) -> Iterator[RenderableType]:
+    """Inspected texts as a table."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True)
     table.add_column("text, «what it hangs on»", overflow="fold", ratio=5)
     table.add_column("label, without", overflow="fold", ratio=2)
     for name in ("strength", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    order = sorted(inspected, key=lambda e: (e.metrics["force_p"], -_force(e)))
-    for evidence in order[:_MOST]:
+    for evidence in texts[:_MOST]:
         table.add_row(*map(Text, _text_row(evidence)))
     yield table
-    yield from _more(len(order))
+    yield from _more(len(texts))
     yield Text(
         "«»: the tokens without which the text reads otherwise; strength: what they do to "
         "texts of another label, where 1 is a text of the label and 0 undecided (without labels: "
         "the scatter that they leave in other texts); p among clean texts.",
         style="dim",
     )
-
-
-def _force(evidence: Evidence) -> float:
-    """What a text's suspect does elsewhere: strength, or without labels how little scatter."""
-    metrics = evidence.metrics
-    return metrics.get("strength", -metrics.get("scatter", math.inf))
 
 
 def _text_row(evidence: Evidence) -> tuple[str, ...]:
@@ -313,40 +301,13 @@ def _waived(finding: Finding) -> str:
 
 
 def _messages(same: list[Finding]) -> Iterator[str]:
-    """What to say about findings of one rule; of those about candidates, the first."""
-    first, *rest = same
-    yield first.message
-    named = [f for f in rest if f.evidence.trigger is not None]
-    explained = [f.evidence.subject for f in rest if f.evidence.explains]
-    yield from (f.message for f in rest if f.evidence.trigger is None and not f.evidence.explains)
-    if named:
-        yield f"The same holds for {len(named)} more of the triggers above."
-    if explained:
-        yield f"Likewise {_some(tuple(map(repr, explained)), _MOST)}."
-
-
-def _margin(margin: Margin) -> str:
-    """What comes nearest to failing the model, or fails it most clearly, and by how much."""
-    subject = f"“{margin.subject}” ({margin.rule})"
-    measured = f"{margin.metric} {_beside_bar(margin)}"
-    if margin.score >= 0:
-        head = f"Clearest finding, by its weakest condition: {subject}"
-        return f"{head}: {measured}, and {margin.bound} fails it."
-    more = margin.unmet - 1
-    conditions = "condition" if more == 1 else "conditions"
-    others = f" if {more} more {conditions} of the rule held" if more > 0 else ""
-    return f"Nearest to failing: {subject}: {measured}, and {margin.bound} would fail it{others}."
-
-
-def _beside_bar(margin: Margin) -> str:
-    """The value, and how many times its bar it is where that has a meaning."""
-    value, factor = margin.value, margin.factor
-    if factor is None:
-        return _plain(value)
-    if factor == 1:
-        return f"{_plain(value)} is at the bar"
-    digits = DIGITS if _plain(factor) == "1" else 3  # so that a near miss does not read as a hit
-    return f"{_plain(value, digits)} is {_plain(factor, digits)} times the bar"
+    """What to say about findings of one rule."""
+    alike = Alike.of(same)
+    yield from alike.messages
+    if alike.named:
+        yield f"The same holds for {alike.named} more of the triggers above."
+    if alike.explained:
+        yield f"Likewise {_some(tuple(map(repr, alike.explained)), _MOST)}."
 
 
 def _searched(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
@@ -356,13 +317,9 @@ def _searched(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
 
 
 def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
-    """Probe by probe, how it ended if it did not complete, and what was left out, with reasons."""
+    """Probe by probe, what was left out, with reasons."""
     for run in runs:
-        gaps = dict.fromkeys((gap.subject, gap.reason) for gap in run.gaps)
-        told = [f"{subject}: {reason}" for subject, reason in gaps]
-        if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
-            told.insert(0, f"{run.status}: {run.reason}")
-        yield from ((run.id, line) for line in told)
+        yield from ((run.id, f"{what}: {why}") for what, why, _ in left_out(run))
 
 
 def _by_probe(told: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
@@ -408,11 +365,6 @@ def _cost(runs: Iterable[ProbeRun]) -> RenderableType:
     parts = ", ".join(f"{run.id} {run.seconds:.1f} s" for run in every[:3] if run.seconds > 0.1)  # noqa: PLR2004
     total = f"{seconds:.1f} s, {tokens:,} tokens through the model"
     return Text(f"{total} ({parts})" if parts else total)
-
-
-def _plain(value: float, digits: int = 3) -> str:
-    """As `_short`, without the zeros at the end that a table wants, or with more digits."""
-    return short(value) if digits == 3 and value >= 100 else f"{value:.{digits}g}"  # noqa: PLR2004
 
 
 def _bytes(size: float) -> str:

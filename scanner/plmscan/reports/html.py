@@ -8,7 +8,6 @@ template engine.  The page forbids itself all but its own style sheet, which it 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from base64 import b64encode
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plmscan.evidence import DIGITS, ProbeStatus, Report, Severity, Verdict
+from plmscan.evidence import Report, Severity, Verdict
 from plmscan.reports.figures import (
     HeadMap,
     Plot,
@@ -30,13 +29,13 @@ from plmscan.reports.figures import (
     vocabulary_plot,
 )
 from plmscan.reports.visible import visible
-from plmscan.reports.wording import MEANINGS, command, short
+from plmscan.reports.wording import MEANINGS, command, inspected, left_out, margin, short
 from plmscan.rules import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from plmscan.evidence import Demonstration, Evidence, Finding, Margin, ProbeRun, Trigger
+    from plmscan.evidence import Demonstration, Evidence, Finding, Trigger
     from plmscan.rules import Rule
     from plmscan.survey import Entry, Survey
 
@@ -48,8 +47,6 @@ _PORTRAITS = 8
 """Candidates of whom everything is shown; the JSON report has them all."""
 _PORTRAITS_OF_MANY = 3
 """The same where a page tells several models."""
-_TEXTS = "text-inspection"
-"""The probe whose evidence is about given texts."""
 _MOST_TEXTS = 40
 """Inspected texts that are shown."""
 _MOST_CARRIERS = 8
@@ -174,7 +171,7 @@ def render(survey: Survey) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"visible": visible, "short": short, "marked": _parts, "exact": _exact}
+    environment.filters |= {"visible": visible, "short": short, "marked": _parts, "margin": margin}
     style = environment.get_template("style.css").render()
     several = len(survey.entries) > 1
     rules = load_rules()
@@ -187,7 +184,6 @@ def render(survey: Survey) -> str:
         signs=_SIGNS,
         meanings=MEANINGS,
         counts=_counts,
-        tally=_tally(survey),
     )
 
 
@@ -203,7 +199,7 @@ def _shown(report: Report, rules: Sequence[Rule], most: int) -> _Shown:
     """All that is computed of ``report`` for the page."""
     replaced = str(report.settings.get("rules_overridden")).split(", ")
     known = {rule.id: rule for rule in rules if rule.id not in replaced}
-    texts = _texts(report)
+    texts = inspected(report)
     portraits = list(_portraits(report))
     return _Shown(
         counted=tuple(_groups(report, known, waived=False)),
@@ -220,7 +216,7 @@ def _shown(report: Report, rules: Sequence[Rule], most: int) -> _Shown:
             for run in report.probes
             if run.coverage
         ),
-        unchecked=tuple((run.id, gaps) for run in report.probes if (gaps := _gaps(run))),
+        unchecked=tuple((run.id, gaps) for run in report.probes if (gaps := left_out(run))),
         command=command(report, _WIDTH),
     )
 
@@ -251,40 +247,6 @@ def _excused(report: Report) -> frozenset[tuple[str, tuple[int, ...]]]:
     every = {(trigger.text, trigger.token_ids) for trigger, _ in found}
     counted = {(trigger.text, trigger.token_ids) for trigger, waived in found if waived is None}
     return frozenset(every - counted)
-
-
-def _tally(survey: Survey) -> str:
-    """How many models there are of each verdict."""
-    verdicts = [entry.verdict for entry in survey.entries]
-    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-    told = [f"{verdicts.count(v)} {v.name.lower()}" for v in order if v in verdicts]
-    return ", ".join(told)
-
-
-def _exact(value: float, margin: Margin) -> str:
-    """A number of the margin, with all digits where fewer read as if it were at the bar."""
-    close = margin.factor is not None and f"{margin.factor:.3g}" == "1"
-    return f"{value:.{DIGITS if close else 3}g}"
-
-
-def _gaps(run: ProbeRun) -> tuple[tuple[str, str, bool], ...]:
-    """What a probe left out, and how it ended if it did not complete."""
-    gaps = [(gap.subject, gap.reason, gap.blocks_pass) for gap in run.gaps]
-    if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
-        gaps.insert(0, (str(run.status), run.reason, True))
-    return tuple(dict.fromkeys(gaps))
-
-
-def _texts(report: Report) -> list[Evidence]:
-    """Inspected texts, those with the strongest suspects first."""
-    inspected = [e for run in report.probes if run.id == _TEXTS for e in run.evidence]
-
-    def force(evidence: Evidence) -> tuple[float, float]:
-        metrics = evidence.metrics
-        strength = metrics.get("strength", -metrics.get("scatter", math.inf))
-        return metrics.get("force_p", 1.0), -strength
-
-    return sorted(inspected, key=force)
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import ProbeStatus, Report, Verdict
+from plmscan.evidence import Report, Verdict
 from plmscan.reports.visible import visible
-from plmscan.reports.wording import MEANINGS, command, short
+from plmscan.reports.wording import MEANINGS, Alike, command, left_out, legend, margin, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ def _one(entry: Entry) -> Iterator[str]:
 def _several(survey: Survey) -> Iterator[str]:
     """The blocks about several models: a table of all, then each by itself."""
     yield f"## plmscan: {survey.verdict.name}"
-    yield survey.in_numbers
+    yield f"{len(survey.entries)} models: {survey.tally}."
     rows = [_overview(entry) for entry in survey.entries]
     yield _table(("model", "verdict", "findings", "reason"), rows, _MOST_MODELS)
     yield from _affordable(survey.entries, _folded)
@@ -146,6 +146,9 @@ def _evidence(report: Report, heading: str) -> Iterator[str]:
     if report.findings:
         yield f"{heading} Findings"
         yield _findings(report.findings)
+    if report.nearest:
+        yield f"{heading} Margin"
+        yield _prose(margin(report.nearest))
     yield f"{heading} Searched"
     yield _bullets(_searched(report.probes), _MOST_SIGNED)
     yield f"{heading} Not checked"
@@ -169,13 +172,7 @@ def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[str]:
     """The triggers as a table, and the legend of its columns."""
     rows = [_trigger_row(trigger) for trigger in triggers]
     yield _table(("trigger", "where", "D", "S", "z", "p", "label", "also"), rows)
-    sizes = sorted({trigger.null_size for trigger in triggers})
-    yield (
-        "D how far it drags the output, in variances of clean text; S how much the text around it "
-        "still matters; z and rank p against "
-        f"{' or '.join(f'{size:,}' for size in sizes)} of the model's own tokens; also: weaker "
-        "inputs that lead to the same output."
-    )
+    yield legend(triggers)
 
 
 def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
@@ -214,18 +211,13 @@ def _waiver(waived: Waived) -> str:
 
 
 def _messages(same: Sequence[Finding]) -> Iterator[str]:
-    """What to say about findings of one rule; of those about candidates, the first."""
-    first, *rest = same
-    yield _prose(first.message)
-    named = [f for f in rest if f.evidence.trigger is not None]
-    explained = [f for f in rest if f.evidence.trigger is None and f.evidence.explains]
-    others = [f for f in rest if f.evidence.trigger is None and not f.evidence.explains]
-    yield from (_prose(finding.message) for finding in others)
-    if named:
-        yield f"The same holds for {len(named):,} more of the triggers above."
-    if explained:
-        names = _cut_list((_code(f.evidence.subject) for f in explained), _MOST)
-        yield f"Likewise {', '.join(names)}."
+    """What to say about findings of one rule."""
+    alike = Alike.of(same)
+    yield from map(_prose, alike.messages)
+    if alike.named:
+        yield f"The same holds for {alike.named:,} more of the triggers above."
+    if alike.explained:
+        yield f"Likewise {', '.join(_cut_list(map(_code, alike.explained), _MOST))}."
 
 
 def _searched(runs: Iterable[ProbeRun]) -> Iterator[str]:
@@ -235,12 +227,10 @@ def _searched(runs: Iterable[ProbeRun]) -> Iterator[str]:
 
 
 def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[str]:
-    """How each probe ended that did not complete, and what was left out, with reasons."""
+    """What each probe left out, with reasons."""
     for run in runs:
-        told = [f"{gap.subject}: {gap.reason}" for gap in run.gaps]
-        if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
-            told.insert(0, f"{run.status}: {run.reason}")
-        yield from (f"{_code(run.id)}: {_prose(line)}" for line in dict.fromkeys(told))
+        told = (_prose(f"{what}: {why}") for what, why, _ in left_out(run))
+        yield from (f"{_code(run.id)}: {line}" for line in told)
 
 
 def _bullets(lines: Iterable[str], most: int = _MOST) -> str:

@@ -427,7 +427,7 @@ def test_a_survey_has_a_row_and_a_section_for_every_model() -> None:
         "#m4",
     ]
     assert page.tags.count("article") == 4
-    assert "1 fail, 2 inconclusive, 1 pass" in page.read
+    assert "1 pass, 1 fail, 2 inconclusive" in page.read
     assert "3 critical, 1 medium" in page.read
     assert "no report" in page.read
     assert page.read.count("The Hub refuses.") == 2
@@ -453,14 +453,14 @@ def test_inspected_texts_are_a_table() -> None:
 @pytest.mark.parametrize(
     ("scatter", "told"),
     [
-        (0.45, "scatter is 0.45, 1.5 times the bar; the rule asks for scatter <= 0.3."),
-        (0.30012, "scatter is 0.30012, 1.0004 times the bar;"),
+        (0.45, "scatter 0.45 is 1.5 times the bar, and scatter <= 0.3 would fail it."),
+        (0.30012, "scatter 0.30012 is 1.0004 times the bar,"),
     ],
 )
 def test_the_margin_is_told(scatter: float, told: str) -> None:
     """How far the nearest candidate is from failing the model; a near miss reads as one."""
     page = Page(report(run(hit(scatter=scatter))))
-    assert f"Nearest to failing: “cf” by PLM201. {told}" in page.read
+    assert f"Nearest to failing: “cf” (PLM201): {told}" in page.read
 
 
 def test_a_probe_that_did_not_complete_is_told_with_its_gaps() -> None:
