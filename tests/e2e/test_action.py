@@ -350,7 +350,7 @@ def test_escapes_are_undone_by_the_runner(gate: Any, text: str, marks: str) -> N
     line = f"::error title={gate.escaped(text, ':,')}::{gate.escaped(text, marks)}"
     (command,) = commands_in(line)
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    assert command.properties.get("title", "") == shown
+    assert command.properties.get("title", "") == shown.rstrip(" ")  # the runner trims the last one
     assert command.data == shown or marks
 
 
