@@ -51,7 +51,9 @@ class HubRepo:
     security: Mapping[str, object] | None = None
     """``securityRepoStatus``; None for a Hub that says nothing."""
     branches: tuple[str, ...] = ("main",)
-    """Names of the one commit."""
+    """Names of the commit."""
+    before: HubRepo | None = None
+    """An earlier commit, which its id alone names."""
     cut: Mapping[Step, int] = field(default_factory=dict)
     """Bytes of the body after which the connection breaks off, by step; 0 sends no answer."""
     ignores_ranges: bool = False
@@ -172,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         """Answer about a model that the visitor may see."""
         verb, _, rest = rest.partition("/")
+        if repo.before is not None and f"{rest}/".startswith(f"{repo.before.sha}/"):
+            repo = repo.before
         revision = next(
             (b for b in (*repo.branches, repo.sha) if f"{rest}/".startswith(f"{b}/")), ""
         )
