@@ -46,6 +46,8 @@ _MANY = 7
 """Powers of ten above which an axis names only some."""
 _LONGEST = 18
 """Characters of a label; the table beside the plot has the whole."""
+_SPECK = 1e-9
+"""Share of the largest value that is the smallest step of an even axis."""
 _WIDE = frozenset({"W", "F"})
 """East Asian widths of characters that take two columns."""
 _DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 1))
@@ -73,7 +75,7 @@ def quantile(values: Iterable[float], share: float) -> float:
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    return min(low + (high - low) * (place - math.floor(place)), high)
 
 
 def power(exponent: int) -> str:
@@ -163,7 +165,9 @@ class Even:
         )
         air = 0.08
         wide, tall = (right - left) * (1 - 2 * air), up * (1 - 2 * air)
-        unit = max((high_x - low_x) / wide, (high_y - low_y) / tall) or 1.0
+        # Points that differ by less than a number can hold are one point.
+        least = _SPECK * (1 + max(map(abs, (low_x, high_x, low_y, high_y))))
+        unit = max((high_x - low_x) / wide, (high_y - low_y) / tall, least)
         middle_x, middle_y = (low_x + high_x) / 2, (low_y + high_y) / 2
         half_x, half_y = unit * (right - left) / 2, unit * up / 2
         return (
