@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.cli.store import store_folder
 from plmscan.errors import PlmscanError
+from plmscan.probes.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +104,8 @@ def _configuration() -> tuple[Health, str]:
     if path is None:
         return Health.GOOD, "none in this folder"
     config = read_config(path)
-    return Health.GOOD, f"{path}: {len(config.models)} models, {len(config.ignores)} ignores"
+    models, ignores = counted(len(config.models), "model"), counted(len(config.ignores), "ignore")
+    return Health.GOOD, f"{path}: {models}, {ignores}"
 
 
 def _model_cache() -> tuple[Health, str]:
@@ -117,7 +119,7 @@ def _verdict_cache() -> tuple[Health, str]:
     """Where verdicts are kept."""
     health, words = _folder(store_folder(), "no verdict will be kept")
     kept = len(list(store_folder().glob("*.json")))
-    return (Health.ODD if health is Health.BAD else health), f"{words}, {kept} verdicts"
+    return (Health.ODD if health is Health.BAD else health), f"{words}, {counted(kept, 'verdict')}"
 
 
 def _folder(path: Path, otherwise: str) -> tuple[Health, str]:
