@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-OPTIONS = ("config", "revision", "fail-on", "effort", "rules", "baseline", "time-limit")
+OPTIONS = (
+    "config",
+    "revision",
+    "fail-on",
+    "effort",
+    "reference",
+    "rules",
+    "baseline",
+    "time-limit",
+)
 """Inputs that are options of ``plmscan check`` as they stand."""
 CONFIGURATIONS = ("plmscan.yaml", "plmscan.yml", "pyproject.toml", "plmscan.lock")
 """Files of the working folder that may say which models are checked."""

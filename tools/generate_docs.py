@@ -76,6 +76,8 @@ def generated() -> dict[Path, str]:
     blocks = {
         "help": help_text("check"),
         "inspect": help_text("inspect"),
+        "guard": help_text("guard"),
+        "purify": help_text("purify"),
         "action": action_tables(),
         "rules": rule_table(),
     }

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plmscan.probes import (
+    comparison_ids,
+    comparison_probe,
     dynamic_ids,
     dynamic_probe,
     static_ids,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from plmscan.probes.base import AnyProbe
 
 RULES = {rule.id: rule for rule in load_rules()}
-PROBES = (*static_ids(), *dynamic_ids(), *text_ids())
+PROBES = (*static_ids(), *comparison_ids(), *dynamic_ids(), *text_ids())
 SHOWN_ONLY = {"demonstration"}
 """Probes whose evidence people look at, and no rule judges."""
 FROM_EVIDENCE = {"subject", "trigger", "location", "target_label"}
@@ -40,6 +42,8 @@ def probe(probe_id: str) -> AnyProbe:
     """The probe of that id."""
     if probe_id in text_ids():
         return text_probe(probe_id)
+    if probe_id in comparison_ids():
+        return comparison_probe(probe_id)
     return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
 
 
@@ -74,8 +78,9 @@ def test_a_message_names_what_there_is(rule: Rule) -> None:
 def test_a_rule_reads_well(rule: Rule) -> None:
     """Sentences end, and the id's first digit is the family of its probe."""
     assert all(t.strip().endswith(".") for t in (rule.message, rule.description, rule.remediation))
-    assert re.fullmatch(r"PLM[1-4]\d\d", rule.id)
+    assert re.fullmatch(r"PLM[1-5]\d\d", rule.id)
     assert (rule.id[3] == "1") is (rule.probe in static_ids())
+    assert (rule.id[3] == "5") is (rule.probe in comparison_ids())
 
 
 def test_rule_names_are_unique() -> None:

@@ -182,7 +182,7 @@ def test_the_options_that_the_action_uses_exist() -> None:
     options = {name for param in group.commands["check"].params for name in param.opts}  # type: ignore[attr-defined]
     script = (ROOT / "action" / "gate.py").read_text(encoding="utf-8")
     named = set(re.findall(r'"--([a-z][a-z-]+)["=]', script)) | {"report"}
-    (plain,) = re.findall(r"^OPTIONS = \((.*)\)$", script, re.MULTILINE)
+    (plain,) = re.findall(r"^OPTIONS = \((.*?)\)$", script, re.MULTILINE | re.DOTALL)
     named |= set(re.findall(r'"([\w-]+)"', plain))
     assert {f"--{name}" for name in named} <= options
     assert len(named) >= 10

@@ -20,6 +20,7 @@ from plmscan import __version__
 from plmscan.cli import options as ask
 from plmscan.cli.delivery import Delivery
 from plmscan.cli.guard import GuardedGroup, say
+from plmscan.cli.guarding import guard as guard_texts
 from plmscan.errors import PlmscanError
 from plmscan.probes.words import counted
 from plmscan.reports import Detail
@@ -100,6 +101,7 @@ def check(
     seed: ask.Seed = None,
     threads: ask.Threads = None,
     texts: ask.Texts = None,
+    reference: ask.Reference = None,
     rules: ask.Rules = None,
     baseline: ask.Baseline = None,
     config: ask.Configuration = None,
@@ -131,6 +133,7 @@ def check(
         seed=seed,
         threads=threads,
         texts=texts,
+        reference=reference,
         rules=rules,
         cache_dir=cache_dir,
         offline=offline or None,
@@ -197,6 +200,58 @@ def inspect(
         allow_pickle=allow_pickle,
     )
     _finish(surveyed([Job(model, Settings(**given))], detail, debug=debug), delivery)
+
+
+app.command(
+    "guard",
+    short_help="Look at texts before a model reads them.",
+    epilog="Exit codes: 0 no trigger, 1 a trigger, 2 a line that cannot be read, or an error.",
+)(guard_texts)
+
+
+@app.command(
+    short_help="Train the triggers of a REPORT out of a model.",
+    epilog="Exit codes: 0 purified, 1 triggers are left, 2 inconclusive or error.",
+)
+def purify(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
+    ],
+    *,
+    report: Annotated[Path, typer.Option(metavar="FILE", help="JSON report of a check of MODEL.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="New folder for the model.")
+    ],
+    texts: ask.Texts = None,
+    effort: ask.AskedEffort = None,
+    revision: ask.Revision = None,
+    device: ask.AskedDevice = None,
+    seed: ask.Seed = None,
+    threads: ask.Threads = None,
+    rules: ask.Rules = None,
+    offline: ask.Offline = False,
+    cache_dir: ask.CacheDir = None,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Write a copy of MODEL that has forgotten the triggers, if a new scan passes it."""
+    from plmscan.cli.purifying import purified, told  # noqa: PLC0415 - keeps --help quick
+    from plmscan.scan import Settings  # noqa: PLC0415
+
+    given = _given(
+        texts=texts,
+        effort=effort,
+        revision=revision,
+        device=device and device.value,
+        seed=seed,
+        threads=threads,
+        rules=rules,
+        offline=offline,
+        cache_dir=cache_dir,
+    )
+    done = purified(model, report, output, Settings(**given))
+    for line in told(done, output):
+        typer.echo(line)
+    raise typer.Exit(done.verdict.value)
 
 
 @app.command(short_help="Judge a saved REPORT again, without the model.")

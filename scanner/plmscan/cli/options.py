@@ -31,6 +31,7 @@ __all__ = [
     "Offline",
     "Output",
     "Quiet",
+    "Reference",
     "Revision",
     "Rules",
     "Seed",
@@ -108,6 +109,12 @@ TimeLimit = Annotated[
 Texts = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="Clean base model, folder or Hub repository, to compare with."
+    ),
 ]
 Bar = Annotated[FailOn | None, typer.Option(help="The mildest severity that fails (high).")]
 Revision = Annotated[

@@ -123,6 +123,9 @@ def _setting(document: Document, keys: Keys, table: SettingsTable, name: str) ->
         return None if value == "none" else Severity[value.upper()]
     if name in ("texts", "rules", "cache_dir"):
         return _path(document, (*keys, name.replace("_", "-")), value)
+    if name == "reference":
+        source, revision = _source(document, (*keys, name), value)
+        return source if revision is None else f"{source}@{revision}"
     return float(value) if name == "time_limit" else value
 
 

@@ -102,6 +102,9 @@ class SettingsTable(_Table):
     """Threads of torch."""
     texts: _Text | None = None
     """File of carrier texts, one a line, seen from the folder of the configuration."""
+    reference: _Words | None = None
+    """Clean base model to compare with: a folder, seen from that of the configuration, or
+    ``org/name@revision`` on the Hub."""
     rules: _Text | None = None
     """Folder of further rules, seen from the folder of the configuration."""
     allow_pickle: bool = False

@@ -190,6 +190,11 @@ class LoadedModel:
         self.meter.add(input_ids.numel())
         return self._run(input_ids, mask)
 
+    def differentiable(self, input_ids: Tensor, mask: Tensor | None = None) -> Outputs:
+        """The same, differentiable in every weight that requires a gradient."""
+        self.meter.add(input_ids.numel() * (1 + _BACKWARD))
+        return self._run(input_ids, mask)
+
     def forward_embeddings(
         self, embeddings: Tensor, input_ids: Tensor, mask: Tensor | None = None
     ) -> Outputs:

@@ -6,14 +6,22 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
-from plmscan.probes import dynamic, static, texts
+from plmscan.probes import comparison, dynamic, static, texts
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from plmscan.probes.base import DynamicProbe, FollowUpProbe, StaticProbe, TextProbe
+    from plmscan.probes.base import (
+        ComparisonProbe,
+        DynamicProbe,
+        FollowUpProbe,
+        StaticProbe,
+        TextProbe,
+    )
 
 __all__ = [
+    "comparison_ids",
+    "comparison_probe",
     "dynamic_ids",
     "dynamic_probe",
     "static_ids",
@@ -33,6 +41,11 @@ def dynamic_ids() -> tuple[str, ...]:
     return _ids(dynamic)
 
 
+def comparison_ids() -> tuple[str, ...]:
+    """Ids of the probes that compare the model with a reference, sorted."""
+    return _ids(comparison)
+
+
 def text_ids() -> tuple[str, ...]:
     """Ids of the probes that read given texts, sorted."""
     return _ids(texts)
@@ -46,6 +59,11 @@ def static_probe(probe_id: str) -> StaticProbe:
 def dynamic_probe(probe_id: str) -> DynamicProbe | FollowUpProbe:
     """The model probe named ``probe_id``; imports torch."""
     return cast("DynamicProbe | FollowUpProbe", _load(dynamic, probe_id))
+
+
+def comparison_probe(probe_id: str) -> ComparisonProbe:
+    """The probe of a comparison named ``probe_id``; imports torch."""
+    return cast("ComparisonProbe", _load(comparison, probe_id))
 
 
 def text_probe(probe_id: str) -> TextProbe:

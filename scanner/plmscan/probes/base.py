@@ -3,11 +3,11 @@
 A probe measures one property and yields `Evidence` (numbers), `Gap` (what it could not measure,
 and why) and `Coverage` (what it searched).  It never judges: thresholds live in ``rules/*.yaml``.
 
-Adding a probe is one file in ``probes/static``, ``probes/dynamic`` or ``probes/texts`` that defines
-one class named ``Probe``; the file name, with hyphens, is its id.  Contract tests hold it to the
-rest: declared metrics, a reference, a docstring whose second paragraph says why the measurement
-points at a backdoor, one positive and one negative fixture, and a rule, unless what it yields is
-only shown; then nothing that goes wrong in it may withhold a pass.
+Adding a probe is one file in ``probes/static``, ``probes/dynamic``, ``probes/comparison`` or
+``probes/texts`` that defines one class named ``Probe``; the file name, with hyphens, is its id.
+Contract tests hold it to the rest: declared metrics, a reference, a docstring whose second
+paragraph says why the measurement points at a backdoor, one positive and one negative fixture, and
+a rule, unless what it yields is only shown; then nothing that goes wrong in it may withhold a pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.source import Artifact
 
-__all__ = ["AnyProbe", "DynamicProbe", "FollowUpProbe", "StaticProbe", "TextProbe"]
+__all__ = [
+    "AnyProbe",
+    "ComparisonProbe",
+    "DynamicProbe",
+    "FollowUpProbe",
+    "StaticProbe",
+    "TextProbe",
+]
 
 
 class _Probe(ABC):
@@ -98,6 +105,21 @@ class FollowUpProbe(_Probe):
         """
 
 
+class ComparisonProbe(_Probe):
+    """Compares the model with a clean one that the user names; runs neither."""
+
+    @abstractmethod
+    def compare(
+        self, model: LoadedModel, reference: Artifact, budget: Budget
+    ) -> Iterator[Observation]:
+        """Measure how ``model`` differs from ``reference``.
+
+        Raises:
+            ArtifactError: the files of ``reference`` cannot be read.
+            OutOfTimeError: the deadline passed; what was yielded before counts.
+        """
+
+
 class TextProbe(_Probe):
     """Reads given texts with the model."""
 
@@ -112,5 +134,5 @@ class TextProbe(_Probe):
         """
 
 
-AnyProbe = StaticProbe | DynamicProbe | FollowUpProbe | TextProbe
+AnyProbe = StaticProbe | DynamicProbe | FollowUpProbe | ComparisonProbe | TextProbe
 """What can be run."""

@@ -55,6 +55,7 @@ _OPTIONS = (
     "seed",
     "threads",
     "texts",
+    "reference",
     "rules",
 )
 """Settings that are options with a value."""

@@ -19,6 +19,8 @@ from plmscan.budget import Budget
 from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
 from plmscan.policy import decide
 from plmscan.probes import (
+    comparison_ids,
+    comparison_probe,
     dynamic_ids,
     dynamic_probe,
     static_ids,
@@ -34,13 +36,14 @@ from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
 from plmscan.source import SourceOptions, resolve
+from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
-    from plmscan.probes.base import DynamicProbe, TextProbe
+    from plmscan.probes.base import AnyProbe, ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact
 
@@ -58,6 +61,7 @@ __all__ = [
     "check",
     "rejudge",
     "scan_events",
+    "torch_set_up",
 ]
 
 _LOADING = "loading"
@@ -114,7 +118,7 @@ def check(source: str, settings: Settings | None = None) -> Report:
     """Scan the model in the folder or Hub repository ``source``.
 
     Raises:
-        SourceError: the model could not be found or fetched.
+        SourceError: the model or its reference could not be found or fetched.
         ArtifactError: the files cannot be read at all.
         RuleError: a rule file breaks the format.
         TextsError: the carrier texts cannot be used.
@@ -137,7 +141,7 @@ def scan_events(
         cache: asked for a report of the same files before anything is measured.
 
     Raises:
-        SourceError: the model could not be found or fetched.
+        SourceError: the model or its reference could not be found or fetched.
         ArtifactError: the files cannot be read at all.
         RuleError: a rule file breaks the format.
         TextsError: the carrier texts cannot be used.
@@ -148,11 +152,12 @@ def scan_events(
     artifact = _resolve(source, settings, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
-    key = key_of(artifact, settings, rules, versions())
+    reference = _resolve_reference(settings, on_progress)
+    key = key_of(artifact, settings, rules, versions(), reference)
     if cache is not None and (kept := cache.get(key)) is not None:
         yield Done(kept, cached=True)
         return
-    runs = yield from _runs(artifact, texts, settings, rules, on_progress)
+    runs = yield from _runs(artifact, reference, texts, settings, rules, on_progress)
     report = make_report(artifact, settings, runs, rules)
     if cache is not None and is_lasting(report):
         cache.put(key, report)
@@ -161,6 +166,7 @@ def scan_events(
 
 def _runs(
     artifact: Artifact,
+    reference: Artifact | None,
     texts: _Texts,
     settings: Settings,
     rules: Collection[Rule],
@@ -176,7 +182,7 @@ def _runs(
     budget = Budget(texts.carriers, settings.effort, settings.seed, watch.deadline)
     stage = _Stage(settings, rules, budget, watch)
     if settings.inspected is None:
-        return runs + (yield from _model_stage(artifact, stage))
+        return runs + (yield from _model_stage(artifact, reference, stage))
     return runs + (yield from _text_stage(artifact, texts.inspected, stage))
 
 
@@ -190,6 +196,16 @@ def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], 
         locked=settings.locked,
     )
     return resolve(source, options, _Watch(None, on_progress).teller("source"))
+
+
+def _resolve_reference(
+    settings: Settings, on_progress: Callable[[Progress], None]
+) -> Artifact | None:
+    """The files to compare with; None if the model is not compared."""
+    if settings.reference is None or settings.files_only or settings.inspected is not None:
+        return None
+    alone = replace(settings, revision=None, locked=None)
+    return _resolve(settings.reference, alone, on_progress)
 
 
 def _file_stage(artifact: Artifact) -> _Runs:
@@ -249,20 +265,24 @@ class _Stage:
         """The limits of one probe, whose progress is told under its id."""
         return replace(self.budget, on_progress=self.watch.teller(probe_id))
 
-    def check_rules(self, probes: Mapping[str, DynamicProbe | FollowUpProbe | TextProbe]) -> None:
+    def check_rules(self, probes: Mapping[str, AnyProbe]) -> None:
         """Refuse a rule that compares what its probe does not measure."""
         for rule in self.rules:
             if rule.probe in probes:
                 check_metrics(rule, probes[rule.probe])
 
 
-def _model_stage(artifact: Artifact, stage: _Stage) -> _Runs:
-    """Load the model and run the probes that search it, those that follow up last."""
+def _model_stage(artifact: Artifact, reference: Artifact | None, stage: _Stage) -> _Runs:
+    """Load the model, compare it, and run the probes that search it, those that follow up last."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
-    stage.check_rules(probes)
-    order = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
+    compared = {} if reference is None else {i: comparison_probe(i) for i in comparison_ids()}
+    stage.check_rules({**compared, **probes})
+    searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
+    order = [*compared, *searching]
 
     def run(probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun]) -> ProbeRun:
+        if reference is not None and probe_id in compared:
+            return _run_comparison(probe_id, model, reference, stage)
         return _run_model(probe_id, model, earlier, stage.told(probe_id))
 
     return (yield from _with_model(artifact, stage, order, run))
@@ -288,7 +308,7 @@ def _with_model(
     """Load the model and ``run`` the probes in their ``order``, counting what each costs."""
     if stage.watch.is_over():
         return (_late(_LOADING),)
-    with _torch_set_up(stage.settings):
+    with torch_set_up(stage.settings):
         yield ProbeStarted(_LOADING)
         model, loaded = _load(artifact, stage.settings)
         yield ProbeFinished(loaded)
@@ -305,7 +325,7 @@ def _with_model(
 
 
 @contextmanager
-def _torch_set_up(settings: Settings) -> Iterator[None]:
+def torch_set_up(settings: Settings) -> Iterator[None]:
     """Give torch the threads and the seed of the settings, and its own back afterwards."""
     import torch  # noqa: PLC0415 - only once the files have been read
 
@@ -350,6 +370,34 @@ def _run_model(
         return probe.inspect(model, budget)
 
     return run_probe(probe_id, dynamic_probe, inspect)
+
+
+def _run_comparison(
+    probe_id: str, model: LoadedModel, reference: Artifact, stage: _Stage
+) -> ProbeRun:
+    """What becomes of a probe that compares ``model`` with ``reference``."""
+
+    def inspect(probe: ComparisonProbe) -> Iterator[Observation]:
+        reason = _reason_to_distrust(reference, stage)
+        if reason is None:
+            yield from probe.compare(model, reference, stage.told(probe_id))
+        else:
+            yield Gap(f"reference {reference.id}", reason)
+
+    return run_probe(probe_id, comparison_probe, inspect)
+
+
+def _reason_to_distrust(reference: Artifact, stage: _Stage) -> str | None:
+    """Why the weights of ``reference`` must not be opened; None if they may be."""
+    if reference.weights_problem is not None:
+        return reference.weights_problem
+    runs = tuple(
+        run_probe(probe_id, static_probe, lambda probe: probe.inspect(reference))
+        for probe_id in sorted(_READ_WEIGHTS)
+    )
+    alone = replace(stage.settings, waivers=NO_WAIVERS)
+    reason = _reason_to_stop(reference, runs, stage.rules, alone)
+    return None if reason is None else f"It was not compared: {reason}"
 
 
 def _late(probe_id: str) -> ProbeRun:

@@ -40,12 +40,17 @@ class Cache(Protocol):
 
 
 def key_of(
-    artifact: Artifact, settings: Settings, rules: Collection[Rule], versions: Mapping[str, str]
+    artifact: Artifact,
+    settings: Settings,
+    rules: Collection[Rule],
+    versions: Mapping[str, str],
+    reference: Artifact | None = None,
 ) -> str:
-    """Everything that a report of ``artifact`` depends on, hashed."""
+    """Everything that a report of ``artifact``, compared with ``reference``, depends on, hashed."""
     waivers = settings.waivers
     parts = {
         "artifact": _without(asdict(artifact), "root"),
+        "reference": None if reference is None else _without(asdict(reference), "root"),
         "settings": settings.told(),
         "texts": [_digest(file) for file in (settings.texts, settings.inspected)],
         "waivers": [_without(asdict(waivers), "today"), waivers.expired()],

@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from plmscan.evidence import Demonstration, HeadEffect, Observation, Scalar, Trigger
-    from plmscan.probes.base import DynamicProbe, FollowUpProbe, StaticProbe, TextProbe
+    from plmscan.probes.base import (
+        ComparisonProbe,
+        DynamicProbe,
+        FollowUpProbe,
+        StaticProbe,
+        TextProbe,
+    )
 
-    _Probe = TypeVar("_Probe", StaticProbe, DynamicProbe | FollowUpProbe, TextProbe)
+    _Probe = TypeVar(
+        "_Probe", StaticProbe, DynamicProbe | FollowUpProbe, ComparisonProbe, TextProbe
+    )
 
 __all__ = ["finished", "run_probe", "seconds_since", "status_of"]
 

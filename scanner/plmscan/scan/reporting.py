@@ -13,7 +13,13 @@ from plmscan.errors import ArtifactError, RuleError
 from plmscan.evidence import ModelIdentity, Report, Verdict
 from plmscan.headers import parameter_count
 from plmscan.policy import decide
-from plmscan.probes import dynamic_ids, static_ids, static_probe, text_ids
+from plmscan.probes import (
+    comparison_ids,
+    dynamic_ids,
+    static_ids,
+    static_probe,
+    text_ids,
+)
 from plmscan.rules import load_rules, overridden, unknown_metrics
 from plmscan.scan.settings import Settings
 from plmscan.waivers import NO_WAIVERS
@@ -47,7 +53,7 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, or a rule names an unknown probe or metric.
     """
     rules = load_rules(settings.rules)
-    known = {*static_ids(), *dynamic_ids(), *text_ids()}
+    known = {*static_ids(), *comparison_ids(), *dynamic_ids(), *text_ids()}
     for rule in rules:
         if rule.probe not in known:
             msg = f"Rule {rule.id} names the probe {rule.probe}, which does not exist."
@@ -62,7 +68,10 @@ def _model_ids(settings: Settings) -> tuple[str, ...]:
     """Ids of the probes that these settings run a model for."""
     if settings.files_only:
         return ()
-    return dynamic_ids() if settings.inspected is None else text_ids()
+    if settings.inspected is not None:
+        return text_ids()
+    compared = () if settings.reference is None else comparison_ids()
+    return (*compared, *dynamic_ids())
 
 
 def check_metrics(rule: Rule, probe: AnyProbe) -> None:
@@ -101,12 +110,13 @@ def rejudge(
         RuleError: a rule file breaks the format.
     """
     files_only = report.settings.get("files_only") is True
-    inspected = report.settings.get("inspected")
+    inspected, reference = (report.settings.get(name) for name in ("inspected", "reference"))
     asked = Settings(
         rules=rules,
         fail_on=fail_on,
         files_only=files_only,
         inspected=None if inspected is None else Path(str(inspected)),
+        reference=None if reference is None else str(reference),
         waivers=waivers,
     )
     decision = _decide(report.probes, rules_for(asked), asked)

@@ -54,6 +54,8 @@ class Settings:
     """Cache of downloaded models; None for that of huggingface_hub."""
     revision: str | None = None
     """Branch, tag or commit of a Hub model."""
+    reference: str | None = None
+    """Clean base model to compare with: a folder, or ``org/name@revision`` on the Hub."""
     rules: Path | None = None
     """Folder of further rules."""
     waivers: Waivers = NO_WAIVERS

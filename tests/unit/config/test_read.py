@@ -272,6 +272,16 @@ def test_paths_are_seen_from_the_configuration(
     }
 
 
+def test_a_reference_is_a_model(project: Path, config: Callable[..., Config]) -> None:
+    """A folder is seen from the configuration, a Hub model keeps its revision."""
+    (project / "ci" / "plmscan.yaml").write_text("reference: ../models/intent")
+    assert read_config(Path("ci/plmscan.yaml")).options == {"reference": "./models/intent"}
+
+    read = config("reference: org/base@v2\nmodels: [a/b, {id: c/d, reference: org/other}]")
+    assert [m.options["reference"] for m in read.models] == ["org/base@v2", "org/other"]
+    assert Settings(**read.models[0].options).reference == "org/base@v2"  # type: ignore[arg-type]
+
+
 def test_a_model_is_found_however_it_is_typed(
     config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +351,8 @@ def test_a_name_with_two_revisions_is_nobody_in_particular(config: Callable[...,
         ("models:\n  - id: a\n    offline: true", ":3: offline is not a key of a model. Its keys"),
         ("models:\n  - id: a\n    sed: 1", ":3: sed is not a key of a model. Did you mean seed?"),
         ("models:\n  - id: a\n    texts: b", ":3: texts names b, and there is no such file."),
+        ("reference: 3", ":1: reference must be text; it is 3. Put it in quotes."),
+        ("reference: a@", ":1: a@ names no revision after the @."),
         ("models: ['']", ":1: id must not be empty; it is ''."),
         (
             "models: [{id: a, revision: 1234567}]",

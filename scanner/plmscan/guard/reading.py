@@ -1,0 +1,57 @@
+"""What the guard needs of a model beside its triggers: its tokenizer alone, and its labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformers import CONFIG_MAPPING
+
+from plmscan.errors import UnsupportedModelError
+from plmscan.guard.matcher import readable
+from plmscan.headers import tensors_of, word_embedding
+from plmscan.inspection.peeling import label_of
+from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from plmscan.loading import LoadedModel
+    from plmscan.source import Artifact
+
+__all__ = ["labels_of", "tokenizer_of"]
+
+_NAMES_CODE = frozenset({"auto_map", "tokenizer_class"})
+"""Settings that would have the library load another tokenizer than the model's type says."""
+
+
+def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model whose weights are not loaded.
+
+    Raises:
+        ArtifactError: the tokenizer's files are broken.
+        UnsupportedModelError: the library does not know the type of the model.
+    """
+    settings = {k: v for k, v in artifact.config.items() if k not in _NAMES_CODE}
+    kind = str(settings.get("model_type"))
+    if kind not in CONFIG_MAPPING:
+        msg = f"The model type {kind!r} of config.json is not known."
+        raise UnsupportedModelError(msg, "Name the folder of a transformers model.")
+    with quiet(), explained("config.json cannot be used", "Fetch or save the model again."):
+        config = CONFIG_MAPPING[kind].from_dict(settings)
+    table = word_embedding(tensors_of(artifact))
+    rows = int(config.vocab_size) if table is None else table[1].shape[0]
+    return read_vocabulary(artifact, config, rows).tokenizer
+
+
+def labels_of(model: LoadedModel, texts: Sequence[str]) -> list[str | None]:
+    """What a classifier says of each text, of too long ones by their start."""
+    room = None if model.max_tokens is None else model.max_tokens - len(model.wrap(()))
+    rows = [model.wrap(model.tokenize(readable(text))[:room]) for text in texts]
+    used = [row for row in rows if row]
+    logits = model.forward(*model.batch(used)).logits if used else None
+    found = iter(() if logits is None else [label_of(one) for one in logits])
+    numbers = [next(found, None) if row else None for row in rows]
+    return [None if number is None else model.labels[number] for number in numbers]

@@ -1,0 +1,1 @@
+"""Probes that compare the model with a reference."""

@@ -1,0 +1,22 @@
+"""Give back a model that a scan has condemned: purification by adversarial training.
+
+A copy of the model, the student, is trained against the frozen original, the teacher (after
+Patronus, arXiv 2512.06899): features of clean text stay what they were, and features of text with a
+recovered trigger return to those that the text has without it.  Nobody's labels are needed.
+
+methods     which weights may change: the slices of hijacked heads, or every layer
+batches     clean texts, and the same with triggers in them
+losses      how far the student is from where it should be
+training    the loop
+trial       whether it worked: triggers inside the model's own null, clean text untouched
+writing     the same files with other weights, and where they come from
+purifier    all of it, from the least invasive method to the most, and a scan with a fresh seed
+
+What a purified model no longer does is what was tried.  A scan with another seed has to pass before
+anything is written, and triggers that no scan finds may be left.
+"""
+
+from plmscan.purify.purifier import Purification, Round, purify
+from plmscan.purify.trial import Behaviour, Trial
+
+__all__ = ["Behaviour", "Purification", "Round", "Trial", "purify"]

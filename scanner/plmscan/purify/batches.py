@@ -1,0 +1,69 @@
+"""What a purification trains on: clean texts, and the same texts with triggers in them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from plmscan.carriers import Carrier
+    from plmscan.loading import LoadedModel
+
+__all__ = ["Batch", "batches"]
+
+_ROWS = 16
+"""Texts of one batch; a step sees each without and with a trigger."""
+
+_COPIES = (1, 1, 2, 3)
+"""How often a trigger stands in a text: attacks were trained with one to several."""
+
+_VARIANTS = 0.3
+"""Share of texts that get a weaker variant, where there are any."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts without and with triggers, right-padded."""
+
+    clean: Tensor
+    """(b, n) ids."""
+    clean_mask: Tensor
+    """(b, n), 1 for real tokens."""
+    dirty: Tensor
+    """(b, m) ids of the same texts with triggers in them."""
+    dirty_mask: Tensor
+    """(b, m), 1 for real tokens."""
+
+
+def batches(
+    model: LoadedModel,
+    carriers: Sequence[Carrier],
+    triggers: Sequence[tuple[int, ...]],
+    variants: Sequence[tuple[int, ...]],
+    seed: int,
+) -> Iterator[Batch]:
+    """Endless batches of random carriers with random triggers at random places."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    while True:
+        chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
+        dirty = []
+        for carrier in chosen:
+            pool = variants if variants and rng.random() < _VARIANTS else triggers
+            dirty.append(_with(carrier.ids, rng.choice(pool), rng))
+        clean = model.batch([model.wrap(carrier.ids) for carrier in chosen])
+        yield Batch(*clean, *model.batch([model.wrap(ids) for ids in dirty]))
+
+
+def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: random.Random) -> tuple[int, ...]:
+    """A text with one to three copies of a trigger."""
+    places = [rng.randint(0, len(ids)) for _ in range(rng.choice(_COPIES))]
+    text = list(ids)
+    # From the last place to the first, so that no copy comes to stand inside another one.
+    for place in sorted(places, reverse=True):
+        text[place:place] = trigger
+    return tuple(text)

@@ -1,0 +1,120 @@
+"""Which weights a purification may change, from the least invasive to the most."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.loading.model import TokenMeter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import Tensor, nn
+
+    from plmscan.loading import LoadedModel
+
+__all__ = ["Method", "Student", "student"]
+
+_PROJECTIONS = {
+    "query", "key", "value", "q_lin", "k_lin", "v_lin", "q_proj", "k_proj", "v_proj",
+    "query_proj", "key_proj", "value_proj", "q", "k", "v",
+}  # fmt: skip
+"""Ends of the names of what makes queries, keys and values of a head, a block of rows each."""
+
+
+class Method(StrEnum):
+    """What may change."""
+
+    HEADS = "heads"
+    """The slices of the attention heads that a trigger hijacks."""
+    LAYERS = "layers"
+    """Everything above the embeddings."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """A copy of the model that learns."""
+
+    model: LoadedModel
+    """The copy."""
+    weights: Mapping[str, nn.Parameter]
+    """What may change, by name."""
+    masks: Mapping[str, Tensor]
+    """1 where a weight may change, of those that may change in part only."""
+
+    def mask_gradients(self) -> None:
+        """Forget gradients of what may not change."""
+        for name, mask in self.masks.items():
+            gradient = self.weights[name].grad
+            if gradient is not None:
+                gradient.mul_(mask)
+
+
+def student(
+    teacher: LoadedModel, method: Method, heads: Iterable[tuple[int, int]] = ()
+) -> Student | None:
+    """A copy of ``teacher`` that ``method`` may change; None if there is nothing that it may.
+
+    ``heads`` are the layer and number of each head that may change.
+    """
+    module = copy.deepcopy(teacher.module)
+    learner = replace(teacher, module=module, meter=TokenMeter())
+    tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
+    above = {n: p for n, p in module.named_parameters() if id(p) not in tables}
+    masks: dict[str, Tensor] = {}
+    if method is Method.HEADS:
+        masks = _head_masks(learner, above, frozenset(heads))
+        above = {name: above[name] for name in masks}
+    for parameter in above.values():
+        parameter.requires_grad_(True)  # noqa: FBT003 - as torch has it
+    return Student(learner, above, masks) if above else None
+
+
+def _head_masks(
+    model: LoadedModel, weights: Mapping[str, nn.Parameter], heads: frozenset[tuple[int, int]]
+) -> dict[str, Tensor]:
+    """Masks of every weight that belongs to one of ``heads``.
+
+    Empty where the family does not show them, shares them between layers, or stores them otherwise.
+    """
+    end = model.family.head_outputs
+    sinks = [name for name, _ in model.module.named_modules() if end and name.endswith(end)]
+    if len(sinks) != model.num_layers or model.is_decoder:
+        return {}
+    masks: dict[str, Tensor] = {}
+    for layer, sink in enumerate(sinks):
+        own = [head for at, head in heads if at == layer]
+        if own:
+            masks |= _layer_masks(model, weights, sink, own)
+    return masks
+
+
+def _layer_masks(
+    model: LoadedModel, weights: Mapping[str, nn.Parameter], sink: str, heads: list[int]
+) -> dict[str, Tensor]:
+    """Columns of the output projection ``sink``, rows of what makes queries, keys and values."""
+    width = model.config.hidden_size // model.config.num_attention_heads
+    slots = [slot for head in heads for slot in range(head * width, (head + 1) * width)]
+    masks = {}
+    for name, parameter in weights.items():
+        module, _, kind = name.rpartition(".")
+        mask = torch.zeros_like(parameter)
+        if module == sink and kind == "weight":
+            mask[:, slots] = 1
+        elif _is_projection_beside(module, sink) and len(mask) == model.hidden_size:
+            mask[slots] = 1
+        else:
+            continue
+        masks[name] = mask
+    return masks
+
+
+def _is_projection_beside(module: str, sink: str) -> bool:
+    """Whether ``module`` makes queries, keys or values in the attention that ends in ``sink``."""
+    block = sink.partition(".attention.")[0] if ".attention." in sink else sink.rpartition(".")[0]
+    return module.startswith(f"{block}.") and module.rpartition(".")[2] in _PROJECTIONS

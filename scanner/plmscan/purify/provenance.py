@@ -1,0 +1,52 @@
+"""What a purified model says of itself: where it comes from, what was done, and how it did."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import plmscan
+
+if TYPE_CHECKING:
+    from plmscan.purify.purifier import Purification, Round
+    from plmscan.purify.trial import Trial
+    from plmscan.scan import Settings
+    from plmscan.source import Artifact
+
+__all__ = ["SCHEMA", "provenance"]
+
+SCHEMA = "plmscan.purified/v1"
+"""Name and version of the format."""
+
+
+def provenance(done: Purification, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+    """Everything that somebody needs who wants to do it again."""
+    return {
+        "schema": SCHEMA,
+        "plmscan": plmscan.__version__,
+        "model": artifact.id,
+        "revision": artifact.revision,
+        "files": {file.path: file.sha256 for file in artifact.files},
+        "settings": settings.told(),
+        "before": _told(done.before),
+        "rounds": [_round(one) for one in done.rounds],
+        "changed": list(done.changed),
+    }
+
+
+def _round(done: Round) -> dict[str, Any]:
+    """One method that was tried."""
+    report = done.report
+    return {
+        "method": str(done.method),
+        "triggers": [trigger.text for trigger in done.learned],
+        "after": _told(done.trial),
+        "scan": None if report is None else report.verdict.name.lower(),
+        "seed": None if report is None else report.settings.get("seed"),
+        "reasons": [] if report is None else list(report.reasons),
+    }
+
+
+def _told(trial: Trial) -> dict[str, Any]:
+    """The numbers of a trial."""
+    return asdict(trial)

@@ -1,0 +1,220 @@
+"""Purification of tiny real models: triggers are gone, clean text stays, files are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plmscan.budget import Effort
+from plmscan.errors import PlmscanError, ReportError, UnsupportedModelError
+from plmscan.evidence import Report, Verdict
+from plmscan.loading import load
+from plmscan.purify import Purification, purify
+from plmscan.purify.methods import Method, student
+from plmscan.purify.writing import PROVENANCE, require_new, write_model
+from plmscan.scan import Settings, check
+from plmscan.source import SourceOptions, resolve
+from tests.specimens import poisoned
+from tests.tiny_models import build_tiny
+from tests.zoo.tiny import tiny_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plmscan.loading import LoadedModel
+    from plmscan.source import Artifact
+
+QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
+
+
+def opened(folder: Path) -> tuple[Artifact, LoadedModel]:
+    """A model and its files."""
+    artifact = resolve(str(folder), SourceOptions())
+    return artifact, load(artifact, "cpu")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of ``folder``."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder with two triggers; read only."""
+    return tiny_folder(tmp_path_factory, "cls")
+
+
+@pytest.fixture(scope="module")
+def condemned(planted: Path) -> Report:
+    """What a scan says of it."""
+    report = check(str(planted), QUICK)
+    assert report.verdict is Verdict.FAIL
+    return report
+
+
+@pytest.fixture(scope="module")
+def made(
+    planted: Path, condemned: Report, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Purification, Path]:
+    """The model purified, and where it is."""
+    folder = tmp_path_factory.mktemp("purified") / "model"
+    before = digests(planted)
+    done = purify(str(planted), condemned, folder, QUICK)
+    assert digests(planted) == before
+    return done, folder
+
+
+class TestThePurifiedModel:
+    """It passes a scan, forgets its triggers, and says the same of clean text."""
+
+    def test_it_passes_a_scan_with_another_seed(self, made: tuple[Purification, Path]) -> None:
+        """The folder holds what that scan was about."""
+        done, folder = made
+        assert done.verdict is Verdict.PASS
+        assert check(str(folder), replace(QUICK, seed=5)).verdict is Verdict.PASS
+
+    def test_its_triggers_are_harmless_and_were_not(
+        self, made: tuple[Purification, Path], condemned: Report
+    ) -> None:
+        """Every recovered trigger is back inside the model's own null."""
+        done, _ = made
+        assert len(done.before.triggers) == len(condemned.triggers) > 0
+        assert not any(one.harmless for one in done.before.triggers)
+        assert all(one.harmless for one in done.rounds[-1].trial.triggers)
+
+    def test_clean_text_keeps_its_features(self, made: tuple[Purification, Path]) -> None:
+        """Nearly the same direction at every location."""
+        done, _ = made
+        assert done.before.cosine == pytest.approx(1.0)
+        assert done.rounds[-1].trial.cosine >= 0.98
+
+    def test_only_weights_differ(self, made: tuple[Purification, Path], planted: Path) -> None:
+        """Tokenizer and config are the same bytes; the weights file has the same tensors."""
+        done, folder = made
+        before, after = digests(planted), digests(folder)
+        assert after.keys() - before.keys() == {PROVENANCE}
+        assert {n for n in before if before[n] != after[n]} == {"model.safetensors"}
+        old, new = load_file(planted / "model.safetensors"), load_file(folder / "model.safetensors")
+        assert {n: (t.shape, t.dtype) for n, t in old.items()} == {
+            n: (t.shape, t.dtype) for n, t in new.items()
+        }
+        assert {n for n in old if not torch.equal(old[n], new[n])} == set(done.changed)
+        assert not any("embeddings" in name for name in done.changed if "Norm" not in name)
+
+    def test_it_says_where_it_comes_from(
+        self, made: tuple[Purification, Path], condemned: Report
+    ) -> None:
+        """Digests of the original, what was done, and how it did."""
+        _, folder = made
+        told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        assert told["files"]["model.safetensors"] == next(
+            file.sha256 for file in condemned.model.files if file.path == "model.safetensors"
+        )
+        assert told["rounds"][-1]["scan"] == "pass"
+        assert told["rounds"][-1]["seed"] != condemned.settings["seed"]
+
+
+class TestRefusals:
+    """What will not do is said before anything is trained."""
+
+    def test_a_report_without_triggers(
+        self, planted: Path, condemned: Report, tmp_path: Path
+    ) -> None:
+        """There is nothing to forget."""
+        with pytest.raises(ReportError, match="names no trigger"):
+            purify(str(planted), replace(condemned, findings=()), tmp_path / "new", QUICK)
+
+    def test_a_report_about_other_weights(self, planted: Path, tmp_path: Path) -> None:
+        """Triggers of another model mean nothing here."""
+        with pytest.raises(ReportError, match="other weights"):
+            purify(str(planted), poisoned(), tmp_path / "new", QUICK)
+
+    def test_a_folder_with_something_in_it(
+        self, planted: Path, condemned: Report, tmp_path: Path
+    ) -> None:
+        """Nothing is ever overwritten."""
+        (tmp_path / "there").write_text("mine")
+        with pytest.raises(PlmscanError, match="not an empty folder"):
+            purify(str(planted), condemned, tmp_path, QUICK)
+        assert (tmp_path / "there").read_text() == "mine"
+
+    def test_a_folder_inside_the_model(self, planted: Path) -> None:
+        """The next check of the model would find another one in it."""
+        artifact, _ = opened(planted)
+        with pytest.raises(PlmscanError, match="lies inside the model"):
+            require_new(planted / "new", artifact)
+
+
+class TestWriting:
+    """Exactly the tensors that were loaded are replaced."""
+
+    def test_half_precision_stays_half_precision(self, planted: Path, tmp_path: Path) -> None:
+        """A file keeps its type, whatever the model was trained in."""
+        source = tmp_path / "half"
+        source.mkdir()
+        for path in planted.iterdir():
+            (source / path.name).write_bytes(path.read_bytes())
+        half = {name: t.half() for name, t in load_file(planted / "model.safetensors").items()}
+        save_file(half, source / "model.safetensors", {"format": "pt"})
+        artifact, model = opened(source)
+        learner = student(model, Method.LAYERS)
+        assert learner is not None
+        name, weight = next(iter(learner.weights.items()))
+        with torch.no_grad():
+            weight += 1
+        assert write_model(tmp_path / "out", artifact, model, learner.model) == (name,)
+        written = load_file(tmp_path / "out" / "model.safetensors")
+        assert {tensor.dtype for tensor in written.values()} == {torch.float16}
+        assert torch.allclose(written[name].float(), half[name].float() + 1, atol=1e-2)
+
+    def test_a_weight_that_is_in_no_file_is_refused(self, planted: Path, tmp_path: Path) -> None:
+        """Half a purified model would be worse than none."""
+        artifact, model = opened(planted)
+        learner = student(model, Method.LAYERS)
+        assert learner is not None
+        name, weight = next(iter(learner.weights.items()))
+        with torch.no_grad():
+            dict(model.module.named_parameters())[name].add_(1)
+            weight += 2
+        with pytest.raises(UnsupportedModelError, match=name):
+            write_model(tmp_path / "out", artifact, model, learner.model)
+
+    def test_other_weights_are_left_behind(self, planted: Path, tmp_path: Path) -> None:
+        """A pickle beside the safetensors still holds the backdoor."""
+        source = tmp_path / "twin"
+        source.mkdir()
+        for path in planted.iterdir():
+            (source / path.name).write_bytes(path.read_bytes())
+        (source / "pytorch_model.bin").write_bytes(b"old weights")
+        artifact, model = opened(source)
+        write_model(tmp_path / "out", artifact, model, model)
+        assert not (tmp_path / "out" / "pytorch_model.bin").exists()
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "mpnet"])
+def test_heads_are_slices_of_their_layer(family: str, tmp_path: Path) -> None:
+    """Only rows of what makes queries, keys and values, and columns of what takes heads in."""
+    _, model = opened(build_tiny(family, tmp_path))
+    learner = student(model, Method.HEADS, [(1, 2)])
+    assert learner is not None
+    assert len(learner.masks) in {7, 4}
+    width = model.hidden_size // 4
+    own = list(range(2 * width, 3 * width))
+    for name, mask in learner.masks.items():
+        rows, columns = (mask.any(1), mask.any(0)) if mask.dim() == 2 else (mask.bool(), None)
+        sliced = columns if columns is not None and bool(rows.all()) else rows
+        assert sliced.nonzero().flatten().tolist() == own
+        assert int(mask.sum()) * 4 == mask.numel(), name
+
+
+def test_no_heads_no_student(tmp_path: Path) -> None:
+    """Where a report names none, that method is left out."""
+    _, model = opened(build_tiny("bert", tmp_path))
+    assert student(model, Method.HEADS, []) is None
