@@ -110,6 +110,11 @@ class Survey:
         return next((v for v in order if v in found), Verdict.INCONCLUSIVE)
 
     @property
+    def in_short(self) -> str:
+        """How many models there are, and how many of each verdict."""
+        return f"{len(self.entries)} models: {self.tally}."
+
+    @property
     def tally(self) -> str:
         """How many models there are of each verdict."""
         verdicts = [entry.verdict for entry in self.entries]

@@ -76,19 +76,9 @@ def _root(
     "a fail is worse than inconclusive.",
 )
 def check(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="Folders, or Hub repositories: org/name[@revision]; those of the configuration "
-            "if none is named.",
-            show_default=False,
-        ),
-    ] = None,
+    models: ask.Models = None,
     *,
-    models_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="More models, one a line.")
-    ] = None,
+    models_file: ask.ModelsFile = None,
     revision: ask.Revision = None,
     report_format: ask.AskedFormat = None,
     output: ask.Output = None,
@@ -107,13 +97,9 @@ def check(
     config: ask.Configuration = None,
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Measure again what was measured before.")
-    ] = False,
+    no_cache: ask.NoCache = False,
     allow_pickle: ask.AllowPickle = False,
-    files_only: Annotated[
-        bool, typer.Option("--files-only", help="Check the files; do not load the model.")
-    ] = False,
+    files_only: ask.FilesOnly = False,
     quiet: ask.Quiet = False,
     verbose: ask.Verbose = False,
     debug: ask.Debug = False,
@@ -150,17 +136,12 @@ def check(
     epilog="Exit codes: 0 no trigger, 1 a trigger, 2 inconclusive or error.",
 )
 def inspect(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
-    ],
+    model: ask.Model,
     *,
     texts: Annotated[
         Path, typer.Option(metavar="FILE", help="Texts to inspect, one a line.", show_default=False)
     ],
-    clean: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Clean texts of the same kind, to compare with."),
-    ] = None,
+    clean: ask.Clean = None,
     revision: ask.Revision = None,
     report_format: ask.AskedFormat = None,
     output: ask.Output = None,
@@ -214,9 +195,7 @@ app.command(
     epilog="Exit codes: 0 purified, 1 triggers are left, 2 inconclusive or error.",
 )
 def purify(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
-    ],
+    model: ask.Model,
     *,
     report: Annotated[Path, typer.Option(metavar="FILE", help="JSON report of a check of MODEL.")],
     output: Annotated[

@@ -107,4 +107,4 @@ def _in_short(survey: Survey) -> str:
     """The reason of one model; of several how many there are of each verdict."""
     if len(survey.entries) == 1:
         return survey.entries[0].reason
-    return f"{len(survey.entries)} models: {survey.tally}."
+    return survey.in_short

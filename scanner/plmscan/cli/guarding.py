@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,26 +13,28 @@ from plmscan.guard.choices import Action, Variants
 __all__ = ["guard"]
 
 
+_Report = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE", help="JSON report of `plmscan check` about MODEL.", show_default=False
+    ),
+]
+_Texts = Annotated[
+    Path | None,
+    typer.Option(
+        "--in",
+        metavar="FILE",
+        help="Texts, one a line: as they are, as JSON strings, or as objects with a text.",
+        show_default="stdin",
+    ),
+]
+
+
 def guard(  # noqa: PLR0913 - one parameter an option
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
-    ],
+    model: ask.Model,
     *,
-    report: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="JSON report of `plmscan check` about MODEL.", show_default=False
-        ),
-    ],
-    texts: Annotated[
-        Path | None,
-        typer.Option(
-            "--in",
-            metavar="FILE",
-            help="Texts, one a line: as they are, as JSON strings, or as objects with a text.",
-            show_default="stdin",
-        ),
-    ] = None,
+    report: _Report,
+    texts: _Texts = None,
     output: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The answers.", show_default="stdout"),
@@ -40,10 +42,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
     action: Annotated[
         Action, typer.Option(help="What becomes of a text that holds a trigger.")
     ] = Action.NEUTRALISE,
-    clean: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Clean texts of the same kind, to compare with."),
-    ] = None,
+    clean: ask.Clean = None,
     variants: Annotated[
         Variants, typer.Option(help="What to make of weaker inputs that the report lists.")
     ] = Variants.TELL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ from plmscan.cli.plan import targets
 from plmscan.cli.progress import watching
 from plmscan.config import Lock, read_lock, write_lock
 from plmscan.config.lock import LOCK_NAME
-from plmscan.scan import Progress
-from plmscan.source import SourceOptions, resolve
+from plmscan.scan import Progress, Settings
+from plmscan.source import resolve
 
 if TYPE_CHECKING:
     from plmscan.cli.plan import Asked, Target
@@ -43,9 +42,7 @@ def lock_models(asked: Asked, output: Path | None) -> tuple[Path, int]:
 
 def _resolved(target: Target, asked: Asked) -> tuple[str, str | None, Artifact]:
     """One model as it is now: how it is asked for, in which revision, and what it is."""
-    told = {**target.options, **asked.options}
-    known = {field.name for field in fields(SourceOptions)}
-    options = SourceOptions(**{name: value for name, value in told.items() if name in known})
+    options = Settings(**{**target.options, **asked.options}).source_options
     with watching() as watcher:
         artifact = resolve(target.source, options, partial(_tell, watcher))
     say(f"{target.source}: {artifact.revision or 'a folder'}, {len(artifact.files)} files")

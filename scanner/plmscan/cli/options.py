@@ -24,10 +24,16 @@ __all__ = [
     "Bar",
     "Baseline",
     "CacheDir",
+    "Clean",
     "Configuration",
     "Debug",
     "FailOn",
+    "FilesOnly",
+    "Model",
+    "Models",
+    "ModelsFile",
     "MoreReports",
+    "NoCache",
     "Offline",
     "Output",
     "Quiet",
@@ -147,5 +153,28 @@ Configuration = Annotated[
 Baseline = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Known findings, which do not fail."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="Folders, or Hub repositories: org/name[@revision]; those of the configuration "
+        "if none is named.",
+        show_default=False,
+    ),
+]
+ModelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="More models, one a line.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+]
+FilesOnly = Annotated[
+    bool, typer.Option("--files-only", help="Check the files; do not load the model.")
+]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Folder, or Hub repository: org/name[@revision].")
+]
+Clean = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Clean texts of the same kind, to compare with."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks and logs.")]

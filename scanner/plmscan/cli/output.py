@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from plmscan.errors import PlmscanError
+from plmscan.whole_files import beside, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def check_writable(path: Path | None) -> None:
         _refuse(path, "it is a folder")
     if _is_special(path):
         return
-    probe = _beside(path)
+    probe = beside(path)
     try:
         probe.touch()
     except OSError as error:
@@ -59,23 +59,12 @@ def _write_file(text: str, path: Path) -> None:
     if _is_special(path):
         path.write_text(text, encoding="utf-8")
         return
-    part = _beside(path)
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path.resolve())
-    finally:
-        part.unlink(missing_ok=True)
+    replace_file(path, text)
 
 
 def _is_special(path: Path) -> bool:
     """Whether ``path`` is there and no plain file, like ``/dev/null``."""
     return path.exists() and not path.is_file()
-
-
-def _beside(path: Path) -> Path:
-    """A temporary name in the folder that ``path`` really lies in."""
-    real = path.resolve()
-    return real.with_name(f".{real.name}.{os.getpid()}.part")
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:

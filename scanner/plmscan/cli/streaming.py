@@ -18,8 +18,6 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO
 
-import torch
-
 from plmscan.budget import Budget
 from plmscan.carriers import read_texts
 from plmscan.cli.guard import say
@@ -31,6 +29,7 @@ from plmscan.guard.identity import report_about
 from plmscan.guard.reading import labels_of, tokenizer_of
 from plmscan.loading import load
 from plmscan.probes.words import counted
+from plmscan.scan import Settings, torch_set_up
 from plmscan.source import resolve
 
 if TYPE_CHECKING:
@@ -61,7 +60,8 @@ def guard_stream(asked: Asked, texts: Path | None, output: Path | None) -> int:
     check_writable(output)
     stdout = sys.stdout.buffer
     # What libraries print must not come between the answers.
-    with _source(texts) as source, redirect_stdout(sys.stderr), _threads(asked.threads):
+    torch_settings = Settings(threads=asked.threads, seed=asked.seed)
+    with _source(texts) as source, redirect_stdout(sys.stderr), torch_set_up(torch_settings):
         station = _station(asked)
         with _sink(output, stdout) as sink:
             return station.run(source, sink)
@@ -309,17 +309,6 @@ def _sink(path: Path | None, stdout: BinaryIO) -> Iterator[BinaryIO]:
         raise PlmscanError(msg, "Choose another file with --out.") from error
     with file:
         yield file
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Give torch so many threads, and its own number back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _arrived(source: _Source) -> Iterator[list[_Line]]:

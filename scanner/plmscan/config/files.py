@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plmscan.whole_files import replace_file
+
 if TYPE_CHECKING:
     from plmscan.errors import PlmscanError
 
@@ -44,14 +46,8 @@ def write_whole(path: Path, text: str, error: type[PlmscanError]) -> None:
     Raises:
         PlmscanError: an ``error``: it cannot be written.
     """
-    real = path.resolve()
-    part = real.with_name(f".{real.name}.{os.getpid()}.part")
     try:
-        try:
-            part.write_bytes(text.encode("utf-8"))
-            part.replace(real)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(path, text)
     except OSError as problem:
         msg = f"{seen_from_here(path).as_posix()} cannot be written: {problem.strerror}."
         raise error(msg, "Check the folder and its permissions.") from problem

@@ -20,7 +20,7 @@ from plmscan.purify.training import train
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import require_new, write_model, write_provenance
 from plmscan.scan import check, torch_set_up
-from plmscan.source import SourceOptions, resolve
+from plmscan.source import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,8 +108,7 @@ def purify(
     Raises:
         PlmscanError: the model, the report, the texts or the folder will not do.
     """
-    options = SourceOptions(settings.revision, settings.offline, settings.cache_dir)
-    artifact = resolve(source, options)
+    artifact = resolve(source, settings.source_options)
     require_new(folder, artifact)
     _require_about(report, artifact)
     texts = bundled_texts() if settings.texts is None else read_texts(settings.texts)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from plmscan.search.candidates import searchable_ids
-from plmscan.search.panel import Panel, read
+from plmscan.search.panel import Panel
 from plmscan.search.verify import against_null, measure
 
 if TYPE_CHECKING:
@@ -124,8 +124,11 @@ class Examiner:
         usual = float(_farthest(null).max())
         z = against_null(found, null).z.tolist()
         targets = self._targets(model)
-        success = self._success(model, panel, ids, targets)
-        turned = self._usual_success(model, panel, targets)
+        success = [
+            None if label is None else float(share[label])
+            for share, label in zip(_turned(found), targets, strict=True)
+        ]
+        turned = _usual(_turned(null), targets)
         behaviours = [
             _behaviour(float(d), float(s), one, share, (usual, turned))
             for d, s, one, share in zip(
@@ -150,29 +153,6 @@ class Examiner:
         first = next((label for label in known if label is not None), None)
         return [*known, *[first] * len(self.variants)]
 
-    def _success(
-        self,
-        model: LoadedModel,
-        panel: Panel,
-        ids: Sequence[tuple[int, ...]],
-        targets: Sequence[int | None],
-    ) -> list[float | None]:
-        """Share of texts of other labels that each of ``ids`` turns to its target."""
-        return [
-            None if label is None else _turned(model, panel, [one], label)[0]
-            for one, label in zip(ids, targets, strict=True)
-        ]
-
-    def _usual_success(
-        self, model: LoadedModel, panel: Panel, targets: Sequence[int | None]
-    ) -> float | None:
-        """What 95 % of random items stay below, for the first target."""
-        label = next((one for one in targets if one is not None), None)
-        if label is None:
-            return None
-        shares = torch.tensor(_turned(model, panel, self.null, label))
-        return float(shares.quantile(_USUAL))
-
     def _cosine(self, panel: Panel) -> float:
         """Mean cosine of clean features to the original's, at the worst location."""
         before = self.original.clean.features
@@ -194,18 +174,21 @@ def _farthest(measured: Measured) -> Tensor:
     return torch.stack(list(measured.displacement.values())).max(0).values
 
 
-def _turned(
-    model: LoadedModel, panel: Panel, ids: Sequence[tuple[int, ...]], label: int
-) -> list[float]:
-    """Share of the carriers of other labels that each of ``ids`` turns to ``label``."""
-    against = panel.pick(panel.against(label))
-    if not against.carriers:
-        return [0.0] * len(ids)
-    logits = read(model, ids, against.carriers).logits
-    if logits is None:
-        return [0.0] * len(ids)
-    shares: list[float] = (logits.argmax(-1) == label).double().mean(1).tolist()
-    return shares
+def _turned(measured: Measured) -> Tensor:
+    """Share of the carriers of other labels that each candidate turns to each label, (k, labels).
+
+    A label with a lead is the one that the model gives.  0 where all carriers have it anyhow.
+    """
+    if measured.push is None:
+        return torch.zeros(len(measured.best_scatter()), 0)
+    against = ~measured.push.isnan()
+    return ((measured.push > 0) & against).sum(1) / against.sum(1).clamp_min(1)
+
+
+def _usual(turned: Tensor, targets: Sequence[int | None]) -> float | None:
+    """What 95 % of random items (k, labels) stay below for the first target; None without one."""
+    label = next((one for one in targets if one is not None), None)
+    return None if label is None else float(turned[:, label].quantile(_USUAL))
 
 
 def _behaviour(

@@ -104,9 +104,7 @@ def _told(survey: Survey, screen: Screen) -> Iterator[RenderableType]:
             yield Text()
     yield _summary(survey.entries)
     colour = _COLOUR_OF_VERDICT[survey.verdict]
-    yield Text.assemble(
-        (survey.verdict.name, f"bold {colour}"), f"  {len(survey.entries)} models: {survey.tally}."
-    )
+    yield Text.assemble((survey.verdict.name, f"bold {colour}"), f"  {survey.in_short}")
 
 
 def _line(entry: Entry) -> RenderableType:

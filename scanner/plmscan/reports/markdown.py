@@ -76,7 +76,7 @@ def _one(entry: Entry) -> Iterator[str]:
 def _several(survey: Survey) -> Iterator[str]:
     """The blocks about several models: a table of all, then each by itself."""
     yield f"## plmscan: {survey.verdict.name}"
-    yield f"{len(survey.entries)} models: {survey.tally}."
+    yield survey.in_short
     rows = [_overview(entry) for entry in survey.entries]
     yield _table(("model", "verdict", "findings", "reason"), rows, _MOST_MODELS)
     yield from _affordable(survey.entries, _folded)

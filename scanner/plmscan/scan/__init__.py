@@ -35,7 +35,7 @@ from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progre
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
-from plmscan.source import SourceOptions, resolve
+from plmscan.source import resolve
 from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def scan_events(
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
     reference = _resolve_reference(settings, on_progress)
-    key = key_of(artifact, settings, rules, versions(), reference)
+    # The key needs every file of plmscan, which nobody should wait for who keeps no verdicts.
+    key = "" if cache is None else key_of(artifact, settings, rules, versions(), reference)
     if cache is not None and (kept := cache.get(key)) is not None:
         yield Done(kept, cached=True)
         return
@@ -188,14 +189,7 @@ def _runs(
 
 def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], None]) -> Artifact:
     """The files behind ``source``, fetched where they are not on disk."""
-    options = SourceOptions(
-        revision=settings.revision,
-        offline=settings.offline,
-        cache_dir=settings.cache_dir,
-        allow_pickle=settings.allow_pickle,
-        locked=settings.locked,
-    )
-    return resolve(source, options, _Watch(None, on_progress).teller("source"))
+    return resolve(source, settings.source_options, _Watch(None, on_progress).teller("source"))
 
 
 def _resolve_reference(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
 from plmscan.evidence import Severity
+from plmscan.source import SourceOptions
 from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ class Settings:
     """Findings that do not count: ignored ones and those of a baseline."""
     locked: Mapping[str, str] | None = None
     """SHA-256 of each file of the model as a lock file has it; None without one."""
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """How to find and fetch the model."""
+        return SourceOptions(
+            revision=self.revision,
+            offline=self.offline,
+            cache_dir=self.cache_dir,
+            allow_pickle=self.allow_pickle,
+            locked=self.locked,
+        )
 
     def told(self) -> dict[str, Scalar]:
         """The settings as a report shows them; what it shows elsewhere is left out."""
