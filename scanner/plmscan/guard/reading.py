@@ -48,8 +48,7 @@ def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
 
 def labels_of(model: LoadedModel, texts: Sequence[str]) -> list[str | None]:
     """What a classifier says of each text, of too long ones by their start."""
-    room = None if model.max_tokens is None else model.max_tokens - len(model.wrap(()))
-    rows = [model.wrap(model.tokenize(readable(text))[:room]) for text in texts]
+    rows = [model.wrap(model.tokenize(readable(text))[: model.room]) for text in texts]
     used = [row for row in rows if row]
     logits = model.forward(*model.batch(used)).logits if used else None
     found = iter(() if logits is None else [label_of(one) for one in logits])

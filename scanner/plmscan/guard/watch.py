@@ -7,16 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from plmscan.inspection import Inspected, Inspector
-
-# The choice among suspects is made between two steps that are remembered here.
-from plmscan.inspection.inspector import strongest
-from plmscan.inspection.peeling import peel
-from plmscan.inspection.transplants import effects
 from plmscan.probes.texts.text_inspection import evidence_of
 from plmscan.rules import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from plmscan.budget import Budget
@@ -70,20 +65,13 @@ class _Remembering(Inspector):
     )
     """How far that is from what synonyms do, by suspect and label."""
 
-    def inspect(self, rows: Sequence[Ids]) -> list[Inspected]:
-        """Each text, given as ids with special tokens.
-
-        Raises:
-            OutOfTimeError: the budget's deadline passed.
-        """
-        peeled = peel(self.model, rows, self.ordinary, self.budget)
-        sets = sorted({ids for one in peeled for ids in one.suspects})
+    def transplanted(self, sets: Sequence[Ids]) -> Mapping[Ids, Effect]:
+        """What each of ``sets`` does in other texts, measured once."""
         known = {ids: effect for ids in sets if (effect := self.effects.recall(ids)) is not None}
-        new = effects(self.model, [i for i in sets if i not in known], self.panel, self.budget)
+        new = super().transplanted([ids for ids in sets if ids not in known])
         for ids, effect in new.items():
             self.effects.keep(ids, effect)
-        done = {**known, **new}
-        return self.supported([Inspected(one.whole, strongest(one, done)) for one in peeled])
+        return {**known, **new}
 
     def supported(self, found: Sequence[Inspected]) -> list[Inspected]:
         """With synonyms tried for the suspects that go beyond all clean texts, once for each."""
@@ -150,21 +138,17 @@ class Watch:
             found |= zip(part, self.inspector.inspect([rows[i] for i in part]), strict=True)
         return [self._judged(text, found[i]) if i in found else () for i, text in enumerate(texts)]
 
-    @property
-    def room(self) -> int | None:
-        """Tokens of a text that the model reads at once; None without a limit."""
-        model = self.inspector.model
-        return None if model.max_tokens is None else model.max_tokens - len(model.wrap(()))
-
     def unread(self, ids: Ids) -> str:
         """What is left out of a text; empty if nothing is."""
-        if self.room is None or len(ids) <= self.room:
+        room = self.inspector.model.room
+        if room is None or len(ids) <= room:
             return ""
-        return f"Only the first {self.room} of {len(ids)} tokens were inspected."
+        return f"Only the first {room} of {len(ids)} tokens were inspected."
 
     def _row(self, ids: Ids) -> Ids:
         """What the model reads of a text; empty where there is nothing to read."""
-        return self.inspector.model.wrap(ids[: self.room]) if ids else ()
+        model = self.inspector.model
+        return model.wrap(ids[: model.room]) if ids else ()
 
     def _judged(self, text: str, found: Inspected) -> tuple[Suspicion, ...]:
         """What the rules say about one text."""

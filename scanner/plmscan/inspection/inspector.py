@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.saliency import Saliency
 
-__all__ = ["Inspected", "Inspector", "Suspect", "strongest"]
+__all__ = ["Inspected", "Inspector", "Suspect"]
 
 _REFERENCES = 8
 """Suspects of clean texts whose synonyms are tried beside those of others."""
@@ -121,9 +121,12 @@ class Inspector:
             OutOfTimeError: the budget's deadline passed.
         """
         peeled = peel(self.model, rows, self.ordinary, self.budget)
-        sets = sorted({ids for one in peeled for ids in one.suspects})
-        done = effects(self.model, sets, self.panel, self.budget)
-        return self.supported([Inspected(one.whole, strongest(one, done)) for one in peeled])
+        done = self.transplanted(sorted({ids for one in peeled for ids in one.suspects}))
+        return self.supported([Inspected(one.whole, _strongest(one, done)) for one in peeled])
+
+    def transplanted(self, sets: Sequence[Ids]) -> Mapping[Ids, Effect]:
+        """What each of ``sets`` does in other texts."""
+        return effects(self.model, sets, self.panel, self.budget)
 
     def supported(self, found: Sequence[Inspected]) -> list[Inspected]:
         """With synonyms tried for the suspects that go beyond all clean texts."""
@@ -148,7 +151,7 @@ def _as_written(model: LoadedModel, carrier: Carrier) -> tuple[int, ...]:
     return tuple(carrier.hidden if token == model.mask_id else token for token in carrier.ids)
 
 
-def strongest(peeled: Peeled, done: Mapping[Ids, Effect]) -> Suspect:
+def _strongest(peeled: Peeled, done: Mapping[Ids, Effect]) -> Suspect:
     """The shortest suspect that has half the force of the best; the first token if none was tried.
 
     Half of a strength, or twice a scatter: what is taken with a trigger adds to it.

@@ -145,6 +145,11 @@ class LoadedModel:
         return int(positions) - unused if positions > 0 else None
 
     @property
+    def room(self) -> int | None:
+        """Tokens of a text that fit between the special ones; None without a limit."""
+        return None if self.max_tokens is None else self.max_tokens - len(self.wrap(()))
+
+    @property
     def non_embedding_parameters(self) -> int:
         """Weights that every token is multiplied with; shared layers count once."""
         tables = (m for m in self.module.modules() if isinstance(m, torch.nn.Embedding))
