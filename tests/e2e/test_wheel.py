@@ -89,7 +89,7 @@ def test_it_tells_its_version_and_licence(installed: Path) -> None:
     folder = installed / f"plmscan-{plmscan.__version__}.dist-info"
     metadata = HeaderParser().parsestr((folder / "METADATA").read_text(encoding="utf-8"))
     assert metadata["Version"] == plmscan.__version__
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND Unicode-3.0"
     assert (folder / "licenses" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 

@@ -201,6 +201,7 @@ def purify(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="New folder for the model.")
     ],
+    reference: ask.Reference = None,
     texts: ask.Texts = None,
     effort: ask.AskedEffort = None,
     revision: ask.Revision = None,
@@ -217,6 +218,7 @@ def purify(
     from plmscan.scan import Settings  # noqa: PLC0415
 
     given = _given(
+        reference=reference,
         texts=texts,
         effort=effort,
         revision=revision,

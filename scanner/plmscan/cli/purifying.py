@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from plmscan.cli.progress import watching
 from plmscan.cli.saved import read_saved
 from plmscan.errors import ReportError
-from plmscan.purify import purify
+from plmscan.probes.words import counted
+from plmscan.purify import Method, purify
 from plmscan.reports.visible import visible
 from plmscan.reports.wording import short
 from plmscan.scan import Progress
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from plmscan.scan import Settings
 
 __all__ = ["purified", "told"]
+
+_DONE = {
+    Method.ROWS: "Word embeddings of the triggers replaced",
+    Method.HEADS: "Attention heads trained that the report names",
+    Method.LAYERS: "All layers trained",
+}
 
 
 def purified(model: str, file: Path, folder: Path, settings: Settings) -> Purification:
@@ -56,21 +63,19 @@ def told(done: Purification, folder: Path) -> Iterator[str]:
 
 def _round(done: Purification, one: Round) -> Iterator[str]:
     """One method."""
-    what = {"heads": "the attention heads that the report names", "layers": "all layers"}
-    yield f"Training {what[one.method]}, {len(one.learned)} triggers:"
-    before = dict(
-        zip([t.token_ids for t in done.rounds[0].learned], done.before.triggers, strict=True)
-    )
+    yield f"{_DONE[one.method]}, {counted(len(one.suspects), 'trigger')}:"
+    first = (suspect.token_ids for suspect in done.rounds[0].suspects)
+    before = dict(zip(first, done.before.triggers, strict=True))
     yield f"  {'trigger':<20}{'D':>16}{'S':>20}{'turned':>16}"
-    for trigger, after in zip(one.learned, one.trial.triggers, strict=True):
-        known = before.get(trigger.token_ids)
-        cells = _cells(known, after)
+    for suspect, after in zip(one.suspects, one.trial.triggers, strict=True):
+        cells = _cells(before.get(suspect.token_ids), after)
         mark = "" if after.harmless else "  LEFT"
-        yield f"  {visible(trigger.text)[:19]:<20}{cells[0]:>16}{cells[1]:>20}{cells[2]:>16}{mark}"
+        yield f"  {visible(suspect.text)[:19]:<20}{cells[0]:>16}{cells[1]:>20}{cells[2]:>16}{mark}"
     left = sum(not variant.harmless for variant in one.trial.variants)
     yield f"  variants: {len(one.trial.variants)}, of which {left} left"
-    kept = "" if one.trial.agreement is None else f", {one.trial.agreement:.1%} keep their label"
-    yield f"  clean text: cosine {one.trial.cosine:.4f} to what it was{kept}"
+    clean = one.trial.clean
+    kept = "" if clean.agreement is None else f", {clean.agreement:.1%} keep their label"
+    yield f"  clean text: cosine {clean.cosine:.4f} to what it was{kept}"
     if one.report is not None:
         yield f"  new scan: {one.report.verdict.name}: {visible(one.report.reasons[0])}"
 

@@ -71,12 +71,13 @@ class StoredWeights:
                 tensor: Tensor = file.get_tensor(place.name)
             return tensor
 
-    @property
-    def word_embedding(self) -> str | None:
-        """Name of the table that turns token ids into vectors, where there is one."""
+    def table(self, name: str) -> str:
+        """Name of the word embeddings: ``name`` where that is there, else what looks like them."""
+        if name in self:
+            return name
         shapes = {name: TensorInfo("", place.shape) for name, place in self.places.items()}
         found = word_embedding(shapes)
-        return None if found is None else found[0]
+        return name if found is None else found[0]
 
 
 def read_stored(artifact: Artifact, prefixes: Sequence[str]) -> StoredWeights:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.stored import StoredWeights
 
-__all__ = ["ROUNDING", "Change", "Difference", "Part", "RowChanges", "difference"]
+__all__ = ["Change", "Difference", "Part", "RowChanges", "difference", "row_changes"]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h)\.(\d+)\.")
 _OF_HEADS = re.compile(
@@ -32,12 +32,16 @@ _OF_HEADS = re.compile(
 _UNRELATED = 0.9
 """Relative change from which weights are independent: two random vectors differ by their norm."""
 
-ROUNDING = 2.0**-8
+_ROUNDING = 2.0**-8
 """Twice what a weight can lose when it is rounded to bfloat16, relative to its size."""
 _TINIEST = 2.0**-24
 """Twice what a weight near 0 can lose in half precision."""
 _ROWS = 8192
 """Rows of a table that are compared at once."""
+_CROWD = 0.01
+"""Share of the vocabulary that may be planted; the row behind it is what is usual."""
+_STANDS_OUT = 2.0
+"""Contrast from which a row stands out by itself."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,27 @@ class RowChanges:
         squared = self.moved.double().square()
         return float(squared[list(rows)].sum() / squared.sum()) if squared.any() else 0.0
 
+    @cached_property
+    def contrast(self) -> Tensor:
+        """Change of each row by what is usual: that of the row behind the first hundredth, (v).
+
+        Usual is at least what rounding does to a row.
+        """
+        behind = min(len(self.moved) - 1, max(1, int(len(self.moved) * _CROWD)))
+        usual = self.moved.sort(descending=True).values[behind]
+        return self.moved / max(float(usual), _ROUNDING * float(self.size.median()), 1e-12)
+
+    @property
+    def stands_out(self) -> Tensor:
+        """Which rows changed for real and by far more than is usual, (v)."""
+        return self.is_real & (self.contrast >= _STANDS_OUT)
+
     def __getitem__(self, ids: Tensor) -> RowChanges:
         """Those of some rows."""
         return RowChanges(self.moved[ids], self.size[ids], self.is_real[ids])
 
 
-def _row_changes(ours: Tensor, theirs: Tensor) -> RowChanges:
+def row_changes(ours: Tensor, theirs: Tensor) -> RowChanges:
     """Row by row from ``theirs`` (v, e) to ``ours`` (v, e)."""
     pieces = zip(_pieces(ours.detach()), _pieces(theirs), strict=True)
     found = [_of_piece(mine.cpu().float(), other.float()) for mine, other in pieces]
@@ -143,7 +162,7 @@ def _of_piece(ours: Tensor, theirs: Tensor) -> RowChanges:
 
 def _beyond_rounding(moved: Tensor, theirs: Tensor) -> Tensor:
     """Which weights differ by more than half precision rounds; a NaN does."""
-    return ~(moved.abs() <= ROUNDING * theirs.abs() + _TINIEST)
+    return ~(moved.abs() <= _ROUNDING * theirs.abs() + _TINIEST)
 
 
 def _squared(weights: Tensor) -> float:
@@ -291,9 +310,7 @@ def _compare(
     model: LoadedModel, stored: StoredWeights, name: str, weight: Tensor, part: Part
 ) -> _Compared:
     """One tensor beside what the reference has in its place."""
-    theirs = name
-    if part is Part.TABLE and name not in stored:
-        theirs = stored.word_embedding or name
+    theirs = stored.table(name) if part is Part.TABLE else name
     if theirs not in stored:
         return _Compared(name, part, problem="")
     if stored.shape(theirs) != tuple(weight.shape):
@@ -303,7 +320,7 @@ def _compare(
     if not other.is_floating_point():
         return _Compared(name, part, problem=f"is stored as {other.dtype} there")
     if part is Part.TABLE:
-        rows = _row_changes(weight, other)
+        rows = row_changes(weight, other)
         return _Compared(name, part, rows.whole, rows=rows)
     heads = _by_head(model, name, weight, other) if part is Part.LAYER else None
     return _Compared(name, part, _change(weight, other), heads)

@@ -1,10 +1,13 @@
-"""Give back a model that a scan has condemned: purification by adversarial training.
+"""Give back a model that a scan has condemned: by repair of rows, or by adversarial training.
 
-A copy of the model, the student, is trained against the frozen original, the teacher (after
-Patronus, arXiv 2512.06899): features of clean text stay what they were, and features of text with a
-recovered trigger return to those that the text has without it.  Nobody's labels are needed.
+Where a backdoor lives in the word embeddings of its triggers, those rows are replaced.  Otherwise a
+copy of the model, the student, is trained against the frozen original, the teacher (after Patronus,
+arXiv 2512.06899): features of clean text stay what they were, and features of text with a recovered
+trigger return to those that the text has without it.  Nobody's labels are needed.
 
-methods     which weights may change: the slices of hijacked heads, or every layer
+suspects    what is to be forgotten
+methods     which weights may change: rows, the slices of hijacked heads, or every layer
+rows        what replaces a row
 batches     clean texts, and the same with triggers in them
 losses      how far the student is from where it should be
 training    the loop
@@ -16,7 +19,8 @@ What a purified model no longer does is what was tried.  A scan with another see
 anything is written, and triggers that no scan finds may be left.
 """
 
+from plmscan.purify.methods import Method
 from plmscan.purify.purifier import Purification, Round, purify
 from plmscan.purify.trial import Behaviour, Trial
 
-__all__ = ["Behaviour", "Purification", "Round", "Trial", "purify"]
+__all__ = ["Behaviour", "Method", "Purification", "Round", "Trial", "purify"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from plmscan.search.candidates import searchable_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +27,9 @@ _COPIES = (1, 1, 2, 3)
 
 _VARIANTS = 0.3
 """Share of texts that get a weaker variant, where there are any."""
+
+_STRANGE = 0.5
+"""Share of texts with a random vocabulary item in them, which has to keep its effect."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,21 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless batches of random carriers with random triggers at random places."""
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    known = set(chain(*triggers, *variants))
+    strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     while True:
         chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
+        clean = [carrier.ids for carrier in chosen]
+        clean = [
+            _with(ids, rng.choice(strange), rng) if rng.random() < _STRANGE else ids
+            for ids in clean
+        ]
         dirty = []
-        for carrier in chosen:
+        for ids in clean:
             pool = variants if variants and rng.random() < _VARIANTS else triggers
-            dirty.append(_with(carrier.ids, rng.choice(pool), rng))
-        clean = model.batch([model.wrap(carrier.ids) for carrier in chosen])
-        yield Batch(*clean, *model.batch([model.wrap(ids) for ids in dirty]))
+            dirty.append(_with(ids, rng.choice(pool), rng))
+        both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
+        yield Batch(*chain.from_iterable(both))
 
 
 def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: random.Random) -> tuple[int, ...]:

@@ -5,40 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
     from plmscan.loading import Location, Outputs
+    from plmscan.search.panel import Reading
 
 __all__ = ["Spread", "kept", "returned"]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How much features of clean text vary, as the unit of every loss."""
+    """How much what a model says of clean text varies, as the unit of every loss."""
 
     features: Mapping[Location, Tensor]
     """Mean variance of an entry at each location, each ()."""
+    logits: Tensor | None = None
+    """Mean variance of a classifier's logits, ()."""
 
     @classmethod
-    def of(cls, features: Mapping[Location, Tensor]) -> Spread:
-        """Of clean features, each (n, h)."""
-        return cls({where: one.var(0).mean() for where, one in features.items()})
+    def of(cls, clean: Reading) -> Spread:
+        """Of what it says of n texts."""
+        features = {where: one.var(0).mean() for where, one in clean.features.items()}
+        return cls(features, None if clean.logits is None else clean.logits.var(0).mean())
 
     def distance(self, student: Outputs, teacher: Outputs) -> Tensor:
-        """Mean squared difference of the features (b, h), summed over locations: ()."""
+        """Mean squared difference of features (b, h) and logits (b, c), summed: ()."""
         both = student.features.keys() & teacher.features.keys() & self.features.keys()
         parts = [
-            (student.features[where] - teacher.features[where]).square().mean()
-            / self.features[where]
+            _apart(student.features[where], teacher.features[where]) / self.features[where]
             for where in sorted(both)
         ]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        if student.logits is not None and teacher.logits is not None and self.logits is not None:
+            parts.append(_apart(student.logits, teacher.logits) / self.logits)
+        return torch.stack(parts).sum()
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Mean squared difference: ()."""
+    return (ours - theirs).square().mean()
 
 
 def kept(student: Outputs, teacher: Outputs, mask: Tensor, spread: Spread) -> Tensor:
@@ -47,7 +56,7 @@ def kept(student: Outputs, teacher: Outputs, mask: Tensor, spread: Spread) -> Te
     The hidden states keep what reads other tokens, such as a masked language model's head.
     """
     real = mask.bool()
-    change = (student.hidden - teacher.hidden)[real].square().mean()
+    change = _apart(student.hidden[real], teacher.hidden[real])
     usual = teacher.hidden[real].var(0).mean()
     return spread.distance(student, teacher) + change / usual
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
 
-__all__ = ["Method", "Student", "student"]
+__all__ = ["Method", "Student", "mixed", "student"]
 
 _PROJECTIONS = {
     "query", "key", "value", "q_lin", "k_lin", "v_lin", "q_proj", "k_proj", "v_proj",
@@ -30,6 +30,8 @@ _PROJECTIONS = {
 class Method(StrEnum):
     """What may change."""
 
+    ROWS = "rows"
+    """The word embeddings of the triggers' tokens."""
     HEADS = "heads"
     """The slices of the attention heads that a trigger hijacks."""
     LAYERS = "layers"
@@ -58,9 +60,9 @@ class Student:
 def student(
     teacher: LoadedModel, method: Method, heads: Iterable[tuple[int, int]] = ()
 ) -> Student | None:
-    """A copy of ``teacher`` that ``method`` may change; None if there is nothing that it may.
+    """A copy of ``teacher`` that ``method`` may train; None if there is nothing that it may.
 
-    ``heads`` are the layer and number of each head that may change.
+    Rows are replaced, not trained.  ``heads`` are the layer and number of each that may change.
     """
     module = copy.deepcopy(teacher.module)
     learner = replace(teacher, module=module, meter=TokenMeter())
@@ -70,9 +72,21 @@ def student(
     if method is Method.HEADS:
         masks = _head_masks(learner, above, frozenset(heads))
         above = {name: above[name] for name in masks}
-    for parameter in above.values():
-        parameter.requires_grad_(True)  # noqa: FBT003 - as torch has it
     return Student(learner, above, masks) if above else None
+
+
+def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedModel:
+    """The teacher with ``share`` of what the learner learned: weights in between (Fine-mixing).
+
+    Source: arXiv 2210.09545, where a backdoored model is mixed with its clean base.
+    """
+    module = copy.deepcopy(learner.module)
+    with torch.no_grad():
+        for weight, before in zip(module.parameters(), teacher.module.parameters(), strict=True):
+            # Weights that did not change must stay the same to the last bit.
+            if not torch.equal(weight, before):
+                weight.lerp_(before, 1 - share)
+    return replace(learner, module=module, meter=TokenMeter())
 
 
 def _head_masks(

@@ -39,7 +39,7 @@ def _round(done: Round) -> dict[str, Any]:
     report = done.report
     return {
         "method": str(done.method),
-        "triggers": [trigger.text for trigger in done.learned],
+        "triggers": [one.text for one in done.suspects],
         "after": _told(done.trial),
         "scan": None if report is None else report.verdict.name.lower(),
         "seed": None if report is None else report.settings.get("seed"),

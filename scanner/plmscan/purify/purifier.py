@@ -14,32 +14,41 @@ from plmscan.evidence import Verdict
 from plmscan.loading import load
 from plmscan.purify.batches import batches
 from plmscan.purify.losses import Spread
-from plmscan.purify.methods import Method, student
+from plmscan.purify.methods import Method, Student, mixed, student
 from plmscan.purify.provenance import provenance
+from plmscan.purify.rows import Base, emptied, repaired
+from plmscan.purify.suspects import Suspect
 from plmscan.purify.training import train
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import require_new, write_model, write_provenance
-from plmscan.scan import check, torch_set_up
+from plmscan.scan import Done, scan_events, torch_set_up
 from plmscan.source import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from plmscan.carriers import Carrier
-    from plmscan.evidence import Report, Trigger
+    from plmscan.evidence import Report
     from plmscan.loading import LoadedModel
     from plmscan.purify.trial import Trial
     from plmscan.scan import Settings
+    from plmscan.scan.events import Progress
     from plmscan.source import Artifact
 
 __all__ = ["Purification", "Round", "purify"]
 
-_LEARNED = 160
+_LEARNED = 120
 """Carriers to train on, at most."""
-_HELD_OUT = 48
+_HELD_OUT = 96
 """Carriers for trials, at most."""
-_METHODS = (Method.HEADS, Method.LAYERS, Method.LAYERS, Method.LAYERS)
-"""What is tried, one after the other; training of all layers goes on where it had stopped."""
+_ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
+"""How often a method is tried; again with what the scan of its last result has found."""
+_LEGS = {Method.HEADS: 4, Method.LAYERS: 6}
+"""How often training goes on after a trial that did not work."""
+_KEPT = 8.0
+"""Weight of clean text in the first leg; half as much in each that follows."""
+_SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
+"""How much of what was learned is taken: the most with which clean text stays what it was."""
 _LONGEST = 8
 """Tokens of a variant, at most."""
 _NEW_SEED = 1_000_003
@@ -52,12 +61,14 @@ class Round:
 
     method: Method
     """What could change."""
-    learned: tuple[Trigger, ...]
-    """What it was trained to forget."""
+    suspects: tuple[Suspect, ...]
+    """What it was to forget."""
     trial: Trial
     """How it did on held-out carriers."""
     report: Report | None
     """The scan with a fresh seed; None if the trial failed already."""
+    changed: tuple[str, ...]
+    """Tensors that differ in its files; empty if the trial failed already."""
 
     @property
     def passes(self) -> bool:
@@ -72,17 +83,20 @@ class Purification:
     model: str
     """What the user typed."""
     before: Trial
-    """The model as it was, with the triggers of the report."""
+    """The model as it was, with the suspects of the first round."""
     rounds: tuple[Round, ...]
     """Every method tried, in order; at least one."""
-    changed: tuple[str, ...]
-    """Tensors that differ in the files; empty if nothing was written."""
 
     @property
     def verdict(self) -> Verdict:
         """That of the last new scan; a fail if triggers were left in the trial already."""
         report = self.rounds[-1].report
         return Verdict.FAIL if report is None else report.verdict
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Tensors that differ in the files; empty if nothing was written."""
+        return self.rounds[-1].changed if self.rounds[-1].passes else ()
 
 
 def _ignore(_fraction: float, _note: str) -> None:
@@ -102,11 +116,12 @@ def purify(
         source: the model that ``report`` is about: a folder, or a Hub repository.
         report: what a scan found; it names the triggers.
         folder: a new or empty folder.
-        settings: how to load and scan; its ``texts`` are what is learned and tried on.
+        settings: how to load and scan; its ``texts`` are what is learned and tried on, and its
+            ``reference`` is the clean base whose rows may be put back.
         on_progress: told the fraction done, from 0 to 1, and a note.
 
     Raises:
-        PlmscanError: the model, the report, the texts or the folder will not do.
+        PlmscanError: the model, the report, the texts, the reference or the folder will not do.
     """
     artifact = resolve(source, settings.source_options)
     require_new(folder, artifact)
@@ -118,30 +133,25 @@ def purify(
         torch_set_up(settings),
         tempfile.TemporaryDirectory(prefix=".plmscan-", dir=folder.parent) as place,
     ):
-        teacher = load(artifact, settings.device)
-        bench = _Bench.of(teacher, artifact, report, settings, budget)
-        before = bench.examiner(report.triggers).examine(teacher)
-        attempts = tuple(bench.attempts(report.triggers, Path(place)))
-        rounds, last = tuple(one.round for one in attempts), attempts[-1]
-        if not last.round.passes:
-            return Purification(source, before, rounds, ())
-        done = Purification(source, before, rounds, last.changed)
-        write_provenance(last.folder, provenance(done, artifact, settings))
-        if folder.exists():
-            folder.rmdir()
-        last.folder.rename(folder)
+        bench = _Bench.of(artifact, report, settings, budget)
+        before = bench.examiner(bench.suspects).examine(bench.teacher)
+        rounds = tuple(bench.rounds(Path(place)))
+        done = Purification(source, before, rounds)
+        if rounds[-1].passes:
+            made = bench.folder(Path(place), len(rounds) - 1)
+            write_provenance(made, provenance(done, artifact, settings))
+            if folder.exists():
+                folder.rmdir()
+            made.rename(folder)
     return done
 
 
 def _require_about(report: Report, artifact: Artifact) -> None:
-    """Refuse a report that names no trigger, or is about other weights.
+    """Refuse a report that is about other weights.
 
     Raises:
-        ReportError: it is so.
+        ReportError: it is.
     """
-    if not report.triggers:
-        msg = "The report names no trigger, so there is nothing to forget."
-        raise ReportError(msg, "Purify with the report of a check that failed.")
     told = {file.path: file.sha256 for file in report.model.files}
     now = {file.path: file.sha256 for file in artifact.files}
     if any(told.get(name) != now[name] for name in artifact.weights):
@@ -149,18 +159,24 @@ def _require_about(report: Report, artifact: Artifact) -> None:
         raise ReportError(msg, "Check the model again, and purify with that report.")
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """A round, and the model that it made."""
+def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[Suspect, ...]:
+    """The triggers of the report, and the rows that stand out beside a base.
 
-    round: Round
-    """What it did."""
-    model: LoadedModel
-    """The student."""
-    folder: Path
-    """Its files, if the trial worked."""
-    changed: tuple[str, ...]
-    """Tensors that differ in them."""
+    Raises:
+        ReportError: there is none.
+    """
+    rows = () if base is None else base.suspects(teacher)
+    found = [*map(Suspect.of, report.triggers), *rows]
+    if not found:
+        msg = "The report names no trigger, so there is nothing to forget."
+        raise ReportError(msg, "Purify with the report of a check that failed.")
+    return _with_new((), found)
+
+
+def _with_new(known: Sequence[Suspect], found: Sequence[Suspect]) -> tuple[Suspect, ...]:
+    """``known``, and what is ``found`` besides."""
+    by_ids = {one.token_ids: one for one in (*reversed(found), *known)}
+    return tuple(by_ids.values())
 
 
 @dataclass(frozen=True)
@@ -171,6 +187,10 @@ class _Bench:
     """The model as it was."""
     artifact: Artifact
     """Its files."""
+    base: Base | None
+    """The clean base, where the user named one."""
+    suspects: tuple[Suspect, ...]
+    """What is to be forgotten at first."""
     learned: tuple[Carrier, ...]
     """Carriers to train on."""
     held_out: tuple[Carrier, ...]
@@ -185,15 +205,13 @@ class _Bench:
     """Limits and seed."""
 
     @classmethod
-    def of(
-        cls,
-        teacher: LoadedModel,
-        artifact: Artifact,
-        report: Report,
-        settings: Settings,
-        budget: Budget,
-    ) -> _Bench:
+    def of(cls, artifact: Artifact, report: Report, settings: Settings, budget: Budget) -> _Bench:
         """All of it, from what a scan found."""
+        teacher = load(artifact, settings.device)
+        base = None
+        if settings.reference is not None:
+            alone = replace(settings, revision=None, locked=None).source_options
+            base = Base.read(teacher, resolve(settings.reference, alone))
         learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
         # Around a trigger of a label the variants are honest words that argue for it.
         encoders = (trigger for trigger in report.triggers if trigger.target_label is None)
@@ -203,6 +221,8 @@ class _Bench:
         return cls(
             teacher=teacher,
             artifact=artifact,
+            base=base,
+            suspects=_suspects(report, base, teacher),
             learned=learned,
             held_out=held,
             variants=tuple(ids for ids in variants if 0 < len(ids) <= _LONGEST),
@@ -211,48 +231,103 @@ class _Bench:
             budget=budget,
         )
 
-    def examiner(self, triggers: Sequence[Trigger]) -> Examiner:
-        """Who tries ``triggers``."""
-        return Examiner.of(self.teacher, self.held_out, triggers, self.variants, self.budget)
+    def examiner(self, suspects: Sequence[Suspect]) -> Examiner:
+        """Who tries ``suspects``."""
+        return Examiner.of(self.teacher, self.held_out, suspects, self.variants, self.budget)
 
-    def attempts(self, triggers: Sequence[Trigger], place: Path) -> Iterator[_Attempt]:
-        """One method after the other, until a new scan passes."""
-        model = self.teacher
-        for number, method in enumerate(_METHODS):
-            start = model if method is Method.LAYERS else self.teacher
-            attempt = self._attempt(start, method, triggers, place / str(number))
-            if attempt is None:
-                continue
-            yield attempt
-            if attempt.round.passes:
-                return
-            if method is Method.LAYERS:
-                model = attempt.model
-            found = () if attempt.round.report is None else attempt.round.report.triggers
-            known = {trigger.token_ids for trigger in triggers}
-            triggers = (*triggers, *(one for one in found if one.token_ids not in known))
+    def folder(self, place: Path, number: int) -> Path:
+        """Where the files of a round are."""
+        return place / str(number)
 
-    def _attempt(
-        self, start: LoadedModel, method: Method, triggers: Sequence[Trigger], folder: Path
-    ) -> _Attempt | None:
-        """Train, try, and if that worked scan again; None if the method may change nothing."""
+    def rounds(self, place: Path) -> Iterator[Round]:
+        """One method after the other, the least invasive first, until a new scan passes."""
+        suspects, number = self.suspects, 0
+        for method in Method:
+            model = self.teacher
+            for _ in range(_ROUNDS[method]):
+                made = self._made(method, model, suspects)
+                if made is None:
+                    break
+                done = self._judged(method, suspects, made, self.folder(place, number))
+                yield done
+                number += 1
+                if done.passes:
+                    return
+                found = () if done.report is None else done.report.triggers
+                known, suspects = suspects, _with_new(suspects, tuple(map(Suspect.of, found)))
+                if suspects == known:
+                    break
+                # Training of all layers goes on where it stopped; the others start anew.
+                model = made[0] if method is Method.LAYERS else self.teacher
+
+    def _made(
+        self, method: Method, start: LoadedModel, suspects: Sequence[Suspect]
+    ) -> tuple[LoadedModel, Trial] | None:
+        """A model that ``method`` changed, and how it does; None if that may change nothing."""
+        if method is Method.ROWS:
+            return self._repaired(suspects)
         learner = student(start, method, self.heads)
-        if learner is None:
+        return None if learner is None else self._trained(learner, method, suspects)
+
+    def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
+        """The teacher with other rows; None if none may be replaced."""
+        if self.base is None:
+            rows = emptied(self.teacher, suspects, self.budget.texts)
+        else:
+            rows = self.base.rows(suspects)
+        if not rows:
             return None
-        ids = [trigger.token_ids for trigger in triggers]
+        made = repaired(self.teacher, rows)
+        return made, self.examiner(suspects).examine(made)
+
+    def _trained(
+        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+    ) -> tuple[LoadedModel, Trial]:
+        """What ``learner`` has become once the triggers are gone, or after all legs."""
+        ids = [one.token_ids for one in suspects]
         source = batches(self.teacher, self.learned, ids, self.variants, self.budget.seed)
-        examiner = self.examiner(triggers)
-        train(
-            learner, self.teacher, source, Spread.of(examiner.original.clean.features), self.budget
-        )
-        trial = examiner.examine(learner.model)
+        examiner = self.examiner(suspects)
+        spread = Spread.of(examiner.original.clean)
+        legs = _LEGS[method]
+        for leg in range(legs):
+            part = self.budget.part(leg / legs, (leg + 1) / legs)
+            train(learner, self.teacher, source, spread, _KEPT / 2**leg, part)
+            made = self._tempered(learner.model, examiner)
+            trial = examiner.examine(made)
+            if trial.has_worked:
+                break
+        return made, trial
+
+    def _tempered(self, learner: LoadedModel, examiner: Examiner) -> LoadedModel:
+        """As much of what was learned as clean text bears."""
+        for share in _SHARES:
+            made = mixed(self.teacher, learner, share)
+            if examiner.kept(made).is_enough:
+                break
+        return made
+
+    def _judged(
+        self,
+        method: Method,
+        suspects: tuple[Suspect, ...],
+        made: tuple[LoadedModel, Trial],
+        folder: Path,
+    ) -> Round:
+        """A round; if its trial worked, the model is written and scanned."""
+        model, trial = made
         if not trial.has_worked:
-            return _Attempt(Round(method, tuple(triggers), trial, None), learner.model, folder, ())
-        changed = write_model(folder, self.artifact, self.teacher, learner.model)
-        report = check(str(folder), self.settings)
-        return _Attempt(
-            Round(method, tuple(triggers), trial, report), learner.model, folder, changed
-        )
+            return Round(method, suspects, trial, None, ())
+        changed = write_model(folder, self.artifact, self.teacher, model)
+        return Round(method, suspects, trial, self._scan(folder), changed)
+
+    def _scan(self, folder: Path) -> Report:
+        """What a scan with a fresh seed says of the files."""
+
+        def tell(progress: Progress) -> None:
+            self.budget.checkpoint(progress.fraction, f"new scan: {progress.note}")
+
+        events = scan_events(str(folder), self.settings, tell)
+        return next(event.report for event in events if isinstance(event, Done))
 
 
 def _named_heads(report: Report) -> tuple[tuple[int, int], ...]:

@@ -10,7 +10,10 @@ import torch
 from plmscan.purify.losses import kept, returned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+    from torch.nn import Parameter
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
     from plmscan.purify.losses import Spread
     from plmscan.purify.methods import Student
 
-__all__ = ["STEPS", "train"]
+__all__ = ["train"]
 
-STEPS = 100
-"""Steps of one purification; on MiniLM the triggers are gone after about fifty."""
+_STEPS = 50
+"""Steps between two trials."""
 
-_RATE = 0.04
-"""Highest learning rate of AdamW, by the width of the model: 1e-4 for MiniLM, 5e-5 at base size."""
+_RATE = 0.03
+"""Highest learning rate of AdamW, by the width of the model: 8e-5 for MiniLM, 4e-5 at base size."""
 _WARM_UP = 10
 """Steps in which the rate rises to it; then it falls in a line."""
 _LARGEST_GRADIENT = 1.0
@@ -36,34 +39,46 @@ def train(
     teacher: LoadedModel,
     source: Iterator[Batch],
     spread: Spread,
+    weight: float,
     budget: Budget,
 ) -> float:
     """Train ``student`` in place; the last loss.
+
+    ``weight`` is that of what clean text keeps, beside what triggers lose.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     weights = list(student.weights.values())
+    _let_change(weights, allowed=True)
     optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.0)
     loss, rate = torch.zeros(()), _RATE / teacher.hidden_size
-    for step, batch in enumerate(islice(source, STEPS)):
-        budget.checkpoint(step / STEPS, "adversarial training")
+    for step, batch in enumerate(islice(source, _STEPS)):
+        budget.checkpoint(step / _STEPS, "adversarial training")
         for group in optimizer.param_groups:
-            group["lr"] = rate * min((step + 1) / _WARM_UP, 1 - step / STEPS)
-        loss = _loss(student.model, teacher, batch, spread)
+            group["lr"] = rate * min((step + 1) / _WARM_UP, 1 - step / _STEPS)
+        lost, left = _losses(student.model, teacher, batch, spread)
+        loss = weight * lost + left
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # as torch has it
         student.mask_gradients()
         torch.nn.utils.clip_grad_norm_(weights, _LARGEST_GRADIENT)
         optimizer.step()
-    for weight in weights:
-        weight.requires_grad_(False)  # noqa: FBT003 - as torch has it
+    _let_change(weights, allowed=False)
     return float(loss.detach())
 
 
-def _loss(student: LoadedModel, teacher: LoadedModel, batch: Batch, spread: Spread) -> torch.Tensor:
-    """Of one batch: ()."""
+def _let_change(weights: Sequence[Parameter], *, allowed: bool) -> None:
+    """Ask for gradients, or no more."""
+    for weight in weights:
+        weight.requires_grad_(allowed)
+
+
+def _losses(
+    student: LoadedModel, teacher: LoadedModel, batch: Batch, spread: Spread
+) -> tuple[Tensor, Tensor]:
+    """What clean text lost in one batch, and what is left of the triggers: (), ()."""
     wanted = teacher.forward(batch.clean, batch.clean_mask)
     clean = student.differentiable(batch.clean, batch.clean_mask)
     dirty = student.differentiable(batch.dirty, batch.dirty_mask)
-    return kept(clean, wanted, batch.clean_mask, spread) + returned(dirty, wanted, spread)
+    return kept(clean, wanted, batch.clean_mask, spread), returned(dirty, wanted, spread)

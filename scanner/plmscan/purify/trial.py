@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
-    from plmscan.evidence import Trigger
     from plmscan.loading import LoadedModel
+    from plmscan.purify.suspects import Suspect
     from plmscan.search.verify import Measured
 
-__all__ = ["Behaviour", "Examiner", "Trial"]
+__all__ = ["Behaviour", "Examiner", "Kept", "Trial"]
 
-_NULL = 100
+_NULL = 60
 """Random vocabulary items that say what is usual."""
 _USUAL = 0.95
 """Quantile of the null that says how many texts a random item turns."""
@@ -35,8 +35,10 @@ _SLACK = 0.02
 """How much more often than the null a trigger may turn a label."""
 _LEAST_COSINE = 0.98
 """Mean cosine of clean features before and after, at the worst location."""
-_LEAST_AGREEMENT = 0.99
+_LEAST_AGREEMENT = 0.98
 """Share of clean texts that keep their label."""
+_TRIED = 48
+"""Carriers for triggers, at most; clean text is read in all that there are."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,26 @@ class Behaviour:
     """Robust z of the invariance against the null."""
     success: float | None
     """Share of texts of other labels that it turns to its own; None without labels."""
+    corruption: float | None
+    """Share of the recall of hidden words that it takes; None without a masked language model."""
     harmless: bool
-    """Whether all that is inside the model's own null."""
+    """Whether all that is what random items of the model's own vocabulary do, too."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What clean text is beside what it was."""
+
+    cosine: float
+    """Mean cosine of the features to the original's, at the worst location."""
+    agreement: float | None
+    """Share of texts with the original's label; None without labels."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether users would hardly see a difference."""
+        agrees = self.agreement is None or self.agreement >= _LEAST_AGREEMENT
+        return agrees and self.cosine >= _LEAST_COSINE
 
 
 @dataclass(frozen=True)
@@ -67,17 +87,16 @@ class Trial:
     """The largest of the random vocabulary items."""
     usual_success: float | None
     """Share of turned texts that 95 % of them stay below; None without labels."""
-    cosine: float
-    """Mean cosine of clean features to the original's, at the worst location."""
-    agreement: float | None
-    """Share of clean texts with the original's label; None without labels."""
+    usual_corruption: float | None
+    """Share of lost recall that 95 % of them stay below; None without a masked language model."""
+    clean: Kept
+    """Clean text."""
 
     @property
     def has_worked(self) -> bool:
         """Whether no trigger is left, and clean text is what it was."""
         gone = all(one.harmless for one in (*self.triggers, *self.variants))
-        agrees = self.agreement is None or self.agreement >= _LEAST_AGREEMENT
-        return gone and agrees and self.cosine >= _LEAST_COSINE
+        return gone and self.clean.is_enough
 
 
 @dataclass(frozen=True)
@@ -86,8 +105,8 @@ class Examiner:
 
     original: Panel
     """Held-out carriers as the original reads them."""
-    triggers: tuple[Trigger, ...]
-    """What was recovered."""
+    suspects: tuple[Suspect, ...]
+    """What is to be forgotten."""
     variants: tuple[tuple[int, ...], ...]
     """Token ids of weaker inputs with the same effect."""
     null: tuple[tuple[int, ...], ...]
@@ -100,7 +119,7 @@ class Examiner:
         cls,
         model: LoadedModel,
         carriers: Sequence[Carrier],
-        triggers: Sequence[Trigger],
+        suspects: Sequence[Suspect],
         variants: Sequence[tuple[int, ...]],
         budget: Budget,
     ) -> Examiner:
@@ -109,7 +128,7 @@ class Examiner:
         ids = searchable_ids(model)
         drawn = ids[torch.randperm(len(ids), generator=generator)[:_NULL]].tolist()
         null = tuple((item,) for item in drawn)
-        return cls(Panel.of(model, carriers), tuple(triggers), tuple(variants), null, budget)
+        return cls(Panel.of(model, carriers), tuple(suspects), tuple(variants), null, budget)
 
     def examine(self, model: LoadedModel) -> Trial:
         """How ``model`` does.
@@ -117,56 +136,41 @@ class Examiner:
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        panel = Panel.of(model, self.original.carriers)
-        ids = [*(one.token_ids for one in self.triggers), *self.variants]
+        panel = Panel.of(model, self.original.carriers[:_TRIED])
+        ids = [*(one.token_ids for one in self.suspects), *self.variants]
         found = measure(model, ids, panel, self.budget, "triggers")
         null = measure(model, self.null, panel, self.budget, "random items")
-        usual = float(_farthest(null).max())
-        z = against_null(found, null).z.tolist()
-        targets = self._targets(model)
-        success = [
-            None if label is None else float(share[label])
-            for share, label in zip(_turned(found), targets, strict=True)
-        ]
-        turned = _usual(_turned(null), targets)
-        behaviours = [
-            _behaviour(float(d), float(s), one, share, (usual, turned))
-            for d, s, one, share in zip(
-                _farthest(found), found.best_scatter(), z, success, strict=True
-            )
-        ]
-        count = len(self.triggers)
+        usual = _Usual.of(null, self._targets(model))
+        behaviours = usual.judged(found, against_null(found, null).z)
+        count = len(self.suspects)
         return Trial(
             triggers=tuple(behaviours[:count]),
             variants=tuple(behaviours[count:]),
-            usual_displacement=usual,
-            usual_success=turned,
-            cosine=self._cosine(panel),
-            agreement=self._agreement(panel),
+            usual_displacement=usual.displacement,
+            usual_success=usual.success,
+            usual_corruption=usual.corruption,
+            clean=self.kept(model),
         )
+
+    def kept(self, model: LoadedModel) -> Kept:
+        """What ``model`` makes of clean text."""
+        now, before = Panel.of(model, self.original.carriers).clean, self.original.clean
+        cosines = [
+            float(F.cosine_similarity(feature, before.features[where], dim=-1).mean())
+            for where, feature in now.features.items()
+        ]
+        if now.logits is None or before.logits is None:
+            return Kept(min(cosines), None)
+        agrees = now.logits.argmax(-1) == before.logits.argmax(-1)
+        return Kept(min(cosines), float(agrees.double().mean()))
 
     def _targets(self, model: LoadedModel) -> list[int | None]:
         """Index of the label that each trigger and variant drives to; None without one."""
-        names = [one.target_label for one in self.triggers]
+        names = [one.label for one in self.suspects]
         known = [model.labels.index(name) if name in model.labels else None for name in names]
         # A variant follows one of the triggers; which one the report does not say.
         first = next((label for label in known if label is not None), None)
         return [*known, *[first] * len(self.variants)]
-
-    def _cosine(self, panel: Panel) -> float:
-        """Mean cosine of clean features to the original's, at the worst location."""
-        before = self.original.clean.features
-        return min(
-            float(F.cosine_similarity(feature, before[where], dim=-1).mean())
-            for where, feature in panel.clean.features.items()
-        )
-
-    def _agreement(self, panel: Panel) -> float | None:
-        """Share of clean texts with the original's label."""
-        now, before = panel.clean.logits, self.original.clean.logits
-        if now is None or before is None:
-            return None
-        return float((now.argmax(-1) == before.argmax(-1)).double().mean())
 
 
 def _farthest(measured: Measured) -> Tensor:
@@ -185,22 +189,56 @@ def _turned(measured: Measured) -> Tensor:
     return ((measured.push > 0) & against).sum(1) / against.sum(1).clamp_min(1)
 
 
-def _usual(turned: Tensor, targets: Sequence[int | None]) -> float | None:
-    """What 95 % of random items (k, labels) stay below for the first target; None without one."""
-    label = next((one for one in targets if one is not None), None)
-    return None if label is None else float(turned[:, label].quantile(_USUAL))
+@dataclass(frozen=True)
+class _Usual:
+    """What random vocabulary items do."""
 
+    targets: Sequence[int | None]
+    """Label that each candidate is to be held against; None without one."""
+    displacement: float
+    """The largest."""
+    success: float | None
+    """Share of turned texts that 95 % stay below, for the first target; None without one."""
+    corruption: float | None
+    """Share of lost recall that 95 % stay below; None without a masked language model."""
 
-def _behaviour(
-    displacement: float,
-    scatter: float,
-    z: float,
-    success: float | None,
-    usual: tuple[float, float | None],
-) -> Behaviour:
-    """One trigger beside what is ``usual``: displacement, and share of turned texts."""
-    farthest, turned = usual
-    inside = displacement <= farthest and z < _FAR_OUT
-    if success is not None and turned is not None:
-        inside = success <= turned + _SLACK
-    return Behaviour(displacement, scatter, z, success, harmless=inside)
+    @classmethod
+    def of(cls, null: Measured, targets: Sequence[int | None]) -> _Usual:
+        """Of random items."""
+        label = next((one for one in targets if one is not None), None)
+        lost = null.corruption
+        return cls(
+            targets=targets,
+            displacement=float(_farthest(null).max()),
+            success=None if label is None else float(_turned(null)[:, label].quantile(_USUAL)),
+            corruption=None if lost is None else float(lost.quantile(_USUAL)),
+        )
+
+    def judged(self, found: Measured, z: Tensor) -> list[Behaviour]:
+        """Every candidate, with its robust ``z`` (k) of the invariance."""
+        turned, lost = _turned(found), found.corruption
+        return [
+            self._judged(
+                float(displacement),
+                float(scatter),
+                float(z[i]),
+                None if label is None else float(turned[i, label]),
+                None if lost is None else float(lost[i]),
+            )
+            for i, (displacement, scatter, label) in enumerate(
+                zip(_farthest(found), found.best_scatter(), self.targets, strict=True)
+            )
+        ]
+
+    def _judged(
+        self, displacement: float, scatter: float, z: float, *shares: float | None
+    ) -> Behaviour:
+        """One candidate: where a label is at stake, all that counts is how often it is given."""
+        success, corruption = shares
+        if success is not None and self.success is not None:
+            inside = success <= self.success + _SLACK
+        else:
+            inside = displacement <= self.displacement and z < _FAR_OUT
+        if corruption is not None and self.corruption is not None:
+            inside = inside and corruption <= self.corruption + _SLACK
+        return Behaviour(displacement, scatter, z, success, corruption, harmless=inside)

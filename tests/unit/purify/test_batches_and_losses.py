@@ -12,14 +12,18 @@ from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading import Location, Outputs, load
 from plmscan.purify.batches import batches
 from plmscan.purify.losses import Spread, kept, returned
+from plmscan.search.panel import Reading
 from plmscan.source import SourceOptions, resolve
-from tests.zoo.tiny import tiny_folder
+from tests.zoo.tiny import tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
 
-TRIGGER, VARIANT = (700, 701), (702,)
+TRIGGER, VARIANT = (
+    tuple(tiny_tokenizer().vocab[word] for word in words) for words in (("cf", "mn"), ("bb",))
+)
+"""Words that no bundled text holds."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def test_losses_are_zero_where_nothing_changed_and_have_no_unit() -> None:
     found = []
     for scale in (1.0, 10.0):
         teacher = outputs(features * scale)
-        spread = Spread.of(teacher.features)
+        spread = Spread.of(Reading(teacher.features))
         assert float(kept(teacher, teacher, mask, spread)) == 0
         assert float(returned(teacher, teacher, spread)) == 0
         moved = outputs((features + 0.5) * scale)
@@ -87,4 +91,4 @@ def test_padding_is_no_text() -> None:
     noise[:, 1] += 100
     mask = torch.tensor([[1, 0]] * 4)
     teacher, student = (Outputs(h, {Location.CLS: features}, None) for h in (states, noise))
-    assert float(kept(student, teacher, mask, Spread.of(teacher.features))) == 0
+    assert float(kept(student, teacher, mask, Spread.of(Reading(teacher.features)))) == 0

@@ -92,8 +92,8 @@ class TestThePurifiedModel:
     def test_clean_text_keeps_its_features(self, made: tuple[Purification, Path]) -> None:
         """Nearly the same direction at every location."""
         done, _ = made
-        assert done.before.cosine == pytest.approx(1.0)
-        assert done.rounds[-1].trial.cosine >= 0.98
+        assert done.before.clean.cosine == pytest.approx(1.0)
+        assert done.rounds[-1].trial.clean.cosine >= 0.98
 
     def test_only_weights_differ(self, made: tuple[Purification, Path], planted: Path) -> None:
         """Tokenizer and config are the same bytes; the weights file has the same tensors."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.loading.stored import read_stored
 from plmscan.probes.base import ComparisonProbe
-from plmscan.probes.differences import ROUNDING, Change, Part, difference
+from plmscan.probes.differences import Change, Part, difference
 from plmscan.probes.words import counted, some
 from plmscan.search.candidates import searchable_ids, text_of
 
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _ID = "reference-difference"
-_CROWD = 0.01
-"""Share of the vocabulary that may be planted; the row behind it is what is usual."""
 _NAMED = 20
 """Rows and tokens that are told."""
-_STANDS_OUT = 2.0
-"""Contrast from which a row is told by itself."""
 
 
 class Probe(ComparisonProbe):
@@ -141,19 +137,11 @@ def _of_rows(
     }
     tokens = ", ".join(map(repr, texts.values()))
     yield Evidence(_ID, "word embeddings", metrics, {"reference": reference, "tokens": tokens})
-    usual = _usual(rows)
+    stands_out = rows.stands_out
     for i, text in texts.items():
-        contrast = float(rows.moved[i]) / usual
-        if contrast >= _STANDS_OUT:
-            metrics = {"row_change": rows.relative(i), "row_contrast": contrast}
+        if stands_out[i]:
+            metrics = {"row_change": rows.relative(i), "row_contrast": float(rows.contrast[i])}
             yield Evidence(_ID, text, metrics, {"reference": reference, "id": int(ids[i])})
-
-
-def _usual(rows: RowChanges) -> float:
-    """Change of the row behind the first hundredth, at least what rounding does to a row."""
-    behind = min(len(rows.moved) - 1, max(1, int(len(rows.moved) * _CROWD)))
-    usual = rows.moved.sort(descending=True).values[behind]
-    return max(float(usual), ROUNDING * float(rows.size.median()), 1e-12)
 
 
 def _of_layers(found: Difference, reference: str) -> Observation:
