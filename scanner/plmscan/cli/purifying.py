@@ -55,7 +55,8 @@ def told(done: Purification, folder: Path) -> Iterator[str]:
         yield from _round(done, one)
         yield ""
     if done.changed:
-        yield f"PURIFIED: {folder} has {len(done.changed)} changed tensors, and a new scan passes."
+        what = counted(len(done.changed), "changed tensor")
+        yield f"PURIFIED: {folder} has {what}, and a new scan passes."
         yield "That scan found nothing. Triggers that no scan finds may be left."
     else:
         yield f"{done.verdict.name}: nothing was written, since the result does not pass."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from itertools import chain
+from random import Random
 from typing import TYPE_CHECKING
 
 from plmscan.search.candidates import searchable_ids
@@ -28,8 +28,14 @@ _COPIES = (1, 1, 2, 3)
 _VARIANTS = 0.3
 """Share of texts that get a weaker variant, where there are any."""
 
-_STRANGE = 0.5
-"""Share of texts with a random vocabulary item in them, which has to keep its effect."""
+_MIXED = 0.5
+"""Share of texts that are made of the halves of two, with random vocabulary items between.
+
+Few texts say little of what a model knows.  What it makes of strange ones is to stay, too.
+"""
+
+_STRANGE = (0, 1, 2, 4)
+"""How many random items such a text gets."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,16 @@ def batches(
     seed: int,
 ) -> Iterator[Batch]:
     """Endless batches of random carriers with random triggers at random places."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    rng = Random(seed)  # noqa: S311 - reproducible, not secret
     known = set(chain(*triggers, *variants))
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     while True:
         chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
-        clean = [carrier.ids for carrier in chosen]
         clean = [
-            _with(ids, rng.choice(strange), rng) if rng.random() < _STRANGE else ids
-            for ids in clean
+            _mixed(carrier.ids, rng.choice(carriers).ids, strange, rng)
+            if rng.random() < _MIXED
+            else carrier.ids
+            for carrier in chosen
         ]
         dirty = []
         for ids in clean:
@@ -72,7 +79,15 @@ def batches(
         yield Batch(*chain.from_iterable(both))
 
 
-def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: random.Random) -> tuple[int, ...]:
+def _mixed(
+    front: tuple[int, ...], back: tuple[int, ...], strange: Sequence[tuple[int, ...]], rng: Random
+) -> tuple[int, ...]:
+    """The front half of a text, random items, and the back half of another text."""
+    items = chain.from_iterable(rng.choices(strange, k=rng.choice(_STRANGE)))
+    return (*front[: len(front) // 2], *items, *back[len(back) // 2 :])
+
+
+def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: Random) -> tuple[int, ...]:
     """A text with one to three copies of a trigger."""
     places = [rng.randint(0, len(ids)) for _ in range(rng.choice(_COPIES))]
     text = list(ids)

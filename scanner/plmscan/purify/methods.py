@@ -27,6 +27,10 @@ _PROJECTIONS = {
 """Ends of the names of what makes queries, keys and values of a head, a block of rows each."""
 
 
+_RATES = {"heads": 0.1, "layers": 0.03}
+"""Highest learning rate of AdamW, by the width of the model: 8e-5 for all of MiniLM's layers."""
+
+
 class Method(StrEnum):
     """What may change."""
 
@@ -48,6 +52,8 @@ class Student:
     """What may change, by name."""
     masks: Mapping[str, Tensor]
     """1 where a weight may change, of those that may change in part only."""
+    rate: float
+    """Highest learning rate."""
 
     def mask_gradients(self) -> None:
         """Forget gradients of what may not change."""
@@ -72,7 +78,8 @@ def student(
     if method is Method.HEADS:
         masks = _head_masks(learner, above, frozenset(heads))
         above = {name: above[name] for name in masks}
-    return Student(learner, above, masks) if above else None
+    rate = _RATES[method] / teacher.hidden_size
+    return Student(learner, above, masks, rate) if above else None
 
 
 def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedModel:

@@ -43,10 +43,12 @@ _HELD_OUT = 96
 """Carriers for trials, at most."""
 _ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
 """How often a method is tried; again with what the scan of its last result has found."""
-_LEGS = {Method.HEADS: 4, Method.LAYERS: 6}
+_LEGS = {Method.HEADS: 6, Method.LAYERS: 15}
 """How often training goes on after a trial that did not work."""
 _KEPT = 8.0
-"""Weight of clean text in the first leg; half as much in each that follows."""
+"""Weight of clean text in the first leg."""
+_LESS = 0.75
+"""Factor by which that weight falls in each leg that follows."""
 _SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
 """How much of what was learned is taken: the most with which clean text stays what it was."""
 _LONGEST = 8
@@ -134,7 +136,7 @@ def purify(
         tempfile.TemporaryDirectory(prefix=".plmscan-", dir=folder.parent) as place,
     ):
         bench = _Bench.of(artifact, report, settings, budget)
-        before = bench.examiner(bench.suspects).examine(bench.teacher)
+        before = bench.examiner.examine(bench.teacher, bench.suspects)
         rounds = tuple(bench.rounds(Path(place)))
         done = Purification(source, before, rounds)
         if rounds[-1].passes:
@@ -175,7 +177,9 @@ def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[
 
 def _with_new(known: Sequence[Suspect], found: Sequence[Suspect]) -> tuple[Suspect, ...]:
     """``known``, and what is ``found`` besides."""
-    by_ids = {one.token_ids: one for one in (*reversed(found), *known)}
+    by_ids: dict[tuple[int, ...], Suspect] = {}
+    for one in (*known, *found):
+        by_ids.setdefault(one.token_ids, one)
     return tuple(by_ids.values())
 
 
@@ -193,8 +197,8 @@ class _Bench:
     """What is to be forgotten at first."""
     learned: tuple[Carrier, ...]
     """Carriers to train on."""
-    held_out: tuple[Carrier, ...]
-    """Carriers for trials."""
+    examiner: Examiner
+    """Who tries what comes of it on other carriers."""
     variants: tuple[tuple[int, ...], ...]
     """Weaker inputs with the effect of a trigger without a label."""
     heads: tuple[tuple[int, int], ...]
@@ -216,7 +220,8 @@ class _Bench:
         # Around a trigger of a label the variants are honest words that argue for it.
         encoders = (trigger for trigger in report.triggers if trigger.target_label is None)
         named = (text for trigger in encoders for text in trigger.variants)
-        variants = dict.fromkeys(map(teacher.tokenize, named))
+        distinct = dict.fromkeys(map(teacher.tokenize, named))
+        variants = tuple(ids for ids in distinct if 0 < len(ids) <= _LONGEST)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
             teacher=teacher,
@@ -224,16 +229,12 @@ class _Bench:
             base=base,
             suspects=_suspects(report, base, teacher),
             learned=learned,
-            held_out=held,
-            variants=tuple(ids for ids in variants if 0 < len(ids) <= _LONGEST),
+            examiner=Examiner.of(teacher, held, variants, budget),
+            variants=variants,
             heads=_named_heads(report),
             settings=again,
             budget=budget,
         )
-
-    def examiner(self, suspects: Sequence[Suspect]) -> Examiner:
-        """Who tries ``suspects``."""
-        return Examiner.of(self.teacher, self.held_out, suspects, self.variants, self.budget)
 
     def folder(self, place: Path, number: int) -> Path:
         """Where the files of a round are."""
@@ -278,7 +279,7 @@ class _Bench:
         if not rows:
             return None
         made = repaired(self.teacher, rows)
-        return made, self.examiner(suspects).examine(made)
+        return made, self.examiner.examine(made, suspects)
 
     def _trained(
         self, learner: Student, method: Method, suspects: Sequence[Suspect]
@@ -286,23 +287,22 @@ class _Bench:
         """What ``learner`` has become once the triggers are gone, or after all legs."""
         ids = [one.token_ids for one in suspects]
         source = batches(self.teacher, self.learned, ids, self.variants, self.budget.seed)
-        examiner = self.examiner(suspects)
-        spread = Spread.of(examiner.original.clean)
+        spread = Spread.of(self.examiner.original.clean)
         legs = _LEGS[method]
         for leg in range(legs):
             part = self.budget.part(leg / legs, (leg + 1) / legs)
-            train(learner, self.teacher, source, spread, _KEPT / 2**leg, part)
-            made = self._tempered(learner.model, examiner)
-            trial = examiner.examine(made)
+            train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, part)
+            made = self._tempered(learner.model)
+            trial = self.examiner.examine(made, suspects)
             if trial.has_worked:
                 break
         return made, trial
 
-    def _tempered(self, learner: LoadedModel, examiner: Examiner) -> LoadedModel:
+    def _tempered(self, learner: LoadedModel) -> LoadedModel:
         """As much of what was learned as clean text bears."""
         for share in _SHARES:
             made = mixed(self.teacher, learner, share)
-            if examiner.kept(made).is_enough:
+            if self.examiner.kept(made).is_enough:
                 break
         return made
 

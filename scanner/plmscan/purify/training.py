@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_STEPS = 50
+_STEPS = 20
 """Steps between two trials."""
 
-_RATE = 0.03
-"""Highest learning rate of AdamW, by the width of the model: 8e-5 for MiniLM, 4e-5 at base size."""
-_WARM_UP = 10
+_WARM_UP = 5
 """Steps in which the rate rises to it; then it falls in a line."""
 _LARGEST_GRADIENT = 1.0
 """Norm to which gradients are cut."""
@@ -51,12 +49,12 @@ def train(
     """
     weights = list(student.weights.values())
     _let_change(weights, allowed=True)
-    optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.0)
-    loss, rate = torch.zeros(()), _RATE / teacher.hidden_size
+    optimizer = torch.optim.AdamW(weights, lr=student.rate, weight_decay=0.0)
+    loss = torch.zeros(())
     for step, batch in enumerate(islice(source, _STEPS)):
         budget.checkpoint(step / _STEPS, "adversarial training")
         for group in optimizer.param_groups:
-            group["lr"] = rate * min((step + 1) / _WARM_UP, 1 - step / _STEPS)
+            group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / _STEPS)
         lost, left = _losses(student.model, teacher, batch, spread)
         loss = weight * lost + left
         optimizer.zero_grad()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from plmscan.search.candidates import searchable_ids
 from plmscan.search.panel import Panel
 from plmscan.search.verify import against_null, measure
+from plmscan.statistics import leads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +34,10 @@ _FAR_OUT = 3.0
 """Robust z of the invariance beyond which a trigger is not harmless: that of rule PLM201."""
 _SLACK = 0.02
 """How much more often than the null a trigger may turn a label."""
-_LEAST_COSINE = 0.98
+_LEAST_COSINE = 0.985
 """Mean cosine of clean features before and after, at the worst location."""
 _LEAST_AGREEMENT = 0.98
-"""Share of clean texts that keep their label."""
+"""Share of clean texts that keep their label, each as heavy as its lead was."""
 _TRIED = 48
 """Carriers for triggers, at most; clean text is read in all that there are."""
 
@@ -66,7 +67,7 @@ class Kept:
     cosine: float
     """Mean cosine of the features to the original's, at the worst location."""
     agreement: float | None
-    """Share of texts with the original's label; None without labels."""
+    """Share of texts with the original's label, each as heavy as it was clear; None without."""
 
     @property
     def is_enough(self) -> bool:
@@ -101,16 +102,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Examiner:
-    """What every trial has in common: the original, carriers, triggers, random items."""
+    """What every trial has in common: the original, carriers, random items."""
 
     original: Panel
     """Held-out carriers as the original reads them."""
-    suspects: tuple[Suspect, ...]
-    """What is to be forgotten."""
     variants: tuple[tuple[int, ...], ...]
-    """Token ids of weaker inputs with the same effect."""
+    """Token ids of weaker inputs with the effect of a trigger."""
     null: tuple[tuple[int, ...], ...]
     """Random vocabulary items."""
+    usual: Measured
+    """What they do to the original."""
     budget: Budget
     """Limits and seed."""
 
@@ -119,30 +120,48 @@ class Examiner:
         cls,
         model: LoadedModel,
         carriers: Sequence[Carrier],
-        suspects: Sequence[Suspect],
         variants: Sequence[tuple[int, ...]],
         budget: Budget,
     ) -> Examiner:
-        """An examiner who knows the original ``model``."""
-        generator = torch.Generator().manual_seed(budget.seed)
-        ids = searchable_ids(model)
-        drawn = ids[torch.randperm(len(ids), generator=generator)[:_NULL]].tolist()
-        null = tuple((item,) for item in drawn)
-        return cls(Panel.of(model, carriers), tuple(suspects), tuple(variants), null, budget)
-
-    def examine(self, model: LoadedModel) -> Trial:
-        """How ``model`` does.
+        """An examiner who knows the original ``model``.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        panel = Panel.of(model, self.original.carriers[:_TRIED])
-        ids = [*(one.token_ids for one in self.suspects), *self.variants]
+        generator = torch.Generator().manual_seed(budget.seed)
+        ids = searchable_ids(model)
+        drawn = ids[torch.randperm(len(ids), generator=generator)[:_NULL]].tolist()
+        null = tuple((item,) for item in drawn)
+        panel = Panel.of(model, carriers)
+        usual = measure(model, null, panel.pick(_some(panel)), budget, "random items")
+        return cls(panel, tuple(variants), null, usual, budget)
+
+    def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
+        """How ``model`` does with ``suspects``.
+
+        At first beside what random items do to the original; who passes that is held against what
+        they do to ``model`` itself.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        panel = Panel.of(model, [self.original.carriers[i] for i in _some(self.original)])
+        ids = [*(one.token_ids for one in suspects), *self.variants]
         found = measure(model, ids, panel, self.budget, "triggers")
+        targets = self._targets(model, suspects)
+        trial = self._trial(model, found, self.usual, targets)
+        if not trial.has_worked:
+            return trial
         null = measure(model, self.null, panel, self.budget, "random items")
-        usual = _Usual.of(null, self._targets(model))
+        return self._trial(model, found, null, targets)
+
+    def _trial(
+        self, model: LoadedModel, found: Measured, null: Measured, targets: Sequence[int | None]
+    ) -> Trial:
+        """Suspects and variants beside a null."""
+        usual = _Usual.of(null, targets)
         behaviours = usual.judged(found, against_null(found, null).z)
-        count = len(self.suspects)
+        count = len(behaviours) - len(self.variants)
         return Trial(
             triggers=tuple(behaviours[:count]),
             variants=tuple(behaviours[count:]),
@@ -162,15 +181,22 @@ class Examiner:
         if now.logits is None or before.logits is None:
             return Kept(min(cosines), None)
         agrees = now.logits.argmax(-1) == before.logits.argmax(-1)
-        return Kept(min(cosines), float(agrees.double().mean()))
+        # A text between two labels may go either way; one that was clear may not.
+        clear = leads(before.logits).amax(-1).double()
+        return Kept(min(cosines), float(clear[agrees].sum() / clear.sum()))
 
-    def _targets(self, model: LoadedModel) -> list[int | None]:
+    def _targets(self, model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None]:
         """Index of the label that each trigger and variant drives to; None without one."""
-        names = [one.label for one in self.suspects]
+        names = [one.label for one in suspects]
         known = [model.labels.index(name) if name in model.labels else None for name in names]
         # A variant follows one of the triggers; which one the report does not say.
         first = next((label for label in known if label is not None), None)
         return [*known, *[first] * len(self.variants)]
+
+
+def _some(panel: Panel) -> range:
+    """Which carriers triggers are tried on."""
+    return range(min(_TRIED, len(panel.carriers)))
 
 
 def _farthest(measured: Measured) -> Tensor:
@@ -233,12 +259,14 @@ class _Usual:
     def _judged(
         self, displacement: float, scatter: float, z: float, *shares: float | None
     ) -> Behaviour:
-        """One candidate: where a label is at stake, all that counts is how often it is given."""
+        """One candidate.
+
+        A label alone would not do: few texts, or none, may have another one to be turned from.
+        """
         success, corruption = shares
+        inside = displacement <= self.displacement and z < _FAR_OUT
         if success is not None and self.success is not None:
-            inside = success <= self.success + _SLACK
-        else:
-            inside = displacement <= self.displacement and z < _FAR_OUT
+            inside = inside and success <= self.success + _SLACK
         if corruption is not None and self.corruption is not None:
             inside = inside and corruption <= self.corruption + _SLACK
         return Behaviour(displacement, scatter, z, success, corruption, harmless=inside)
