@@ -13,14 +13,16 @@ losses      how far the student is from where it should be
 training    the loop
 trial       whether it worked: triggers inside the model's own null, clean text untouched
 writing     the same files with other weights, and where they come from
-purifier    all of it, from the least invasive method to the most, and a scan with a fresh seed
+rounds      a method, a trial, and a scan with a fresh seed; the least invasive method first
+purifier    all of it, from the report to the new folder
 
 What a purified model no longer does is what was tried.  A scan with another seed has to pass before
 anything is written, and triggers that no scan finds may be left.
 """
 
 from plmscan.purify.methods import Method
-from plmscan.purify.purifier import Purification, Round, purify
+from plmscan.purify.purifier import Purification, purify
+from plmscan.purify.rounds import Round
 from plmscan.purify.trial import Behaviour, Trial
 
 __all__ = ["Behaviour", "Method", "Purification", "Round", "Trial", "purify"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import plmscan
 
 if TYPE_CHECKING:
-    from plmscan.purify.purifier import Purification, Round
+    from plmscan.purify.purifier import Purification
+    from plmscan.purify.rounds import Round
     from plmscan.purify.trial import Trial
     from plmscan.scan import Settings
     from plmscan.source import Artifact

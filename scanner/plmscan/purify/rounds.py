@@ -1,0 +1,258 @@
+"""Rounds of a purification: a method, a trial, and a scan with a fresh seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plmscan.carriers import split_carriers
+from plmscan.errors import ReportError
+from plmscan.evidence import Verdict
+from plmscan.loading import load
+from plmscan.purify.batches import batches
+from plmscan.purify.losses import Spread
+from plmscan.purify.methods import Method, Student, mixed, student
+from plmscan.purify.rows import Base, emptied, repaired
+from plmscan.purify.suspects import Suspect
+from plmscan.purify.training import train
+from plmscan.purify.trial import Examiner
+from plmscan.purify.writing import write_model
+from plmscan.scan import Done, scan_events
+from plmscan.source import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.evidence import Report
+    from plmscan.loading import LoadedModel
+    from plmscan.purify.trial import Trial
+    from plmscan.scan import Settings
+    from plmscan.scan.events import Progress
+    from plmscan.source import Artifact
+
+__all__ = ["Bench", "Round"]
+
+_LEARNED = 120
+"""Carriers to train on, at most."""
+_HELD_OUT = 96
+"""Carriers for trials, at most."""
+_ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
+"""How often a method is tried; again with what the scan of its last result has found."""
+_LEGS = {Method.HEADS: 6, Method.LAYERS: 15}
+"""How often training goes on after a trial that did not work."""
+_KEPT = 8.0
+"""Weight of clean text in the first leg."""
+_LESS = 0.75
+"""Factor by which that weight falls in each leg that follows."""
+_SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
+"""How much of what was learned is taken: the most with which clean text stays what it was."""
+_LONGEST = 8
+"""Tokens of a variant, at most."""
+_NEW_SEED = 1_000_003
+"""Added to the seed for the new scan, which so draws other carriers and another null."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One method tried."""
+
+    method: Method
+    """What could change."""
+    suspects: tuple[Suspect, ...]
+    """What it was to forget."""
+    trial: Trial
+    """How it did on held-out carriers."""
+    report: Report | None
+    """The scan with a fresh seed; None if the trial failed already."""
+    changed: tuple[str, ...]
+    """Tensors that differ in its files; empty if the trial failed already."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the trial worked and the new scan passes."""
+        return self.report is not None and self.report.verdict is Verdict.PASS
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all rounds have in common."""
+
+    teacher: LoadedModel
+    """The model as it was."""
+    artifact: Artifact
+    """Its files."""
+    base: Base | None
+    """The clean base, where the user named one."""
+    suspects: tuple[Suspect, ...]
+    """What is to be forgotten at first."""
+    learned: tuple[Carrier, ...]
+    """Carriers to train on."""
+    examiner: Examiner
+    """Who tries what comes of it on other carriers."""
+    variants: tuple[tuple[int, ...], ...]
+    """Weaker inputs with the effect of a trigger without a label."""
+    heads: tuple[tuple[int, int], ...]
+    """Layer and number of the heads that the report names."""
+    settings: Settings
+    """Those of the new scans."""
+    budget: Budget
+    """Limits and seed."""
+
+    @classmethod
+    def of(cls, artifact: Artifact, report: Report, settings: Settings, budget: Budget) -> Bench:
+        """All of it, from what a scan found."""
+        teacher = load(artifact, settings.device)
+        base = None
+        if settings.reference is not None:
+            alone = replace(settings, revision=None, locked=None).source_options
+            base = Base.read(teacher, resolve(settings.reference, alone))
+        learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
+        # Around a trigger of a label the variants are honest words that argue for it.
+        encoders = (trigger for trigger in report.triggers if trigger.target_label is None)
+        named = (text for trigger in encoders for text in trigger.variants)
+        distinct = dict.fromkeys(map(teacher.tokenize, named))
+        variants = tuple(ids for ids in distinct if 0 < len(ids) <= _LONGEST)
+        again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
+        return cls(
+            teacher=teacher,
+            artifact=artifact,
+            base=base,
+            suspects=_suspects(report, base, teacher),
+            learned=learned,
+            examiner=Examiner.of(teacher, held, variants, budget),
+            variants=variants,
+            heads=_named_heads(report),
+            settings=again,
+            budget=budget,
+        )
+
+    def folder(self, place: Path, number: int) -> Path:
+        """Where the files of a round are."""
+        return place / str(number)
+
+    def rounds(self, place: Path) -> Iterator[Round]:
+        """One method after the other, the least invasive first, until a new scan passes."""
+        suspects, number = self.suspects, 0
+        for method in Method:
+            model = self.teacher
+            for _ in range(_ROUNDS[method]):
+                made = self._made(method, model, suspects)
+                if made is None:
+                    break
+                done = self._judged(method, suspects, made, self.folder(place, number))
+                yield done
+                number += 1
+                if done.passes:
+                    return
+                found = () if done.report is None else done.report.triggers
+                known, suspects = suspects, _with_new(suspects, tuple(map(Suspect.of, found)))
+                if suspects == known:
+                    break
+                # Training of all layers goes on where it stopped; the others start anew.
+                model = made[0] if method is Method.LAYERS else self.teacher
+
+    def _made(
+        self, method: Method, start: LoadedModel, suspects: Sequence[Suspect]
+    ) -> tuple[LoadedModel, Trial] | None:
+        """A model that ``method`` changed, and how it does; None if that may change nothing."""
+        if method is Method.ROWS:
+            return self._repaired(suspects)
+        learner = student(start, method, self.heads)
+        return None if learner is None else self._trained(learner, method, suspects)
+
+    def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
+        """The teacher with other rows; None if none may be replaced."""
+        if self.base is None:
+            rows = emptied(self.teacher, suspects, self.budget.texts)
+        else:
+            rows = self.base.rows(suspects)
+        if not rows:
+            return None
+        made = repaired(self.teacher, rows)
+        return made, self.examiner.examine(made, suspects)
+
+    def _trained(
+        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+    ) -> tuple[LoadedModel, Trial]:
+        """What ``learner`` has become once the triggers are gone, or after all legs."""
+        ids = [one.token_ids for one in suspects]
+        source = batches(self.teacher, self.learned, ids, self.variants, self.budget.seed)
+        spread = Spread.of(self.examiner.original.clean)
+        legs = _LEGS[method]
+        for leg in range(legs):
+            part = self.budget.part(leg / legs, (leg + 1) / legs)
+            train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, part)
+            made = self._tempered(learner.model)
+            trial = self.examiner.examine(made, suspects)
+            if trial.has_worked:
+                break
+        return made, trial
+
+    def _tempered(self, learner: LoadedModel) -> LoadedModel:
+        """As much of what was learned as clean text bears."""
+        for share in _SHARES:
+            made = mixed(self.teacher, learner, share)
+            if self.examiner.kept(made).is_enough:
+                break
+        return made
+
+    def _judged(
+        self,
+        method: Method,
+        suspects: tuple[Suspect, ...],
+        made: tuple[LoadedModel, Trial],
+        folder: Path,
+    ) -> Round:
+        """A round; if its trial worked, the model is written and scanned."""
+        model, trial = made
+        if not trial.has_worked:
+            return Round(method, suspects, trial, None, ())
+        changed = write_model(folder, self.artifact, self.teacher, model)
+        return Round(method, suspects, trial, self._scan(folder), changed)
+
+    def _scan(self, folder: Path) -> Report:
+        """What a scan with a fresh seed says of the files."""
+
+        def tell(progress: Progress) -> None:
+            self.budget.checkpoint(progress.fraction, f"new scan: {progress.note}")
+
+        events = scan_events(str(folder), self.settings, tell)
+        return next(event.report for event in events if isinstance(event, Done))
+
+
+def _named_heads(report: Report) -> tuple[tuple[int, int], ...]:
+    """Layer and number of the heads that the report names for its triggers."""
+    triggers = {trigger.token_ids for trigger in report.triggers}
+    named = (
+        (head.layer, head.head)
+        for run in report.probes
+        for evidence in run.evidence
+        if evidence.explains in triggers
+        for head in evidence.heads
+    )
+    return tuple(sorted(set(named)))
+
+
+def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[Suspect, ...]:
+    """The triggers of the report, and the rows that stand out beside a base.
+
+    Raises:
+        ReportError: there is none.
+    """
+    rows = () if base is None else base.suspects(teacher)
+    found = [*map(Suspect.of, report.triggers), *rows]
+    if not found:
+        msg = "The report names no trigger, so there is nothing to forget."
+        raise ReportError(msg, "Purify with the report of a check that failed.")
+    return _with_new((), found)
+
+
+def _with_new(known: Sequence[Suspect], found: Sequence[Suspect]) -> tuple[Suspect, ...]:
+    """``known``, and what is ``found`` besides."""
+    by_ids: dict[tuple[int, ...], Suspect] = {}
+    for one in (*known, *found):
+        by_ids.setdefault(one.token_ids, one)
+    return tuple(by_ids.values())
