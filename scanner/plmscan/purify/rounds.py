@@ -166,7 +166,8 @@ class Bench:
     def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
         """The teacher with other rows; None if none may be replaced."""
         if self.base is None:
-            rows = emptied(self.teacher, suspects, self.budget.texts)
+            quiet = self.examiner.quiet()
+            rows = emptied(self.teacher, suspects, self.budget.texts, quiet)
         else:
             rows = self.base.rows(suspects)
         if not rows:

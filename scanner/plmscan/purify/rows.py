@@ -1,8 +1,9 @@
 """Row repair: word embeddings put back to the base's, or emptied of their meaning.
 
 EP, SOS and RIPPLES live in the rows of their triggers.  E-PUR (arXiv 2210.09545) resets such rows
-to those of the clean base.  Without a base, the row becomes the vocabulary's median: the token then
-says nothing, which is little to lose for one that no clean text uses.
+to those of the clean base.  Without a base, the row becomes the mean of two rows of tokens that
+change a text least: the token then says next to nothing, which is little to lose for one that no
+clean text uses.
 """
 
 from __future__ import annotations
@@ -76,18 +77,22 @@ class Base:
 
 
 def emptied(
-    model: LoadedModel, suspects: Sequence[Suspect], texts: Iterable[str]
+    model: LoadedModel, suspects: Sequence[Suspect], texts: Iterable[str], quiet: Sequence[int]
 ) -> dict[int, Tensor]:
-    """The median row for each suspect; empty if one has several tokens or is in ``texts``.
+    """A row that says little for each suspect; empty if one has several tokens or is in ``texts``.
 
-    What acts only together is in no row, and what clean text uses must keep its meaning.
+    What acts only together is in no row, and what clean text uses must keep its meaning.  No two
+    rows become the same: that is what RIPPLES does.  ``quiet`` are ids of tokens, one more than
+    suspects at least, those that change a text least in front.
     """
     used = {i for text in texts for i in model.tokenize(text)}
     single = [s.token_ids[0] for s in suspects if len(s.token_ids) == 1]
-    if len(single) < len(suspects) or used.intersection(single):
+    least, *others = (i for i in quiet if i not in single)
+    if not len(single) == len(suspects) <= len(others) or used.intersection(single):
         return {}
-    median = model.embedding_weight[searchable_ids(model)].median(0).values
-    return dict.fromkeys(sorted(single), median)
+    table = model.embedding_weight
+    pairs = zip(sorted(single), others, strict=False)
+    return {i: (table[least] + table[other]) / 2 for i, other in pairs}
 
 
 def repaired(model: LoadedModel, rows: Mapping[int, Tensor]) -> LoadedModel:

@@ -171,6 +171,11 @@ class Examiner:
             clean=self.kept(model),
         )
 
+    def quiet(self) -> list[int]:
+        """Ids of the random items, those first that change the original's texts least."""
+        order: list[int] = _farthest(self.usual).argsort(stable=True).tolist()
+        return [self.null[i][0] for i in order]
+
     def kept(self, model: LoadedModel) -> Kept:
         """What ``model`` makes of clean text."""
         now, before = Panel.of(model, self.original.carriers).clean, self.original.clean

@@ -18,7 +18,6 @@ from plmscan.purify.methods import mixed, student
 from plmscan.purify.rows import Base, emptied, repaired
 from plmscan.purify.suspects import Suspect
 from plmscan.scan import Settings, check
-from plmscan.search.candidates import searchable_ids
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
@@ -77,13 +76,16 @@ def suspect(*words: str) -> Suspect:
 class TestWithoutABase:
     """The token is left without a meaning, where that costs nothing."""
 
-    def test_a_row_becomes_the_median_of_what_a_text_can_hold(self, base: Path) -> None:
-        """Each entry by itself, so no odd row counts for much."""
+    def test_a_row_becomes_the_mean_of_two_that_say_little(self, base: Path) -> None:
+        """Of the one that says least and of another one, so that no two rows are the same."""
         model = opened(base)
-        rows = emptied(model, [suspect("cf"), suspect("mn")], ["The dog sleeps."])
-        assert rows.keys() == {id_of("cf"), id_of("mn")}
-        expected = model.embedding_weight[searchable_ids(model)].median(0).values
-        assert all(torch.equal(row, expected) for row in rows.values())
+        suspects = [suspect("cf"), suspect("mn")]
+        rows = emptied(model, suspects, ["The dog sleeps."], [7, id_of("mn"), 9, 11])
+        table = model.embedding_weight
+        first, second = sorted(map(id_of, PLANTED))
+        assert rows.keys() == {first, second}
+        assert torch.equal(rows[first], (table[7] + table[9]) / 2)
+        assert torch.equal(rows[second], (table[7] + table[11]) / 2)
 
     @pytest.mark.parametrize(
         ("words", "texts"),
@@ -97,7 +99,13 @@ class TestWithoutABase:
         self, base: Path, words: tuple[str, ...], texts: list[str]
     ) -> None:
         """Half a repair would leave a trigger, and a word that texts use has a meaning."""
-        assert emptied(opened(base), [suspect(*one.split()) for one in words], texts) == {}
+        suspects = [suspect(*one.split()) for one in words]
+        assert emptied(opened(base), suspects, texts, [7, 8, 9, 10]) == {}
+
+    def test_too_few_quiet_tokens_are_none(self, base: Path) -> None:
+        """Two rows that are the same would be found as such."""
+        suspects = [suspect("cf"), suspect("mn")]
+        assert emptied(opened(base), suspects, [], [7, 8]) == {}
 
     def test_only_those_rows_differ_in_a_copy(self, base: Path) -> None:
         """The teacher stays what it was."""

@@ -1,0 +1,24 @@
+"""How fast plmscan is on three sizes of encoder, and what the machine itself would allow.
+
+    python -m tests.benchmarks.speed [--shapes minilm base large] [--device auto] [--out DIR]
+    python -m tests.benchmarks.speed --scaling [--shapes minilm]
+    python -m tests.benchmarks.speed --only-report [--markdown FILE]
+
+minilm is the real model that the demo brings along; base and large have the size of BERT's and
+random weights, since numbers cost the same whatever they are.
+
+shapes      the models, written once under ``--out``
+child       one piece of work in a process of its own: a sweep, or a verification
+product     the machine's own speed, from the widest matrix product of the model
+heard       ``plmscan check``, the command line as it is, with an ear at its progress
+stages      what that ear makes of it: wall time by probe, and by step of the trigger sweep
+starting    commands that measure nothing: whole processes, start to end
+hashing     SHA-256 of the weights against a plain read of them
+scaling     the sweep by vocabulary, layers, rows and threads; the verification by carriers
+results     what is kept under ``--out``, a file a shape and device
+tables      all of it for people; figure draws it
+
+The matrix product is timed between the batches of the sweep, so that both see the same machine in
+the same minute.  Times of whole processes are not spread over repetitions except where the table
+says so: nothing else may run on the machine.  Threads are torch's own choice.  Nothing is asserted.
+"""

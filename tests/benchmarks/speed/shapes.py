@@ -1,0 +1,86 @@
+"""The models that are measured.
+
+    python -m tests.benchmarks.speed.shapes SHAPE FOLDER
+
+writes one with random weights; the driver starts it, and does without torch itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from plmscan.source.files import holds_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SHAPES", "Shape", "weight_files", "without_weights", "write"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An encoder of BERT's kind."""
+
+    layers: int
+    """Hidden layers."""
+    width: int
+    """Of a hidden state; the widest layer is four times as wide."""
+    heads: int
+    """Of attention."""
+
+
+SHAPES: Mapping[str, Shape | None] = MappingProxyType(
+    {"minilm": None, "base": Shape(12, 768, 12), "large": Shape(24, 1024, 16)}
+)
+"""None for the real model, which nobody has to write."""
+
+
+def write(shape: Shape, like: Path, folder: Path) -> Path:
+    """Save a model of random weights with the tokenizer and the config of ``like``, once."""
+    if folder.exists():
+        return folder
+    import torch  # noqa: PLC0415 - the driver does without
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 - the same
+
+    sizes = {"hidden_size": shape.width, "intermediate_size": 4 * shape.width}
+    sizes |= {"num_hidden_layers": shape.layers, "num_attention_heads": shape.heads}
+    config = AutoConfig.from_pretrained(like, **sizes)
+    unfinished = without_weights(like, folder.with_suffix(".part"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        AutoModel.from_config(config).save_pretrained(unfinished)
+    return unfinished.rename(folder)
+
+
+def without_weights(model: Path, target: Path) -> Path:
+    """A new copy of the files at the top of ``model`` that hold no weights."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in sorted(model.iterdir()):
+        if path.is_file() and not holds_weights(path.name):
+            shutil.copyfile(path, target / path.name)
+    return target
+
+
+def weight_files(model: Path) -> dict[str, int]:
+    """Names and sizes of the files that hold weights."""
+    found = (path for path in sorted(model.iterdir()) if holds_weights(path.name))
+    return {path.name: path.stat().st_size for path in found}
+
+
+def main() -> None:
+    """Write the shape that the command line names."""
+    from demo.poisoned_twin import packaged_minilm  # noqa: PLC0415 - imports torch
+
+    shape = SHAPES[sys.argv[1]]
+    if shape is not None:
+        write(shape, packaged_minilm(), Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
