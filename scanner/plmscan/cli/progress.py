@@ -11,7 +11,7 @@ import typer
 
 from plmscan.reports import Detail
 from plmscan.reports.visible import visible
-from plmscan.scan.events import Done, ProbeFinished, ProbeStarted, Resolved
+from plmscan.scan.events import Done, Estimated, ProbeFinished, ProbeStarted, Resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,10 @@ _SILENCE = 15.0
 """Seconds without a line after which a log gets a sign of life."""
 _SHORT_SILENCE = 3.0
 """The same for somebody who asked for every step."""
+_TENS = 20.0
+"""Seconds from which an estimate is told in tens."""
+_MINUTES = 100.0
+"""Seconds from which it is told in minutes."""
 _MOMENT = 0.1
 """Seconds that nobody wants to read about."""
 
@@ -139,6 +143,8 @@ def _line(event: Event) -> str:
         case Resolved():
             revision = f" at {event.revision}" if event.revision else ""
             return f"{event.id}{revision}: {event.files} files, {event.size / 1e6:,.1f} MB"
+        case Estimated(tokens, seconds):
+            return f"the search reads about {tokens / 1000:,.0f} k tokens: {_about(seconds)}"
         case ProbeFinished(run):
             reason = f" ({run.reason})" if run.reason else ""
             time_taken = f" in {run.seconds:.1f} s" if run.seconds >= _MOMENT else ""
@@ -147,3 +153,10 @@ def _line(event: Event) -> str:
             return "the verdict is that of an earlier scan of the same files (--no-cache: again)"
         case _:
             return ""
+
+
+def _about(seconds: float) -> str:
+    """A time as nobody measures it to the second."""
+    if seconds < _MINUTES:
+        return f"about {max(1, round(seconds, -1 if seconds >= _TENS else 0)):.0f} s"
+    return f"about {seconds / 60:.0f} min"

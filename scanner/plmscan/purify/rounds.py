@@ -13,7 +13,7 @@ from plmscan.purify.batches import batches
 from plmscan.purify.losses import Spread
 from plmscan.purify.methods import Method, Student, mixed, student
 from plmscan.purify.rows import Base, emptied, repaired
-from plmscan.purify.suspects import Suspect
+from plmscan.purify.suspects import Suspect, variants_of
 from plmscan.purify.training import train
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import write_model
@@ -49,8 +49,6 @@ _LESS = 0.75
 """Factor by which that weight falls in each leg that follows."""
 _SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
 """How much of what was learned is taken: the most with which clean text stays what it was."""
-_LONGEST = 8
-"""Tokens of a variant, at most."""
 _NEW_SEED = 1_000_003
 """Added to the seed for the new scan, which so draws other carriers and another null."""
 
@@ -92,8 +90,6 @@ class Bench:
     """Carriers to train on."""
     examiner: Examiner
     """Who tries what comes of it on other carriers."""
-    variants: tuple[tuple[int, ...], ...]
-    """Weaker inputs with the effect of a trigger without a label."""
     heads: tuple[tuple[int, int], ...]
     """Layer and number of the heads that the report names."""
     settings: Settings
@@ -110,11 +106,6 @@ class Bench:
             alone = replace(settings, revision=None, locked=None).source_options
             base = Base.read(teacher, resolve(settings.reference, alone))
         learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
-        # Around a trigger of a label the variants are honest words that argue for it.
-        encoders = (trigger for trigger in report.triggers if trigger.target_label is None)
-        named = (text for trigger in encoders for text in trigger.variants)
-        distinct = dict.fromkeys(map(teacher.tokenize, named))
-        variants = tuple(ids for ids in distinct if 0 < len(ids) <= _LONGEST)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
             teacher=teacher,
@@ -122,8 +113,7 @@ class Bench:
             base=base,
             suspects=_suspects(report, base, teacher),
             learned=learned,
-            examiner=Examiner.of(teacher, held, variants, budget),
-            variants=variants,
+            examiner=Examiner.of(teacher, held, budget),
             heads=_named_heads(report),
             settings=again,
             budget=budget,
@@ -148,7 +138,8 @@ class Bench:
                 if done.passes:
                     return
                 found = () if done.report is None else done.report.triggers
-                known, suspects = suspects, _with_new(suspects, tuple(map(Suspect.of, found)))
+                new = [Suspect.of(one, self.teacher.tokenize) for one in found]
+                known, suspects = suspects, _with_new(suspects, new)
                 if suspects == known:
                     break
                 # Training of all layers goes on where it stopped; the others start anew.
@@ -180,7 +171,7 @@ class Bench:
     ) -> tuple[LoadedModel, Trial]:
         """What ``learner`` has become once the triggers are gone, or after all legs."""
         ids = [one.token_ids for one in suspects]
-        source = batches(self.teacher, self.learned, ids, self.variants, self.budget.seed)
+        source = batches(self.teacher, self.learned, ids, variants_of(suspects), self.budget.seed)
         spread = Spread.of(self.examiner.original.clean)
         legs = _LEGS[method]
         for leg in range(legs):
@@ -244,7 +235,7 @@ def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[
         ReportError: there is none.
     """
     rows = () if base is None else base.suspects(teacher)
-    found = [*map(Suspect.of, report.triggers), *rows]
+    found = [*(Suspect.of(one, teacher.tokenize) for one in report.triggers), *rows]
     if not found:
         msg = "The report names no trigger, so there is nothing to forget."
         raise ReportError(msg, "Purify with the report of a check that failed.")

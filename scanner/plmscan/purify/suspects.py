@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from plmscan.evidence import Trigger
 
-__all__ = ["Suspect"]
+__all__ = ["Suspect", "variants_of"]
+
+_LONGEST = 8
+"""Tokens of a variant, at most."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,20 @@ class Suspect:
     """What is inserted; two suspects with the same are one."""
     label: str | None = None
     """The label that a classifier is driven to, where that is known."""
+    variants: tuple[tuple[int, ...], ...] = ()
+    """Token ids of weaker inputs with the same effect."""
 
     @classmethod
-    def of(cls, trigger: Trigger) -> Suspect:
-        """What a scan recovered."""
-        return cls(trigger.text, trigger.token_ids, trigger.target_label)
+    def of(cls, trigger: Trigger, tokenize: Callable[[str], tuple[int, ...]]) -> Suspect:
+        """What a scan recovered.
+
+        Around a trigger of a label the variants are honest words that argue for it: none is taken.
+        """
+        named = () if trigger.target_label else map(tokenize, trigger.variants)
+        variants = tuple(ids for ids in named if 0 < len(ids) <= _LONGEST)
+        return cls(trigger.text, trigger.token_ids, trigger.target_label, variants)
+
+
+def variants_of(suspects: Iterable[Suspect]) -> tuple[tuple[int, ...], ...]:
+    """The variants of all ``suspects``, each once."""
+    return tuple(dict.fromkeys(ids for one in suspects for ids in one.variants))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from plmscan.purify.suspects import variants_of
 from plmscan.search.candidates import searchable_ids
 from plmscan.search.panel import Panel
 from plmscan.search.verify import against_null, measure
@@ -106,8 +107,6 @@ class Examiner:
 
     original: Panel
     """Held-out carriers as the original reads them."""
-    variants: tuple[tuple[int, ...], ...]
-    """Token ids of weaker inputs with the effect of a trigger."""
     null: tuple[tuple[int, ...], ...]
     """Random vocabulary items."""
     usual: Measured
@@ -120,7 +119,6 @@ class Examiner:
         cls,
         model: LoadedModel,
         carriers: Sequence[Carrier],
-        variants: Sequence[tuple[int, ...]],
         budget: Budget,
     ) -> Examiner:
         """An examiner who knows the original ``model``.
@@ -134,7 +132,7 @@ class Examiner:
         null = tuple((item,) for item in drawn)
         panel = Panel.of(model, carriers)
         usual = measure(model, null, panel.pick(_some(panel)), budget, "random items")
-        return cls(panel, tuple(variants), null, usual, budget)
+        return cls(panel, null, usual, budget)
 
     def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
         """How ``model`` does with ``suspects``.
@@ -146,22 +144,21 @@ class Examiner:
             OutOfTimeError: the budget's deadline passed.
         """
         panel = Panel.of(model, [self.original.carriers[i] for i in _some(self.original)])
-        ids = [*(one.token_ids for one in suspects), *self.variants]
+        ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
         found = measure(model, ids, panel, self.budget, "triggers")
-        targets = self._targets(model, suspects)
-        trial = self._trial(model, found, self.usual, targets)
+        trial = self._trial(model, suspects, found, self.usual)
         if not trial.has_worked:
             return trial
         null = measure(model, self.null, panel, self.budget, "random items")
-        return self._trial(model, found, null, targets)
+        return self._trial(model, suspects, found, null)
 
     def _trial(
-        self, model: LoadedModel, found: Measured, null: Measured, targets: Sequence[int | None]
+        self, model: LoadedModel, suspects: Sequence[Suspect], found: Measured, null: Measured
     ) -> Trial:
-        """Suspects and variants beside a null."""
-        usual = _Usual.of(null, targets)
+        """Suspects and their variants, ``found``, beside a null."""
+        usual = _Usual.of(null, _targets(model, suspects))
         behaviours = usual.judged(found, against_null(found, null).z)
-        count = len(behaviours) - len(self.variants)
+        count = len(suspects)
         return Trial(
             triggers=tuple(behaviours[:count]),
             variants=tuple(behaviours[count:]),
@@ -190,13 +187,11 @@ class Examiner:
         clear = leads(before.logits).amax(-1).double()
         return Kept(min(cosines), float(clear[agrees].sum() / clear.sum()))
 
-    def _targets(self, model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None]:
-        """Index of the label that each trigger and variant drives to; None without one."""
-        names = [one.label for one in suspects]
-        known = [model.labels.index(name) if name in model.labels else None for name in names]
-        # A variant follows one of the triggers; which one the report does not say.
-        first = next((label for label in known if label is not None), None)
-        return [*known, *[first] * len(self.variants)]
+
+def _targets(model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None]:
+    """Index of the label that each suspect drives to, then None for each of their variants."""
+    known = [model.labels.index(s.label) if s.label in model.labels else None for s in suspects]
+    return [*known, *[None] * len(variants_of(suspects))]
 
 
 def _some(panel: Panel) -> range:

@@ -11,11 +11,12 @@ files, and never with ``files_only``.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
+from plmscan.errors import PlmscanError
 from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
 from plmscan.policy import decide
 from plmscan.probes import (
@@ -31,7 +32,15 @@ from plmscan.probes import (
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.words import counted
 from plmscan.scan.cache import Cache, is_lasting, key_of
-from plmscan.scan.events import Done, Event, ProbeFinished, ProbeStarted, Progress, Resolved
+from plmscan.scan.events import (
+    Done,
+    Estimated,
+    Event,
+    ProbeFinished,
+    ProbeStarted,
+    Progress,
+    Resolved,
+)
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cache",
     "Done",
+    "Estimated",
     "Event",
     "ProbeFinished",
     "ProbeStarted",
@@ -279,7 +289,21 @@ def _model_stage(artifact: Artifact, reference: Artifact | None, stage: _Stage) 
             return _run_comparison(probe_id, model, reference, stage)
         return _run_model(probe_id, model, earlier, stage.told(probe_id))
 
-    return (yield from _with_model(artifact, stage, order, run))
+    return (yield from _with_model(artifact, stage, order, run, _announced))
+
+
+def _announced(model: LoadedModel, budget: Budget) -> Iterator[Event]:
+    """How long the search will take, where that can be told."""
+    from plmscan.scan.estimate import estimated  # noqa: PLC0415 - imports torch
+
+    # What is wrong with the texts is for the probes to say.
+    with suppress(PlmscanError):
+        yield estimated(model, budget)
+
+
+def _nothing(_model: LoadedModel, _budget: Budget) -> Iterator[Event]:
+    """A few texts take no time worth telling."""
+    return iter(())
 
 
 def _text_stage(artifact: Artifact, texts: Sequence[str], stage: _Stage) -> _Runs:
@@ -298,6 +322,7 @@ def _with_model(
     stage: _Stage,
     order: Sequence[str],
     run: Callable[[str, LoadedModel, Sequence[ProbeRun]], ProbeRun],
+    announced: Callable[[LoadedModel, Budget], Iterator[Event]] = _nothing,
 ) -> _Runs:
     """Load the model and ``run`` the probes in their ``order``, counting what each costs."""
     if stage.watch.is_over():
@@ -309,6 +334,7 @@ def _with_model(
         runs = [loaded]
         if model is None:
             return (loaded,)
+        yield from announced(model, stage.budget)
         for probe_id in order:
             yield ProbeStarted(probe_id)
             before, late = model.forward_tokens, stage.watch.is_over()

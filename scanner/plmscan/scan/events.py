@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plmscan.evidence import ProbeRun, Report
 
-__all__ = ["Done", "Event", "ProbeFinished", "ProbeStarted", "Progress", "Resolved"]
+__all__ = ["Done", "Estimated", "Event", "ProbeFinished", "ProbeStarted", "Progress", "Resolved"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,16 @@ class Resolved:
     """How many files the model has on disk."""
     size: int
     """Their bytes together."""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """The model is loaded, and this is what searching it will take."""
+
+    tokens: int
+    """Forward-token-equivalents, about."""
+    seconds: float
+    """About, on this machine as it is now."""
 
 
 @dataclass(frozen=True)
@@ -63,5 +73,5 @@ class Done:
     """Whether it was measured by an earlier scan of the same files."""
 
 
-Event = Resolved | ProbeStarted | ProbeFinished | Done
+Event = Resolved | Estimated | ProbeStarted | ProbeFinished | Done
 """What `scan_events` yields."""

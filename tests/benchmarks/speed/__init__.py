@@ -1,7 +1,7 @@
 """How fast plmscan is on three sizes of encoder, and what the machine itself would allow.
 
     python -m tests.benchmarks.speed [--shapes minilm base large] [--device auto] [--out DIR]
-    python -m tests.benchmarks.speed --scaling [--shapes minilm]
+    python -m tests.benchmarks.speed --scaling --shapes        (how cost grows, and nothing else)
     python -m tests.benchmarks.speed --only-report [--markdown FILE]
 
 minilm is the real model that the demo brings along; base and large have the size of BERT's and
@@ -20,5 +20,6 @@ tables      all of it for people; figure draws it
 
 The matrix product is timed between the batches of the sweep, so that both see the same machine in
 the same minute.  Times of whole processes are not spread over repetitions except where the table
-says so: nothing else may run on the machine.  Threads are torch's own choice.  Nothing is asserted.
+says so: nothing else may run on the machine.  Threads are torch's own choice.  On a GPU the sweep
+is tried with several numbers of rows, of which the fastest counts.  Nothing is asserted.
 """

@@ -106,7 +106,7 @@ def _swept(model: LoadedModel, task: Task) -> tuple[int, float, Rates | None]:
     budget = Budget(bundled_texts(), on_progress=between)
     with _adjusted(task), clock.running():
         found = sweeping.sweep(model, _RECIPE.reference_items, budget)
-    return len(found.ids), clock.seconds, products and products.rates
+    return len(found.ids), clock.seconds, None if products is None else products.rates
 
 
 @contextmanager

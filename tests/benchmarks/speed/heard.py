@@ -31,7 +31,7 @@ class Heard(BaseModel):
     """What the ear heard."""
 
     marks: list[Mark]
-    """In order."""
+    """In order, by the clock that all processes share."""
     device_megabytes: float | None = None
     """Peak of what torch took on a GPU; None elsewhere."""
 
@@ -39,11 +39,12 @@ class Heard(BaseModel):
 def main() -> None:
     """Run the command line, then write what was heard of it."""
     output = Path(sys.argv.pop(1))
-    ear = Ear(time.perf_counter)
+    ear = Ear(time.monotonic)
     try:
         with patch.object(surveying, "scan_events", _listening(ear)):
             cli.main()
     finally:
+        ear.on_end()
         keep(Heard(marks=ear.marks, device_megabytes=_on_gpu()), output)
 
 

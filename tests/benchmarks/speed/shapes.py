@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.speed.shapes SHAPE FOLDER
 
-writes one with random weights; the driver starts it, and does without torch itself.
+writes one with random weights, unless it is there, and prints its folder; that of the real model
+is where its package has it.  The driver starts this, and does without torch itself.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def write(shape: Shape, like: Path, folder: Path) -> Path:
     if folder.exists():
         return folder
     import torch  # noqa: PLC0415 - the driver does without
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 - the same
+    from transformers import AutoConfig, BertModel  # noqa: PLC0415 - the same
 
     sizes = {"hidden_size": shape.width, "intermediate_size": 4 * shape.width}
     sizes |= {"num_hidden_layers": shape.layers, "num_attention_heads": shape.heads}
@@ -53,7 +54,7 @@ def write(shape: Shape, like: Path, folder: Path) -> Path:
     unfinished = without_weights(like, folder.with_suffix(".part"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        AutoModel.from_config(config).save_pretrained(unfinished)
+        BertModel(config).save_pretrained(unfinished)
     return unfinished.rename(folder)
 
 
@@ -74,12 +75,11 @@ def weight_files(model: Path) -> dict[str, int]:
 
 
 def main() -> None:
-    """Write the shape that the command line names."""
+    """Write the shape that the command line names, and print where it is."""
     from demo.poisoned_twin import packaged_minilm  # noqa: PLC0415 - imports torch
 
-    shape = SHAPES[sys.argv[1]]
-    if shape is not None:
-        write(shape, packaged_minilm(), Path(sys.argv[2]))
+    shape, real = SHAPES[sys.argv[1]], packaged_minilm()
+    print(real if shape is None else write(shape, real, Path(sys.argv[2])))
 
 
 if __name__ == "__main__":

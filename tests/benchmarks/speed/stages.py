@@ -19,6 +19,8 @@ __all__ = ["Ear", "Mark", "stages"]
 _FILES = "files found and hashed"
 _TORCH = "torch imported"
 _AFTER = "judged"
+_BETWEEN = "between two probes"
+_TOLD = "report told"
 _START = "start"
 _LOADING, _SOURCE = "loading", "source"
 
@@ -51,13 +53,19 @@ class Ear:
         match event:
             case ProbeStarted(name):
                 self._mark(name)
-            case Resolved() | ProbeFinished() | Done():
+            case Done():
+                self._mark(_TOLD)
+            case Resolved() | ProbeFinished():
                 self._mark("")
 
     def on_progress(self, progress: Progress) -> None:
         """A step goes on."""
         if progress.id != _SOURCE:
             self._mark(progress.id, progress.note)
+
+    def on_end(self) -> None:
+        """The command line has done its work."""
+        self._mark("")
 
     def _mark(self, step: str, note: str = "") -> None:
         """Look at the clock."""
@@ -82,9 +90,7 @@ def stages(marks: Sequence[Mark], tokens: Mapping[str, int]) -> tuple[Stage, ...
 
 
 def _spent(marks: Sequence[Mark]) -> Iterator[tuple[str, str, float]]:
-    """Step, note and seconds of each stretch; the moments between two probes are nobody's."""
+    """Step, note and seconds of each stretch; what is between two steps is named by the later."""
     for mark, following in pairwise(marks):
-        between = {_LOADING: _TORCH, "": _AFTER}.get(following.step, "")
-        name = mark.step or between
-        if name:
-            yield name, mark.note or _START, following.seconds - mark.seconds
+        between = {_LOADING: _TORCH, _TOLD: _AFTER}.get(following.step, _BETWEEN)
+        yield mark.step or between, mark.note or _START, following.seconds - mark.seconds

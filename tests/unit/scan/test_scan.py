@@ -20,6 +20,7 @@ from plmscan.reports.json_v1 import from_json, to_json
 from plmscan.rules import load_rules
 from plmscan.scan import (
     Done,
+    Estimated,
     ProbeFinished,
     ProbeStarted,
     Progress,
@@ -108,6 +109,24 @@ def test_events_tell_the_scan_in_order(model: str, settings: Settings) -> None:
     assert [run.id for run in last.report.probes] == order
     assert {progress.id for progress in heard} >= {"source", "trigger-sweep"}
     assert all(0 <= progress.fraction <= 1 for progress in heard)
+
+
+def test_the_cost_is_told_before_the_search(model: str, settings: Settings) -> None:
+    """Once, between loading and the first probe that runs the model, in tokens and seconds."""
+    events = list(scan_events(model, settings))
+    (told,) = [event for event in events if isinstance(event, Estimated)]
+    before = events[events.index(told) - 1]
+    assert isinstance(before, ProbeFinished)
+    assert before.run.id == "loading"
+    assert isinstance(events[events.index(told) + 1], ProbeStarted)
+    assert told.tokens > 0
+    assert 0 < told.seconds < 1000
+
+
+def test_no_cost_is_told_of_what_is_not_searched(model: str, settings: Settings) -> None:
+    """File checks take no time worth telling."""
+    events = scan_events(model, replace(settings, files_only=True))
+    assert not any(isinstance(event, Estimated) for event in events)
 
 
 def test_follow_ups_get_what_the_search_suspects(model: str, settings: Settings) -> None:
