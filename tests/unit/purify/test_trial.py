@@ -1,0 +1,94 @@
+"""What a trial calls harmless, and what it calls kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from plmscan.budget import Budget
+from plmscan.carriers import bundled_texts, split_carriers
+from plmscan.loading import load
+from plmscan.purify import trial
+from plmscan.purify.rows import repaired
+from plmscan.purify.suspects import Suspect
+from plmscan.purify.trial import Examiner, Kept
+from plmscan.rules import load_rules
+from tests.artifacts import artifact_of
+from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from plmscan.loading import LoadedModel
+
+TRIGGER = Suspect("cf", (tiny_tokenizer().vocab["cf"],))
+WORD = Suspect("the", (tiny_tokenizer().vocab["the"],))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """An encoder with the trigger."""
+    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
+
+
+@pytest.fixture(scope="module")
+def examiner(planted: LoadedModel) -> Examiner:
+    """Who knows it."""
+    budget = Budget(bundled_texts())
+    (carriers,) = split_carriers(planted, budget.texts, (60,), 0)
+    return Examiner.of(planted, carriers, budget)
+
+
+def test_a_planted_trigger_is_no_harmless_word(planted: LoadedModel, examiner: Examiner) -> None:
+    """In the model as it is, the one is far outside of what random items do, the other is not."""
+    found = examiner.examine(planted, [TRIGGER, WORD])
+    assert [one.harmless for one in found.triggers] == [False, True]
+    assert not found.has_worked
+    assert found.clean.cosine == pytest.approx(1.0)
+
+
+def test_a_variant_counts_like_a_trigger(planted: LoadedModel, examiner: Examiner) -> None:
+    """A model that forgot the trigger and not its weaker forms has forgotten little."""
+    found = examiner.examine(planted, [Suspect("the", WORD.token_ids, None, (TRIGGER.token_ids,))])
+    assert found.triggers[0].harmless
+    assert not found.variants[0].harmless
+    assert not found.has_worked
+
+
+def test_clean_text_that_moved_is_not_kept(planted: LoadedModel, examiner: Examiner) -> None:
+    """Noise in every row of the table changes what the model says."""
+    generator = torch.Generator().manual_seed(0)
+    table = planted.embedding_weight
+    noise = torch.randn(table.shape, generator=generator)
+    moved = repaired(planted, dict(enumerate(table + noise)))
+    assert not examiner.kept(moved).is_enough
+    assert examiner.kept(planted).is_enough
+
+
+@pytest.mark.parametrize(
+    ("kept", "enough"),
+    [
+        (Kept(0.99, None), True),
+        (Kept(0.98, None), False),
+        (Kept(0.99, 0.99), True),
+        (Kept(0.99, 0.97), False),
+    ],
+)
+def test_features_and_labels_both_have_to_stay(kept: Kept, *, enough: bool) -> None:
+    """Labels count where there are some."""
+    assert kept.is_enough is enough
+
+
+def test_what_is_far_out_is_what_the_rule_calls_so() -> None:
+    """A purified trigger must not be one that the next scan would report."""
+    (rule,) = (rule for rule in load_rules() if rule.id == "PLM201")
+    assert rule.when["z"].gte == trial._FAR_OUT
