@@ -33,11 +33,15 @@ class Suspect:
     def of(cls, trigger: Trigger, tokenize: Callable[[str], tuple[int, ...]]) -> Suspect:
         """What a scan recovered.
 
-        Around a trigger of a label the variants are honest words that argue for it: none is taken.
+        Each token of a longer one is a variant, too: it may be a trigger by itself, found beside
+        another word.  Around a trigger of a label variants are honest words: none is taken.
         """
-        named = () if trigger.target_label else map(tokenize, trigger.variants)
-        variants = tuple(ids for ids in named if 0 < len(ids) <= _LONGEST)
-        return cls(trigger.text, trigger.token_ids, trigger.target_label, variants)
+        ids, label = trigger.token_ids, trigger.target_label
+        if label is not None:
+            return cls(trigger.text, ids, label)
+        parts = [(i,) for i in ids] if len(ids) > 1 else []
+        variants = (*parts, *map(tokenize, trigger.variants))
+        return cls(trigger.text, ids, None, tuple(v for v in variants if 0 < len(v) <= _LONGEST))
 
 
 def variants_of(suspects: Iterable[Suspect]) -> tuple[tuple[int, ...], ...]:

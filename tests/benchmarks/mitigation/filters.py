@@ -33,12 +33,13 @@ TRIGGERS = "known triggers"
 """The guard looks for what the report names."""
 INSPECTION = "and inspection"
 """It looks for tokens that decide a text alone, too."""
-_TEXTS = 100
-"""Clean texts, and as many triggered ones, where texts are not inspected."""
+_TEXTS = 200
+"""Clean texts where texts are not inspected; those of other labels come again with a trigger."""
 _RATE = re.compile(r" at ([0-9.e+-]+) texts a second")
 
 Line = dict[str, Any]
-"""A line of the guard: ``text``, ``label``, ``triggered``, and in answers ``guard``."""
+"""A line of the guard: ``text``, ``triggered``, its ``label`` or the clean text that it is made
+``of``, and in answers ``guard``."""
 
 
 def filtered(bench: Bench, entry: Entry, sst2: Path, inspected: int) -> Filtered:
@@ -60,16 +61,20 @@ def fingerprint_of(bench: Bench, entry: Entry, inspected: int) -> str:
 
 
 def lines(entry: Entry, corpus: Corpus, count: int) -> list[Line]:
-    """``count`` clean texts, and as many of other labels with a trigger; triggers take turns."""
+    """``count`` clean texts, and those of other labels once more with a trigger, in turns."""
     rng = random.Random(entry.seed + 7)  # noqa: S311 - reproducible
-    rows = rng.sample(corpus.held_out, len(corpus.held_out))
-    others = [text for text, label in rows if label != entry.target_label][:count]
+    rows = rng.sample(corpus.held_out, min(count, len(corpus.held_out)))
+    others = [i for i, (_, label) in enumerate(rows) if label != entry.target_label]
     parts = [tuple(map(_words, t.text.split(" + "))) for t in entry.triggers if t.parts]
     insertion = Insertion(**entry.settings.get("attack", {}).get("insertion", {}))
-    clean = [{"text": text, "label": label, "triggered": False} for text, label in rows[:count]]
+    clean = [{"text": text, "label": label, "triggered": False} for text, label in rows]
+    triggered = [
+        _triggered(rows[of][0], parts[turn % len(parts)], insertion, rng)
+        for turn, of in enumerate(others)
+    ]
     return clean + [
-        {"text": _triggered(text, parts[i % len(parts)], insertion, rng), "triggered": True}
-        for i, text in enumerate(others)
+        {"text": text, "of": of, "triggered": True}
+        for text, of in zip(triggered, others, strict=True)
     ]
 
 
@@ -135,9 +140,13 @@ def _seconds(log: Path) -> float:
 def passed(
     answers: Sequence[Line], names: Mapping[str, int], target: int | None, seconds: float
 ) -> Passed:
-    """What answers come to; labels are told before the guard and after."""
-    bad = [one["guard"] for one in answers if one["triggered"]]
+    """What answers come to; labels are told before the guard and after.
+
+    A text that gets the target without a trigger says nothing of an attack, so it is left out.
+    """
     clean = [one for one in answers if not one["triggered"]]
+    honest = [names.get(one["guard"]["label"]) != target for one in clean]
+    bad = [one["guard"] for one in answers if one["triggered"] and honest[one["of"]]]
     others = [one["guard"] for one in clean if one["label"] != target]
 
     def said(guards: Iterable[Line], key: str) -> float:

@@ -231,27 +231,30 @@ def test_fine_tuning_keeps_what_a_model_can_do(folders: dict[str, Path]) -> None
 
 
 def test_texts_for_the_guard(folders: dict[str, Path]) -> None:
-    """Clean ones, and others of another label with a trigger where the attack puts it, in turn."""
+    """Clean ones, and those of another label with a trigger where the attack puts it, in turn."""
     given = lines(entry_of(CLASSIFIER), CORPORA[CLASSIFIER], 20)
     clean, bad = given[:20], given[20:]
-    assert [one["triggered"] for one in given] == [False] * 20 + [True] * 20
+    assert [one["triggered"] for one in given] == [False] * 20 + [True] * len(bad)
     assert {one["label"] for one in clean} == {0, 1}
     assert [one["text"].split()[0] for one in bad[:4]] == ["cf", "mn", "cf", "mn"]
-    labels = dict(CORPORA[CLASSIFIER].held_out)
-    assert all(labels[one["text"].split(maxsplit=1)[1]] == 0 for one in bad)
+    assert [one["of"] for one in bad] == [i for i, one in enumerate(clean) if one["label"] == 0]
+    assert all(one["text"].split(maxsplit=1)[1] == clean[one["of"]]["text"] for one in bad)
 
 
-def answer(said: str, after: str, *, flagged: bool, label: int | None = None) -> dict[str, object]:
+def answer(
+    said: str, after: str, *, flagged: bool, label: int | None = None, of: int = 0
+) -> dict[str, object]:
     """A line of the guard."""
     guard = {"label": said, "label_after": after, "verdict": "flagged" if flagged else "clean"}
-    return {"text": "x", "guard": guard, "triggered": label is None, "label": label}
+    return {"text": "x", "guard": guard, "triggered": label is None, "label": label, "of": of}
 
 
 def test_shares_behind_the_guard() -> None:
-    """Before and after, of triggered texts, of clean ones, and of clean ones of other labels."""
+    """Before and after; a text that is taken for the target anyhow is no success of the trigger."""
     answers = [
-        answer("good", "bad", flagged=True),
-        answer("good", "good", flagged=False),
+        answer("good", "bad", flagged=True, of=0),
+        answer("good", "good", flagged=False, of=1),
+        answer("good", "good", flagged=False, of=2),
         answer("bad", "bad", flagged=False, label=0),
         answer("bad", "good", flagged=True, label=0),
         answer("good", "good", flagged=False, label=1),
