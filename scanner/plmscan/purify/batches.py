@@ -28,10 +28,6 @@ _COPIES = (1, 1, 2, 3)
 _VARIANTS = 0.3
 """Share of texts that get a weaker variant, where there are any."""
 
-_CHANGED = 0.3
-"""Share of the tokens of a trigger of several that become random ones: what a scan recovers of a
-phrase is often a near relative of what was planted."""
-
 _MIXED = 0.5
 """Share of texts that are made of the halves of two, with random vocabulary items between.
 
@@ -78,7 +74,7 @@ def batches(
         dirty = []
         for ids in clean:
             pool = variants if variants and rng.random() < _VARIANTS else triggers
-            dirty.append(_with(ids, _changed(rng.choice(pool), strange, rng), rng))
+            dirty.append(_with(ids, rng.choice(pool), rng))
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))
 
@@ -89,15 +85,6 @@ def _mixed(
     """The front half of a text, random items, and the back half of another text."""
     items = chain.from_iterable(rng.choices(strange, k=rng.choice(_STRANGE)))
     return (*front[: len(front) // 2], *items, *back[len(back) // 2 :])
-
-
-def _changed(
-    trigger: tuple[int, ...], strange: Sequence[tuple[int, ...]], rng: Random
-) -> tuple[int, ...]:
-    """A trigger of several tokens with some of them exchanged."""
-    if len(trigger) == 1:
-        return trigger
-    return tuple(rng.choice(strange)[0] if rng.random() < _CHANGED else i for i in trigger)
 
 
 def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: Random) -> tuple[int, ...]:
