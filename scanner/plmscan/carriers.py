@@ -58,6 +58,15 @@ def bundled_texts() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
+def carrier_texts(file: Path | None) -> tuple[str, ...]:
+    """The carrier texts of a user, or the bundled ones.
+
+    Raises:
+        TextsError: the file cannot be read as UTF-8 text, or holds too few texts.
+    """
+    return bundled_texts() if file is None else read_texts(file)
+
+
 def read_texts(path: Path) -> tuple[str, ...]:
     """Carrier texts of a user, one a line; empty lines and repetitions are dropped.
 

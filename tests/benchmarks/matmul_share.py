@@ -16,26 +16,20 @@ from torch.profiler import ProfilerActivity, profile
 
 import plmscan
 from demo.poisoned_twin import packaged_minilm
+from tests.benchmarks.speed.product import Product
 
 _PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::linear")
 _ATTENTION = "attention"
-
-
-def matrix_peak(seconds: float = 2.0) -> float:
-    """Float32 operations a second of a product shaped like MiniLM's widest."""
-    left, right = torch.randn(8192, 384), torch.randn(384, 1536)
-    left @ right
-    done, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        left @ right
-        done += 2 * left.numel() * right.shape[1]
-    return done / (time.perf_counter() - started)
+_WIDEST = (8192, 384, 1536)
+"""Rows, input and output of MiniLM's widest product."""
 
 
 def main() -> None:
     """Profile one check and print the shares."""
     model = Path(sys.argv[1]) if len(sys.argv) > 1 else packaged_minilm()
-    peak = matrix_peak()
+    product = Product(_WIDEST, torch.device("cpu"), torch.float32)
+    product.sample(2.0)
+    peak = product.rate
     started = time.perf_counter()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         report = plmscan.check(str(model), plmscan.Settings())

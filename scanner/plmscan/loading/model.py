@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -123,6 +124,11 @@ class LoadedModel:
         return cast("Tensor", self.module.get_input_embeddings().weight)
 
     @property
+    def prefixes(self) -> tuple[str, str]:
+        """Parts that files of models with a head put before the names of the base model."""
+        return self.module.base_model_prefix, self.family.encoder
+
+    @property
     def vocabulary_size(self) -> int:
         """Rows of the embedding table: ids that the model can look up."""
         return self.embedding_weight.shape[0]
@@ -155,6 +161,10 @@ class LoadedModel:
         tables = (m for m in self.module.modules() if isinstance(m, torch.nn.Embedding))
         in_tables = {id(table.weight) for table in tables}
         return sum(p.numel() for p in self.module.parameters() if id(p) not in in_tables)
+
+    def copied(self) -> LoadedModel:
+        """The same with weights of its own, and a count from zero."""
+        return replace(self, module=copy.deepcopy(self.module), meter=TokenMeter())
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Ids of ``text`` without special tokens around it, exactly as the tokenizer's."""

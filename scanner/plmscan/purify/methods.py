@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import torch
-
-from plmscan.loading.model import TokenMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,10 +24,6 @@ _PROJECTIONS = {
 """Ends of the names of what makes queries, keys and values of a head, a block of rows each."""
 
 
-_RATES = {"heads": 0.1, "layers": 0.03}
-"""Highest learning rate of AdamW, by the width of the model: 8e-5 for all of MiniLM's layers."""
-
-
 class Method(StrEnum):
     """What may change."""
 
@@ -40,6 +33,10 @@ class Method(StrEnum):
     """The slices of the attention heads that a trigger hijacks."""
     LAYERS = "layers"
     """Everything above the embeddings."""
+
+
+_RATES = {Method.HEADS: 0.1, Method.LAYERS: 0.03}
+"""Highest learning rate of AdamW, by the width of the model: 8e-5 for all of MiniLM's layers."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ def student(
 
     Rows are replaced, not trained.  ``heads`` are the layer and number of each that may change.
     """
-    module = copy.deepcopy(teacher.module)
-    learner = replace(teacher, module=module, meter=TokenMeter())
+    learner = teacher.copied()
+    module = learner.module
     tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
     above = {n: p for n, p in module.named_parameters() if id(p) not in tables}
     masks: dict[str, Tensor] = {}
@@ -87,13 +84,14 @@ def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedMod
 
     Source: arXiv 2210.09545, where a backdoored model is mixed with its clean base.
     """
-    module = copy.deepcopy(learner.module)
+    made = learner.copied()
+    pairs = zip(made.module.parameters(), teacher.module.parameters(), strict=True)
     with torch.no_grad():
-        for weight, before in zip(module.parameters(), teacher.module.parameters(), strict=True):
+        for weight, before in pairs:
             # Weights that did not change must stay the same to the last bit.
             if not torch.equal(weight, before):
                 weight.lerp_(before, 1 - share)
-    return replace(learner, module=module, meter=TokenMeter())
+    return made
 
 
 def _head_masks(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
-from plmscan.carriers import bundled_texts, read_texts
+from plmscan.carriers import carrier_texts
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.purify.provenance import provenance
@@ -78,7 +78,7 @@ def purify(
     artifact = resolve(source, settings.source_options)
     require_new(folder, artifact)
     _require_about(report, artifact)
-    texts = bundled_texts() if settings.texts is None else read_texts(settings.texts)
+    texts = carrier_texts(settings.texts)
     budget = Budget(texts, settings.effort, settings.seed, on_progress=on_progress)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (

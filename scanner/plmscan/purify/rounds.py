@@ -103,8 +103,7 @@ class Bench:
         teacher = load(artifact, settings.device)
         base = None
         if settings.reference is not None:
-            alone = replace(settings, revision=None, locked=None).source_options
-            base = Base.read(teacher, resolve(settings.reference, alone))
+            base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
         learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(

@@ -8,14 +8,12 @@ clean text uses.
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.errors import ArtifactError
-from plmscan.loading.model import TokenMeter
 from plmscan.loading.stored import read_stored
 from plmscan.probes.differences import row_changes
 from plmscan.purify.suspects import Suspect
@@ -50,7 +48,7 @@ class Base:
         Raises:
             ArtifactError: they cannot be read, or belong to another kind of model.
         """
-        stored = read_stored(reference, (model.module.base_model_prefix, model.family.encoder))
+        stored = read_stored(reference, model.prefixes)
         own = model.embedding_weight
         names = (name for name, weight in model.module.named_parameters() if weight is own)
         name = stored.table(next(names))
@@ -97,9 +95,8 @@ def emptied(
 
 def repaired(model: LoadedModel, rows: Mapping[int, Tensor]) -> LoadedModel:
     """A copy of ``model`` with other ``rows`` (e) in its word embeddings."""
-    module = copy.deepcopy(model.module)
-    copied = replace(model, module=module, meter=TokenMeter())
+    made = model.copied()
     with torch.no_grad():
         for i, row in rows.items():
-            copied.embedding_weight[i] = row.to(copied.embedding_weight)
-    return copied
+            made.embedding_weight[i] = row.to(made.embedding_weight)
+    return made

@@ -39,8 +39,8 @@ def train(
     spread: Spread,
     weight: float,
     budget: Budget,
-) -> float:
-    """Train ``student`` in place; the last loss.
+) -> None:
+    """Train ``student`` in place.
 
     ``weight`` is that of what clean text keeps, beside what triggers lose.
 
@@ -50,7 +50,6 @@ def train(
     weights = list(student.weights.values())
     _let_change(weights, allowed=True)
     optimizer = torch.optim.AdamW(weights, lr=student.rate, weight_decay=0.0)
-    loss = torch.zeros(())
     for step, batch in enumerate(islice(source, _STEPS)):
         budget.checkpoint(step / _STEPS, "adversarial training")
         for group in optimizer.param_groups:
@@ -63,7 +62,6 @@ def train(
         torch.nn.utils.clip_grad_norm_(weights, _LARGEST_GRADIENT)
         optimizer.step()
     _let_change(weights, allowed=False)
-    return float(loss.detach())
 
 
 def _let_change(weights: Sequence[Parameter], *, allowed: bool) -> None:

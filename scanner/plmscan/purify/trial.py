@@ -143,30 +143,16 @@ class Examiner:
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        panel = Panel.of(model, [self.original.carriers[i] for i in _some(self.original)])
+        clean = Panel.of(model, self.original.carriers)
+        panel, kept = clean.pick(_some(clean)), self._kept(clean)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
         found = measure(model, ids, panel, self.budget, "triggers")
-        trial = self._trial(model, suspects, found, self.usual)
+        targets = _targets(model, suspects)
+        trial = _trial(found, self.usual, targets, kept, len(suspects))
         if not trial.has_worked:
             return trial
         null = measure(model, self.null, panel, self.budget, "random items")
-        return self._trial(model, suspects, found, null)
-
-    def _trial(
-        self, model: LoadedModel, suspects: Sequence[Suspect], found: Measured, null: Measured
-    ) -> Trial:
-        """Suspects and their variants, ``found``, beside a null."""
-        usual = _Usual.of(null, _targets(model, suspects))
-        behaviours = usual.judged(found, against_null(found, null).z)
-        count = len(suspects)
-        return Trial(
-            triggers=tuple(behaviours[:count]),
-            variants=tuple(behaviours[count:]),
-            usual_displacement=usual.displacement,
-            usual_success=usual.success,
-            usual_corruption=usual.corruption,
-            clean=self.kept(model),
-        )
+        return _trial(found, null, targets, kept, len(suspects))
 
     def quiet(self) -> list[int]:
         """Ids of the random items, those first that change the original's texts least."""
@@ -175,7 +161,11 @@ class Examiner:
 
     def kept(self, model: LoadedModel) -> Kept:
         """What ``model`` makes of clean text."""
-        now, before = Panel.of(model, self.original.carriers).clean, self.original.clean
+        return self._kept(Panel.of(model, self.original.carriers))
+
+    def _kept(self, panel: Panel) -> Kept:
+        """The same, read already."""
+        now, before = panel.clean, self.original.clean
         cosines = [
             float(F.cosine_similarity(feature, before.features[where], dim=-1).mean())
             for where, feature in now.features.items()
@@ -192,6 +182,22 @@ def _targets(model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None
     """Index of the label that each suspect drives to, then None for each of their variants."""
     known = [model.labels.index(s.label) if s.label in model.labels else None for s in suspects]
     return [*known, *[None] * len(variants_of(suspects))]
+
+
+def _trial(
+    found: Measured, null: Measured, targets: Sequence[int | None], clean: Kept, count: int
+) -> Trial:
+    """``count`` suspects and then their variants, ``found``, beside a null."""
+    usual = _Usual.of(null, targets)
+    behaviours = usual.judged(found, against_null(found, null).z)
+    return Trial(
+        triggers=tuple(behaviours[:count]),
+        variants=tuple(behaviours[count:]),
+        usual_displacement=usual.displacement,
+        usual_success=usual.success,
+        usual_corruption=usual.corruption,
+        clean=clean,
+    )
 
 
 def _some(panel: Panel) -> range:

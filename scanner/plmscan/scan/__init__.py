@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
-from plmscan.errors import PlmscanError
 from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
 from plmscan.policy import decide
 from plmscan.probes import (
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.probes.base import AnyProbe, ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
-    from plmscan.source import Artifact
+    from plmscan.source import Artifact, SourceOptions
 
     _Runs = Generator[Event, None, tuple[ProbeRun, ...]]
 
@@ -99,9 +98,9 @@ class _Texts:
             return cls()
         from plmscan import carriers  # noqa: PLC0415 - not for file checks
 
-        file, asked = settings.texts, settings.inspected
+        asked = settings.inspected
         return cls(
-            carriers.bundled_texts() if file is None else carriers.read_texts(file),
+            carriers.carrier_texts(settings.texts),
             () if asked is None else carriers.given_texts(asked),
         )
 
@@ -159,7 +158,7 @@ def scan_events(
     settings = settings or Settings()
     rules = rules_for(settings)
     texts = _Texts.read(settings)
-    artifact = _resolve(source, settings, on_progress)
+    artifact = _resolve(source, settings.source_options, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
     reference = _resolve_reference(settings, on_progress)
@@ -197,9 +196,11 @@ def _runs(
     return runs + (yield from _text_stage(artifact, texts.inspected, stage))
 
 
-def _resolve(source: str, settings: Settings, on_progress: Callable[[Progress], None]) -> Artifact:
+def _resolve(
+    source: str, options: SourceOptions, on_progress: Callable[[Progress], None]
+) -> Artifact:
     """The files behind ``source``, fetched where they are not on disk."""
-    return resolve(source, settings.source_options, _Watch(None, on_progress).teller("source"))
+    return resolve(source, options, _Watch(None, on_progress).teller("source"))
 
 
 def _resolve_reference(
@@ -208,8 +209,7 @@ def _resolve_reference(
     """The files to compare with; None if the model is not compared."""
     if settings.reference is None or settings.files_only or settings.inspected is not None:
         return None
-    alone = replace(settings, revision=None, locked=None)
-    return _resolve(settings.reference, alone, on_progress)
+    return _resolve(settings.reference, settings.reference_options, on_progress)
 
 
 def _file_stage(artifact: Artifact) -> _Runs:
@@ -296,8 +296,8 @@ def _announced(model: LoadedModel, budget: Budget) -> Iterator[Event]:
     """How long the search will take, where that can be told."""
     from plmscan.scan.estimate import estimated  # noqa: PLC0415 - imports torch
 
-    # What is wrong with the texts is for the probes to say.
-    with suppress(PlmscanError):
+    # Whatever goes wrong, it is for the probes to say, and to fail of.
+    with suppress(Exception):
         yield estimated(model, budget)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,11 @@ class Settings:
             allow_pickle=self.allow_pickle,
             locked=self.locked,
         )
+
+    @property
+    def reference_options(self) -> SourceOptions:
+        """How to find and fetch the reference, of which revision and lock say nothing."""
+        return replace(self.source_options, revision=None, locked=None)
 
     def told(self) -> dict[str, Scalar]:
         """The settings as a report shows them; what it shows elsewhere is left out."""

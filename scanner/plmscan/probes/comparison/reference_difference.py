@@ -76,7 +76,7 @@ class Probe(ComparisonProbe):
             reason = f"It is of the type {theirs}, and the model is of the type {ours}."
             yield Gap(f"reference {reference.id}", reason)
             return
-        stored = read_stored(reference, (model.module.base_model_prefix, model.family.encoder))
+        stored = read_stored(reference, model.prefixes)
         found = difference(model, stored, budget)
         yield from _gaps(found, reference.id)
         if found.is_unrelated:
