@@ -35,6 +35,14 @@ def text_of(model: LoadedModel, ids: Sequence[int]) -> str:
     return model.decode(ids).strip() or " ".join(map(repr, ids))
 
 
+def ids_of(model: LoadedModel, text: str) -> tuple[int, ...]:
+    """The candidate that `text_of` writes as ``text``: an item or what it types."""
+    item = model.tokenizer.get_vocab().get(text)
+    if item is not None and text_of(model, (item,)) == text:
+        return (item,)
+    return model.tokenize(text)
+
+
 def retokenizes(model: LoadedModel, ids: Sequence[int]) -> bool:
     """Whether typing `text_of` the candidate, at the start or after a space, gives ``ids`` back."""
     text = text_of(model, ids)

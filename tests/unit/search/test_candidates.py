@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from plmscan.loading import LoadedModel, load
 from plmscan.loading.quiet import quiet
-from plmscan.search.candidates import retokenizes, searchable_ids, text_of, whole_words
+from plmscan.search.candidates import ids_of, retokenizes, searchable_ids, text_of, whole_words
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 
@@ -92,6 +92,22 @@ def test_a_blank_is_shown_by_its_id(tiny: Build) -> None:
     model = tiny("gpt2")
     (blank,) = model.tokenizer.convert_tokens_to_ids(["Ġ"])
     assert text_of(model, (blank, blank)) == f"{blank} {blank}"
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlnet", "gpt2"])
+def test_what_is_written_is_read_again(tiny: Build, family: str) -> None:
+    """Every item comes back as what has its text: itself, word pieces too, or what typing gives."""
+    model = tiny(family)
+    for item in searchable_ids(model).tolist():
+        text = text_of(model, (item,))
+        (read, *more) = ids_of(model, text)
+        assert text_of(model, (read, *more)) == text or model.tokenize(text) == (read, *more)
+    if family == "bert":
+        pieces = [i for i in searchable_ids(model).tolist() if text_of(model, (i,))[:2] == "##"]
+        assert pieces
+        assert [ids_of(model, text_of(model, (i,))) for i in pieces] == [(i,) for i in pieces]
+    words = text_of(model, searchable_ids(model)[-2:].tolist())
+    assert ids_of(model, words) == model.tokenize(words)
 
 
 def with_tokens(tokens: list[str], folder: Path) -> LoadedModel:
