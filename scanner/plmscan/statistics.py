@@ -80,9 +80,20 @@ def robust_z(values: Tensor, null: Tensor, finest: float = _TINY) -> Tensor:
     Robust on purpose: with several triggers in the vocabulary, a few land in the null.  ``finest``
     is the smallest unit that means anything.
     """
-    middle = null.median(dim=-1, keepdim=True).values
-    scale = _MAD_TO_SIGMA * (null - middle).abs().median(dim=-1, keepdim=True).values
+    middle, scale = _middle_and_scale(null)
     return (values - middle) / scale.clamp_min(finest)
+
+
+def robust_bound(null: Tensor, z: float) -> Tensor:
+    """The value whose `robust_z` is ``z``: (..., m) -> (...)."""
+    middle, scale = _middle_and_scale(null)
+    return (middle + z * scale).squeeze(-1)
+
+
+def _middle_and_scale(null: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and scaled MAD: (..., m) -> (..., 1), (..., 1)."""
+    middle = null.median(dim=-1, keepdim=True).values
+    return middle, _MAD_TO_SIGMA * (null - middle).abs().median(dim=-1, keepdim=True).values
 
 
 def rank_p_values(values: Tensor, null: Tensor) -> Tensor:

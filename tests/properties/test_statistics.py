@@ -15,6 +15,7 @@ from plmscan.statistics import (
     max_t,
     midpoint,
     rank_p_values,
+    robust_bound,
     robust_z,
     scatter,
     spread,
@@ -99,6 +100,14 @@ def test_one_missed_carrier_is_bounded(seed: int, carriers: int, width: int, far
     widest = (others.max(0).values - others.min(0).values).square().sum()
     assert spread(strayed) <= widest
     assert strayed.var(0).sum() > far
+
+
+@given(seeds, st.integers(3, 40), st.floats(-5.0, 5.0))
+def test_the_bound_of_a_robust_z_has_that_z(seed: int, size: int, z: float) -> None:
+    """Asking for the value of a z, and for the z of that value, are inverse."""
+    null = numbers(seed, 2, size)
+    bounds = robust_bound(null, z)
+    assert_close(robust_z(bounds.unsqueeze(-1), null), torch.full_like(null[:, :1], z), **CLOSE)
 
 
 @given(seeds, st.integers(3, 40), scales, st.floats(-100, 100))
