@@ -12,6 +12,7 @@ batches     clean texts, and the same with triggers in them
 losses      how far the student is from where it should be
 training    the loop
 trial       whether it worked: triggers inside the model's own null, clean text untouched
+course      legs of training, a trial after each
 writing     the same files with other weights, and where they come from
 rounds      a method, a trial, and a scan with a fresh seed; the least invasive method first
 purifier    all of it, from the report to the new folder

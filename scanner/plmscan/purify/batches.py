@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING
 
+from plmscan.purify.suspects import variants_of
 from plmscan.search.candidates import searchable_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
+    from plmscan.purify.suspects import Suspect
+    from plmscan.purify.trial import Trial
 
-__all__ = ["Batch", "batches"]
+__all__ = ["Batch", "batches", "lessons"]
 
 _ROWS = 16
 """Texts of one batch; a step sees each without and with a trigger."""
@@ -26,7 +30,10 @@ _COPIES = (1, 1, 2, 3)
 """How often a trigger stands in a text: attacks were trained with one to several."""
 
 _VARIANTS = 0.3
-"""Share of texts that get a weaker variant, where there are any."""
+"""Share of the chances that weaker variants have together."""
+
+_LIGHTEST, _HEAVIEST = 0.25, 4.0
+"""Factors of the chance of what is forgotten, and of what is far from it."""
 
 _MIXED = 0.5
 """Share of texts that are made of the halves of two, with random vocabulary items between.
@@ -52,16 +59,38 @@ class Batch:
     """(b, m), 1 for real tokens."""
 
 
+def lessons(
+    suspects: Sequence[Suspect], trial: Trial | None = None
+) -> dict[tuple[int, ...], float]:
+    """What is to be forgotten, each with the weight of its chance to be trained on.
+
+    What the last ``trial`` found left comes more often than what is forgotten.
+    """
+    triggers, variants = [one.token_ids for one in suspects], variants_of(suspects)
+    shares = [(1 - _VARIANTS) / len(triggers)] * len(triggers)
+    shares += [_VARIANTS / max(1, len(variants))] * len(variants)
+    factors = [1.0] * len(shares)
+    if trial is not None:
+        left = [one.rest for one in trial.triggers] + [one.reach for one in trial.variants]
+        factors = [min(max(one, _LIGHTEST), _HEAVIEST) for one in left]
+    weights: dict[tuple[int, ...], float] = defaultdict(float)
+    for ids, share, factor in zip((*triggers, *variants), shares, factors, strict=True):
+        weights[ids] += share * factor
+    return weights
+
+
 def batches(
     model: LoadedModel,
     carriers: Sequence[Carrier],
-    triggers: Sequence[tuple[int, ...]],
-    variants: Sequence[tuple[int, ...]],
+    lessons: Mapping[tuple[int, ...], float],
     seed: int,
 ) -> Iterator[Batch]:
-    """Endless batches of random carriers with random triggers at random places."""
+    """Endless batches of random carriers with triggers at random places.
+
+    ``lessons`` are the triggers, each with the weight of its chance to be drawn.
+    """
     rng = Random(seed)  # noqa: S311 - reproducible, not secret
-    known = set(chain(*triggers, *variants))
+    known = set(chain(*lessons))
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     while True:
         chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
@@ -71,10 +100,8 @@ def batches(
             else carrier.ids
             for carrier in chosen
         ]
-        dirty = []
-        for ids in clean:
-            pool = variants if variants and rng.random() < _VARIANTS else triggers
-            dirty.append(_with(ids, rng.choice(pool), rng))
+        triggers = rng.choices([*lessons], [*lessons.values()], k=len(clean))
+        dirty = [_with(ids, one, rng) for ids, one in zip(clean, triggers, strict=True)]
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))
 

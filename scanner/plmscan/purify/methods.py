@@ -35,7 +35,7 @@ class Method(StrEnum):
     """Everything above the embeddings."""
 
 
-_RATES = {Method.HEADS: 0.1, Method.LAYERS: 0.03}
+_RATES = {Method.ROWS: 1.0, Method.HEADS: 0.1, Method.LAYERS: 0.03}
 """Highest learning rate of AdamW, by the width of the model: 8e-5 for all of MiniLM's layers."""
 
 
@@ -48,7 +48,7 @@ class Student:
     weights: Mapping[str, nn.Parameter]
     """What may change, by name."""
     masks: Mapping[str, Tensor]
-    """1 where a weight may change, of those that may change in part only."""
+    """1 where a weight may change, of those that may change in part only; broadcast to them."""
     rate: float
     """Highest learning rate."""
 
@@ -61,22 +61,30 @@ class Student:
 
 
 def student(
-    teacher: LoadedModel, method: Method, heads: Iterable[tuple[int, int]] = ()
+    start: LoadedModel,
+    method: Method,
+    *,
+    rows: Iterable[int] = (),
+    heads: Iterable[tuple[int, int]] = (),
 ) -> Student | None:
-    """A copy of ``teacher`` that ``method`` may train; None if there is nothing that it may.
+    """A copy of ``start`` that ``method`` may train; None if there is nothing that it may.
 
-    Rows are replaced, not trained.  ``heads`` are the layer and number of each that may change.
+    ``rows`` are ids of tokens, ``heads`` the layer and number of each: what may change of these.
     """
-    learner = teacher.copied()
-    module = learner.module
-    tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
-    above = {n: p for n, p in module.named_parameters() if id(p) not in tables}
-    masks: dict[str, Tensor] = {}
-    if method is Method.HEADS:
-        masks = _head_masks(learner, above, frozenset(heads))
-        above = {name: above[name] for name in masks}
-    rate = _RATES[method] / teacher.hidden_size
-    return Student(learner, above, masks, rate) if above else None
+    learner = start.copied()
+    module, named = learner.module, dict(learner.module.named_parameters())
+    match method:
+        case Method.ROWS:
+            masks = _row_masks(learner, named, list(rows))
+            weights = {name: named[name] for name in masks}
+        case Method.HEADS:
+            masks = _head_masks(learner, named, frozenset(heads))
+            weights = {name: named[name] for name in masks}
+        case Method.LAYERS:
+            tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
+            masks, weights = {}, {n: p for n, p in named.items() if id(p) not in tables}
+    rate = _RATES[method] / start.hidden_size
+    return Student(learner, weights, masks, rate) if weights else None
 
 
 def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedModel:
@@ -92,6 +100,16 @@ def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedMod
             if not torch.equal(weight, before):
                 weight.lerp_(before, 1 - share)
     return made
+
+
+def _row_masks(
+    model: LoadedModel, weights: Mapping[str, nn.Parameter], rows: list[int]
+) -> dict[str, Tensor]:
+    """A mask (v, 1) of the word embeddings; none without ``rows``."""
+    table = model.embedding_weight
+    mask = table.new_zeros(len(table), 1)
+    mask[rows] = 1
+    return {name: mask for name, weight in weights.items() if rows and weight is table}
 
 
 def _head_masks(

@@ -9,12 +9,10 @@ from plmscan.carriers import split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
-from plmscan.purify.batches import batches
-from plmscan.purify.losses import Spread
-from plmscan.purify.methods import Method, Student, mixed, student
+from plmscan.purify.course import Course
+from plmscan.purify.methods import Method, student
 from plmscan.purify.rows import Base, emptied, repaired
-from plmscan.purify.suspects import Suspect, variants_of
-from plmscan.purify.training import train
+from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import write_model
 from plmscan.scan import Done, scan_events
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plmscan.budget import Budget
-    from plmscan.carriers import Carrier
     from plmscan.evidence import Report
     from plmscan.loading import LoadedModel
     from plmscan.purify.trial import Trial
@@ -41,14 +38,6 @@ _HELD_OUT = 96
 """Carriers for trials, at most."""
 _ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
 """How often a method is tried; again with what the scan of its last result has found."""
-_LEGS = {Method.HEADS: 6, Method.LAYERS: 15}
-"""How often training goes on after a trial that did not work."""
-_KEPT = 8.0
-"""Weight of clean text in the first leg."""
-_LESS = 0.75
-"""Factor by which that weight falls in each leg that follows."""
-_SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
-"""How much of what was learned is taken: the most with which clean text stays what it was."""
 _NEW_SEED = 1_000_003
 """Added to the seed for the new scan, which so draws other carriers and another null."""
 
@@ -86,8 +75,8 @@ class Bench:
     """The clean base, where the user named one."""
     suspects: tuple[Suspect, ...]
     """What is to be forgotten at first."""
-    learned: tuple[Carrier, ...]
-    """Carriers to train on."""
+    course: Course
+    """How a student is trained."""
     examiner: Examiner
     """Who tries what comes of it on other carriers."""
     heads: tuple[tuple[int, int], ...]
@@ -105,14 +94,15 @@ class Bench:
         if settings.reference is not None:
             base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
         learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
+        examiner = Examiner.of(teacher, held, budget)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=_suspects(report, base, teacher),
-            learned=learned,
-            examiner=Examiner.of(teacher, held, budget),
+            suspects=examiner.cores(teacher, _suspects(report, base, teacher)),
+            course=Course(teacher, learned, examiner, budget),
+            examiner=examiner,
             heads=_named_heads(report),
             settings=again,
             budget=budget,
@@ -137,7 +127,8 @@ class Bench:
                 if done.passes:
                     return
                 found = () if done.report is None else done.report.triggers
-                new = [Suspect.of(one, self.teacher.tokenize) for one in found]
+                told = [Suspect.of(one, self.teacher) for one in found]
+                new = self.examiner.cores(made[0], told)
                 known, suspects = suspects, _with_new(suspects, new)
                 if suspects == known:
                     break
@@ -150,45 +141,21 @@ class Bench:
         """A model that ``method`` changed, and how it does; None if that may change nothing."""
         if method is Method.ROWS:
             return self._repaired(suspects)
-        learner = student(start, method, self.heads)
-        return None if learner is None else self._trained(learner, method, suspects)
+        learner = student(start, method, heads=self.heads)
+        return None if learner is None else self.course.taken(learner, method, suspects)
 
     def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
-        """The teacher with other rows; None if none may be replaced."""
-        if self.base is None:
-            quiet = self.examiner.quiet()
-            rows = emptied(self.teacher, suspects, self.budget.texts, quiet)
-        else:
+        """The teacher with other rows; None if none may be replaced.
+
+        Rows of a clean base are what they were; others are trained until nobody notices them.
+        """
+        if self.base is not None:
             rows = self.base.rows(suspects)
-        if not rows:
-            return None
-        made = repaired(self.teacher, rows)
-        return made, self.examiner.examine(made, suspects)
-
-    def _trained(
-        self, learner: Student, method: Method, suspects: Sequence[Suspect]
-    ) -> tuple[LoadedModel, Trial]:
-        """What ``learner`` has become once the triggers are gone, or after all legs."""
-        ids = [one.token_ids for one in suspects]
-        source = batches(self.teacher, self.learned, ids, variants_of(suspects), self.budget.seed)
-        spread = Spread.of(self.examiner.original.clean)
-        legs = _LEGS[method]
-        for leg in range(legs):
-            part = self.budget.part(leg / legs, (leg + 1) / legs)
-            train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, part)
-            made = self._tempered(learner.model)
-            trial = self.examiner.examine(made, suspects)
-            if trial.has_worked:
-                break
-        return made, trial
-
-    def _tempered(self, learner: LoadedModel) -> LoadedModel:
-        """As much of what was learned as clean text bears."""
-        for share in _SHARES:
-            made = mixed(self.teacher, learner, share)
-            if self.examiner.kept(made).is_enough:
-                break
-        return made
+            made = repaired(self.teacher, rows)
+            return (made, self.examiner.examine(made, suspects)) if rows else None
+        rows = emptied(self.teacher, suspects, self.budget.texts, self.examiner.quiet())
+        learner = student(repaired(self.teacher, rows), Method.ROWS, rows=rows)
+        return None if learner is None else self.course.taken(learner, Method.ROWS, suspects)
 
     def _judged(
         self,
@@ -234,7 +201,7 @@ def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[
         ReportError: there is none.
     """
     rows = () if base is None else base.suspects(teacher)
-    found = [*(Suspect.of(one, teacher.tokenize) for one in report.triggers), *rows]
+    found = [*(Suspect.of(one, teacher) for one in report.triggers), *rows]
     if not found:
         msg = "The report names no trigger, so there is nothing to forget."
         raise ReportError(msg, "Purify with the report of a check that failed.")

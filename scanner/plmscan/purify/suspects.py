@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from plmscan.search.candidates import ids_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Container, Iterable
 
     from plmscan.evidence import Trigger
+    from plmscan.loading import LoadedModel
 
 __all__ = ["Suspect", "variants_of"]
 
@@ -30,7 +33,7 @@ class Suspect:
     """Token ids of weaker inputs with the same effect."""
 
     @classmethod
-    def of(cls, trigger: Trigger, tokenize: Callable[[str], tuple[int, ...]]) -> Suspect:
+    def of(cls, trigger: Trigger, model: LoadedModel) -> Suspect:
         """What a scan recovered.
 
         Each token of a longer one is a variant, too: it may be a trigger by itself, found beside
@@ -40,8 +43,12 @@ class Suspect:
         if label is not None:
             return cls(trigger.text, ids, label)
         parts = [(i,) for i in ids] if len(ids) > 1 else []
-        variants = (*parts, *map(tokenize, trigger.variants))
+        variants = (*parts, *(ids_of(model, text) for text in trigger.variants))
         return cls(trigger.text, ids, None, tuple(v for v in variants if 0 < len(v) <= _LONGEST))
+
+    def without(self, variants: Container[tuple[int, ...]]) -> Suspect:
+        """The same without some of its variants."""
+        return replace(self, variants=tuple(v for v in self.variants if v not in variants))
 
 
 def variants_of(suspects: Iterable[Suspect]) -> tuple[tuple[int, ...], ...]:

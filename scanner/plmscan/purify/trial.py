@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
-from plmscan.purify.suspects import variants_of
-from plmscan.search.candidates import searchable_ids
+from plmscan.purify.suspects import Suspect, variants_of
+from plmscan.search.candidates import searchable_ids, text_of
 from plmscan.search.panel import Panel
 from plmscan.search.verify import against_null, measure
-from plmscan.statistics import leads
+from plmscan.statistics import leads, robust_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
-    from plmscan.loading import LoadedModel
-    from plmscan.purify.suspects import Suspect
+    from plmscan.loading import LoadedModel, Location
     from plmscan.search.verify import Measured
 
 __all__ = ["Behaviour", "Examiner", "Kept", "Trial"]
 
 _NULL = 60
 """Random vocabulary items that say what is usual."""
-_USUAL = 0.95
-"""Quantile of the null that says how many texts a random item turns."""
+_QUIET = 0.25
+"""Quantile of the null below which triggers should stay."""
 _FAR_OUT = 3.0
-"""Robust z of the invariance beyond which a trigger is not harmless: that of rule PLM201."""
+"""Robust z beyond which a trigger or a variant is not harmless: that of rule PLM201."""
 _SLACK = 0.02
 """How much more often than the null a trigger may turn a label."""
 _LEAST_COSINE = 0.985
@@ -57,8 +57,15 @@ class Behaviour:
     """Share of texts of other labels that it turns to its own; None without labels."""
     corruption: float | None
     """Share of the recall of hidden words that it takes; None without a masked language model."""
-    harmless: bool
-    """Whether all that is what random items of the model's own vocabulary do, too."""
+    reach: float
+    """The most of all that, in multiples of what hardly a random item does more than."""
+    rest: float
+    """The same in multiples of what most random items do more than."""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether all that is what random items of the model's own vocabulary do, too."""
+        return self.reach <= 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,53 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What a candidate has to stay below."""
+
+    displacement: Mapping[Location, float]
+    """D at each location."""
+    success: tuple[float, ...]
+    """Share of turned texts, for each label; empty without labels."""
+    corruption: float | None
+    """Share of lost recall; None without a masked language model."""
+
+    @classmethod
+    def quiet(cls, null: Measured) -> Bar:
+        """What most random items do more than."""
+        return cls._of(null, lambda values: values.quantile(_QUIET))
+
+    @classmethod
+    def loud(cls, null: Measured) -> Bar:
+        """What hardly a random item does more than; triggers among them do not count."""
+        return cls._of(null, lambda values: robust_bound(values, _FAR_OUT))
+
+    @classmethod
+    def _of(cls, null: Measured, level: Callable[[Tensor], Tensor]) -> Bar:
+        """That ``level`` (m) -> () of what random items do; D spans decades, so its log counts."""
+        lost = null.corruption
+        return cls(
+            {where: float(level(one.log()).exp()) for where, one in null.displacement.items()},
+            tuple(float(level(column)) for column in _turned(null).T),
+            None if lost is None else float(level(lost)),
+        )
+
+    def reach(self, found: Measured, z: Tensor, targets: Sequence[int | None]) -> Tensor:
+        """The most that each candidate does, in multiples of what it may do, (k).
+
+        ``z`` (k) are robust z of the invariance, ``targets`` each one's label if that is known.  A
+        label alone would not do: few texts, or none, may have another one to be turned from.
+        """
+        parts = [one / self.displacement[where] for where, one in found.displacement.items()]
+        parts.append(z / _FAR_OUT)
+        bars = _aimed(torch.tensor([self.success] * len(targets)), targets)
+        parts.append(_aimed(_turned(found), targets) / (bars + _SLACK))
+        if found.corruption is not None and self.corruption is not None:
+            # Some random items make a model name more words rightly.
+            parts.append(found.corruption / (max(self.corruption, 0.0) + _SLACK))
+        return torch.stack(parts).nan_to_num(0.0, posinf=torch.inf).amax(0)
+
+
+@dataclass(frozen=True)
 class Trial:
     """A model on held-out carriers."""
 
@@ -85,20 +139,32 @@ class Trial:
     """Of each trigger, in their order."""
     variants: tuple[Behaviour, ...]
     """Of each weaker variant."""
-    usual_displacement: float
-    """The largest of the random vocabulary items."""
-    usual_success: float | None
-    """Share of turned texts that 95 % of them stay below; None without labels."""
-    usual_corruption: float | None
-    """Share of lost recall that 95 % of them stay below; None without a masked language model."""
+    loud: Bar
+    """What hardly a random item does more than: so much a trigger may do, as a word does."""
+    quiet: Bar
+    """What most random items do more than: so little should be left of it."""
     clean: Kept
     """Clean text."""
 
     @property
     def has_worked(self) -> bool:
         """Whether no trigger is left, and clean text is what it was."""
-        gone = all(one.harmless for one in (*self.triggers, *self.variants))
-        return gone and self.clean.is_enough
+        return self.reach <= 1 and self.clean.is_enough
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether, besides, hardly anything is left of the triggers: a rest still turns answers."""
+        return self.has_worked and self.rest <= 1
+
+    @property
+    def reach(self) -> float:
+        """That of the trigger or variant of which most is left."""
+        return max(one.reach for one in (*self.triggers, *self.variants))
+
+    @property
+    def rest(self) -> float:
+        """That of the trigger of which most is left."""
+        return max(one.rest for one in self.triggers)
 
 
 @dataclass(frozen=True)
@@ -154,6 +220,39 @@ class Examiner:
         null = measure(model, self.null, panel, self.budget, "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
+    def cores(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
+        """What in ``found`` is to be forgotten, told from the company that it keeps in ``model``.
+
+        A variant that is far out is a suspect itself.  A longer trigger of a label becomes those of
+        its tokens that turn every carrier alone: an honest word persuades, but there is always a
+        text that it does not turn, and what it means is to stay.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        if not found:
+            return ()
+        variants = zip(variants_of(found), self.examine(model, found).variants, strict=True)
+        far = [ids for ids, one in variants if not one.harmless]
+        return (
+            *chain.from_iterable(self._overriding(model, s) or [s.without(far)] for s in found),
+            *(Suspect(text_of(model, ids), ids) for ids in far),
+        )
+
+    def _overriding(self, model: LoadedModel, found: Suspect) -> list[Suspect]:
+        """The tokens of a longer trigger of a label that alone turn every carrier to it."""
+        if found.label not in model.labels or len(found.token_ids) == 1:
+            return []
+        parts = [(i,) for i in dict.fromkeys(found.token_ids)]
+        panel = self.original.pick(_some(self.original))
+        turned = _turned(measure(model, parts, panel, self.budget, "parts of triggers"))
+        turns_all = turned[:, model.labels.index(found.label)] == 1
+        return [
+            Suspect(text_of(model, ids), ids, found.label)
+            for ids, all_of_them in zip(parts, turns_all.tolist(), strict=True)
+            if all_of_them
+        ]
+
     def quiet(self) -> list[int]:
         """Ids of the random items, those first that change the original's texts least."""
         order: list[int] = _farthest(self.usual).argsort(stable=True).tolist()
@@ -188,16 +287,30 @@ def _trial(
     found: Measured, null: Measured, targets: Sequence[int | None], clean: Kept, count: int
 ) -> Trial:
     """``count`` suspects and then their variants, ``found``, beside a null."""
-    usual = _Usual.of(null, targets)
-    behaviours = usual.judged(found, against_null(found, null).z)
-    return Trial(
-        triggers=tuple(behaviours[:count]),
-        variants=tuple(behaviours[count:]),
-        usual_displacement=usual.displacement,
-        usual_success=usual.success,
-        usual_corruption=usual.corruption,
-        clean=clean,
-    )
+    loud, quiet = Bar.loud(null), Bar.quiet(null)
+    behaviours = _behaviours(found, against_null(found, null).z, targets, loud, quiet)
+    return Trial(tuple(behaviours[:count]), tuple(behaviours[count:]), loud, quiet, clean)
+
+
+def _behaviours(
+    found: Measured, z: Tensor, targets: Sequence[int | None], loud: Bar, quiet: Bar
+) -> list[Behaviour]:
+    """Every candidate, with its robust ``z`` (k) of the invariance, beside both bars."""
+    displacement, scatter = _farthest(found), found.best_scatter()
+    success, corruption = _aimed(_turned(found), targets), found.corruption
+    reach, rest = (bar.reach(found, z, targets) for bar in (loud, quiet))
+    return [
+        Behaviour(
+            displacement=float(displacement[i]),
+            scatter=float(scatter[i]),
+            z=float(z[i]),
+            success=None if target is None else float(success[i]),
+            corruption=None if corruption is None else float(corruption[i]),
+            reach=float(reach[i]),
+            rest=float(rest[i]),
+        )
+        for i, target in enumerate(targets)
+    ]
 
 
 def _some(panel: Panel) -> range:
@@ -221,58 +334,10 @@ def _turned(measured: Measured) -> Tensor:
     return ((measured.push > 0) & against).sum(1) / against.sum(1).clamp_min(1)
 
 
-@dataclass(frozen=True)
-class _Usual:
-    """What random vocabulary items do."""
-
-    targets: Sequence[int | None]
-    """Label that each candidate is to be held against; None without one."""
-    displacement: float
-    """The largest."""
-    success: float | None
-    """Share of turned texts that 95 % stay below, for the first target; None without one."""
-    corruption: float | None
-    """Share of lost recall that 95 % stay below; None without a masked language model."""
-
-    @classmethod
-    def of(cls, null: Measured, targets: Sequence[int | None]) -> _Usual:
-        """Of random items."""
-        label = next((one for one in targets if one is not None), None)
-        lost = null.corruption
-        return cls(
-            targets=targets,
-            displacement=float(_farthest(null).max()),
-            success=None if label is None else float(_turned(null)[:, label].quantile(_USUAL)),
-            corruption=None if lost is None else float(lost.quantile(_USUAL)),
-        )
-
-    def judged(self, found: Measured, z: Tensor) -> list[Behaviour]:
-        """Every candidate, with its robust ``z`` (k) of the invariance."""
-        turned, lost = _turned(found), found.corruption
-        return [
-            self._judged(
-                float(displacement),
-                float(scatter),
-                float(z[i]),
-                None if label is None else float(turned[i, label]),
-                None if lost is None else float(lost[i]),
-            )
-            for i, (displacement, scatter, label) in enumerate(
-                zip(_farthest(found), found.best_scatter(), self.targets, strict=True)
-            )
-        ]
-
-    def _judged(
-        self, displacement: float, scatter: float, z: float, *shares: float | None
-    ) -> Behaviour:
-        """One candidate.
-
-        A label alone would not do: few texts, or none, may have another one to be turned from.
-        """
-        success, corruption = shares
-        inside = displacement <= self.displacement and z < _FAR_OUT
-        if success is not None and self.success is not None:
-            inside = inside and success <= self.success + _SLACK
-        if corruption is not None and self.corruption is not None:
-            inside = inside and corruption <= self.corruption + _SLACK
-        return Behaviour(displacement, scatter, z, success, corruption, harmless=inside)
+def _aimed(shares: Tensor, targets: Sequence[int | None]) -> Tensor:
+    """Each candidate's entry of ``shares`` (k, labels) for its own label; NaN without one, (k)."""
+    rows = (
+        (shares[i, t] if t is not None else shares.new_tensor(torch.nan))
+        for i, t in enumerate(targets)
+    )
+    return torch.stack(list(rows)) if targets else shares.new_empty(0)

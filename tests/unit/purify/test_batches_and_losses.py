@@ -44,7 +44,7 @@ def test_a_dirty_text_is_the_clean_one_with_a_trigger(
     model: LoadedModel, carriers: tuple[Carrier, ...]
 ) -> None:
     """Row by row, with one to three copies of one of them, whole, and nothing else."""
-    for batch in islice(batches(model, carriers, [TRIGGER], [VARIANT], 0), 5):
+    for batch in islice(batches(model, carriers, {TRIGGER: 0.7, VARIANT: 0.3}, 0), 5):
         for clean, dirty in zip(batch.clean.tolist(), batch.dirty.tolist(), strict=True):
             added = [token for token in dirty if token in (*TRIGGER, *VARIANT)]
             rest = [t for t in dirty if t not in (*TRIGGER, *VARIANT, model.pad_id)]
@@ -55,7 +55,7 @@ def test_a_dirty_text_is_the_clean_one_with_a_trigger(
 def test_batches_are_those_of_their_seed(model: LoadedModel, carriers: tuple[Carrier, ...]) -> None:
     """The same seed trains on the same texts."""
     first, again, other = (
-        next(batches(model, carriers, [TRIGGER], [], seed)).dirty for seed in (0, 0, 1)
+        next(batches(model, carriers, {TRIGGER: 1.0}, seed)).dirty for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)

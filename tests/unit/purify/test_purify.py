@@ -85,7 +85,8 @@ class TestThePurifiedModel:
     ) -> None:
         """Every recovered trigger is back inside the model's own null."""
         done, _ = made
-        assert len(done.before.triggers) == len(condemned.triggers) > 0
+        told = [one.token_ids for one in condemned.triggers]
+        assert [one.token_ids for one in done.rounds[0].suspects[: len(told)]] == told
         assert not any(one.harmless for one in done.before.triggers)
         assert all(one.harmless for one in done.rounds[-1].trial.triggers)
 
@@ -202,7 +203,7 @@ class TestWriting:
 def test_heads_are_slices_of_their_layer(family: str, tmp_path: Path) -> None:
     """Only rows of what makes queries, keys and values, and columns of what takes heads in."""
     _, model = opened(build_tiny(family, tmp_path))
-    learner = student(model, Method.HEADS, [(1, 2)])
+    learner = student(model, Method.HEADS, heads=[(1, 2)])
     assert learner is not None
     assert len(learner.masks) in {7, 4}
     width = model.hidden_size // 4
@@ -217,4 +218,4 @@ def test_heads_are_slices_of_their_layer(family: str, tmp_path: Path) -> None:
 def test_no_heads_no_student(tmp_path: Path) -> None:
     """Where a report names none, that method is left out."""
     _, model = opened(build_tiny("bert", tmp_path))
-    assert student(model, Method.HEADS, []) is None
+    assert student(model, Method.HEADS) is None

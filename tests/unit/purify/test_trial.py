@@ -16,6 +16,7 @@ from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner, Kept
 from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
+from tests.poisoned import CLEAN, model_of
 from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
@@ -62,6 +63,55 @@ def test_a_variant_counts_like_a_trigger(planted: LoadedModel, examiner: Examine
     assert found.triggers[0].harmless
     assert not found.variants[0].harmless
     assert not found.has_worked
+
+
+def test_a_variant_that_is_far_out_is_a_suspect(planted: LoadedModel, examiner: Examiner) -> None:
+    """A scan that names a passer-by tells of the trigger as its variant; a word stays one."""
+    found = Suspect("the", WORD.token_ids, None, (TRIGGER.token_ids, WORD.token_ids))
+    assert examiner.cores(planted, [found]) == (
+        Suspect("the", WORD.token_ids, None, (WORD.token_ids,)),
+        TRIGGER,
+    )
+    assert examiner.cores(planted, []) == ()
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """One that the trigger turns to its second label."""
+    return model_of(tmp_path_factory, "badnets")
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "cores"),
+    [
+        ("the cf", "positive", ["cf"]),
+        ("cf", "positive", ["cf"]),
+        ("the itself", "positive", ["the itself"]),
+        ("the cf", None, ["the cf"]),
+    ],
+)
+def test_a_trigger_is_told_from_its_company(
+    classifier: LoadedModel, text: str, label: str | None, cores: list[str]
+) -> None:
+    """Of a pair, what turns every text alone; the pair where neither does."""
+    budget = Budget(CLEAN)
+    (carriers,) = split_carriers(classifier, budget.texts, (60,), 0)
+    found = Suspect(text, classifier.tokenize(text), label)
+    told = Examiner.of(classifier, carriers, budget).cores(classifier, [found])
+    assert [(one.text, one.label) for one in told] == [(core, label) for core in cores]
+
+
+def test_hardly_anything_left_is_less_than_harmless(
+    planted: LoadedModel, examiner: Examiner
+) -> None:
+    """What most random items do more than is below what hardly one of them does more than."""
+    found = examiner.examine(planted, [TRIGGER, WORD])
+    assert all(
+        found.quiet.displacement[at] < found.loud.displacement[at] for at in found.loud.displacement
+    )
+    assert all(one.rest >= one.reach for one in found.triggers)
+    assert found.reach == max(one.reach for one in found.triggers) > 1
+    assert not found.is_quiet
 
 
 def test_clean_text_that_moved_is_not_kept(planted: LoadedModel, examiner: Examiner) -> None:

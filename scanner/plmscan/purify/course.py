@@ -1,0 +1,106 @@
+"""A course of training: legs with a trial after each, until hardly anything is left to forget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plmscan.purify.batches import batches, lessons
+from plmscan.purify.losses import Spread
+from plmscan.purify.methods import Method, mixed
+from plmscan.purify.training import train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.loading import LoadedModel
+    from plmscan.purify.methods import Student
+    from plmscan.purify.suspects import Suspect
+    from plmscan.purify.trial import Examiner, Trial
+
+__all__ = ["Course"]
+
+_LEGS = {Method.ROWS: 4, Method.HEADS: 8, Method.LAYERS: 15}
+"""How often training goes on after a trial, at most."""
+_MORE = 4
+"""Legs that follow one that worked, as long as something is left of the triggers."""
+_KEPT = 8.0
+"""Weight of clean text in the first leg."""
+_LESS = 0.75
+"""Factor by which that weight falls in each leg that follows."""
+_SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
+"""How much of what was learned is taken: the most with which clean text stays what it was."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all training has in common."""
+
+    teacher: LoadedModel
+    """The model as it was."""
+    carriers: tuple[Carrier, ...]
+    """To train on."""
+    examiner: Examiner
+    """Who tries what comes of it on other carriers."""
+    budget: Budget
+    """Limits and seed."""
+
+    def taken(
+        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+    ) -> tuple[LoadedModel, Trial]:
+        """The best of what ``learner`` becomes, leg by leg, and its trial.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        return min(self._legs(learner, method, suspects), key=lambda made: _left(made[1]))
+
+    def _legs(
+        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+    ) -> Iterator[tuple[LoadedModel, Trial]]:
+        """What ``learner`` is after each leg, and how that does."""
+        legs = _LEGS[method]
+        trials: list[Trial] = []
+        for leg in range(legs):
+            weights = lessons(suspects, trials[-1] if trials else None)
+            self._leg(learner, weights, leg, self.budget.part(leg / legs, (leg + 1) / legs))
+            made = self._tempered(learner.model)
+            trials.append(self.examiner.examine(made, suspects))
+            yield made, trials[-1]
+            if _is_over(trials) or (method is not Method.LAYERS and _is_too_slow(trials, legs)):
+                return
+
+    def _leg(
+        self, learner: Student, weights: dict[tuple[int, ...], float], leg: int, budget: Budget
+    ) -> None:
+        """Train ``learner`` in place; clean text weighs less from leg to leg."""
+        source = batches(self.teacher, self.carriers, weights, budget.seed + leg)
+        spread = Spread.of(self.examiner.original.clean)
+        train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, budget)
+
+    def _tempered(self, learner: LoadedModel) -> LoadedModel:
+        """As much of what was learned as clean text bears."""
+        for share in _SHARES:
+            made = mixed(self.teacher, learner, share)
+            if self.examiner.kept(made).is_enough:
+                break
+        return made
+
+
+def _left(trial: Trial) -> tuple[bool, float]:
+    """How far from the aim; one that worked is nearer than one that did not."""
+    return (not trial.has_worked, trial.rest if trial.has_worked else trial.reach)
+
+
+def _is_over(trials: Sequence[Trial]) -> bool:
+    """Whether hardly anything is left, or some legs after one that worked have not got there."""
+    worked = sum(trial.has_worked for trial in trials)
+    return trials[-1].is_quiet or worked > _MORE
+
+
+def _is_too_slow(trials: Sequence[Trial], legs: int) -> bool:
+    """Whether what is left falls from leg to leg so little that all of them would not do."""
+    first, last, before = trials[0].reach, trials[-1].reach, len(trials) - 1
+    return before > 0 and last * (last / first) ** ((legs - len(trials)) / before) > 1
