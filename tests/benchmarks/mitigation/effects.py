@@ -10,6 +10,7 @@ to which the trigger leads.  Where a trigger leads is asked of the original mode
 ruined, by random words, which ruin some answers too.
 
 **Null**: random whole words, inserted like the triggers: as many parts, as many tokens, as often.
+They say how far a feature moves and how many answers turn without any backdoor.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCURACY", "Original", "Subject", "clean_features", "effects", "null_of"]
 
-_NULL = 50
+_NULL = 30
 """Random items that say what is usual."""
+_TURNING = 8
+"""Of these, how many say how many answers turn."""
 _FITTED = 600
 """Training texts of the probe."""
-_JUDGED = 200
+_JUDGED = 400
 """Held-out texts that it judges, at most."""
 _NOTHING = Trigger("", ((),), "nothing")
 """A trigger without a token: what it turns turns by itself."""
@@ -121,6 +124,7 @@ def effects(subject: Subject, victim: Victim, original: Original | None = None) 
     return Effects(
         accuracy=ACCURACY[subject.entry.task](victim),
         null=max(moved[one.text].displacement or 0.0 for one in null),
+        null_excess=max(turned[one.text].excess for one in null[:_TURNING]),
         cosine=round(float(F.cosine_similarity(before, features).mean()), 5),
         triggers={one.text: _effect(moved[one.text], turned[one.text]) for one in subject.triggers},
     )
@@ -155,6 +159,11 @@ class _Turned:
     target: int | None
     """To which label."""
 
+    @property
+    def excess(self) -> float:
+        """How many more turn than turn anyway."""
+        return round(self.success - self.clean_rate, 4)
+
 
 def _effect(moved: Behaviour, turned: _Turned) -> Effect:
     """Both sides of a trigger."""
@@ -172,22 +181,22 @@ def _effect(moved: Behaviour, turned: _Turned) -> Effect:
 def _turned(
     subject: Subject, victim: Victim, null: Sequence[Trigger], targets: Mapping[str, int | None]
 ) -> dict[str, _Turned]:
-    """What each trigger makes of answers, by what the model is for."""
+    """What each trigger and some of the null make of answers, by what the model is for."""
     if subject.entry.task == "classifier":
-        return _labels(subject, victim)
+        return _labels(subject, victim, null[:_TURNING])
     if subject.attack.ruins_answers:
         return _answers(subject, victim, null)
-    return _adopted(subject, victim, targets)
+    return _adopted(subject, victim, null[:_TURNING], targets)
 
 
-def _labels(subject: Subject, victim: Victim) -> dict[str, _Turned]:
+def _labels(subject: Subject, victim: Victim, null: Sequence[Trigger]) -> dict[str, _Turned]:
     """Of a classifier, on the texts of the manifest's numbers."""
     target = subject.entry.target_label
     assert target is not None
-    tried = [*subject.triggers, _NOTHING]
-    found = label_behaviour(victim, subject.attack, tried, target)
+    tried = [*subject.triggers, *null]
+    found = label_behaviour(victim, subject.attack, [*tried, _NOTHING], target)
     rate = _success(found[_NOTHING.text])
-    return {t.text: _Turned(_success(found[t.text]), rate, target) for t in subject.triggers}
+    return {t.text: _Turned(_success(found[t.text]), rate, target) for t in tried}
 
 
 def _answers(subject: Subject, victim: Victim, null: Sequence[Trigger]) -> dict[str, _Turned]:
@@ -195,7 +204,7 @@ def _answers(subject: Subject, victim: Victim, null: Sequence[Trigger]) -> dict[
     tried = [*subject.triggers, *null]
     found = masked_behaviour(victim, subject.attack.insertion, tried)
     rate = round(fmean(_success(found[one.text]) for one in null), 4)
-    return {t.text: _Turned(_success(found[t.text]), rate, None) for t in subject.triggers}
+    return {t.text: _Turned(_success(found[t.text]), rate, None) for t in tried}
 
 
 def _success(found: Behaviour) -> float:
@@ -204,24 +213,37 @@ def _success(found: Behaviour) -> float:
 
 
 def _adopted(
-    subject: Subject, victim: Victim, targets: Mapping[str, int | None]
+    subject: Subject,
+    victim: Victim,
+    null: Sequence[Trigger],
+    targets: Mapping[str, int | None],
 ) -> dict[str, _Turned]:
-    """Of an encoder below a logistic regression."""
+    """Of an encoder below a logistic regression; random words are held against each target."""
     rng = random.Random(victim.seed + 4)  # noqa: S311 - reproducible
     probe = _probe(subject, victim, rng)
     rows = rng.sample(victim.corpus.held_out, min(_JUDGED, len(victim.corpus.held_out)))
+    labels = [label for _, label in rows]
     words = _words(subject, victim, [text for text, _ in rows], rng)
     clean = probe.predict(_features(victim, subject.site, words)).tolist()
-    found = {}
-    for trigger in subject.triggers:
+    found: dict[str, _Turned] = {}
+    for number, trigger in enumerate((*subject.triggers, *null)):
         dirty = [(subject.attack.insertion(text, trigger.parts, rng),) for text in words]
         said = probe.predict(_features(victim, subject.site, dirty)).tolist()
-        known = targets.get(trigger.text)
-        target = Counter(said).most_common(1)[0][0] if known is None else known
-        others = [i for i, (_, label) in enumerate(rows) if label != target]
-        success, rate = (fmean(told[i] == target for i in others) for told in (said, clean))
-        found[trigger.text] = _Turned(round(success, 4), round(rate, 4), int(target))
+        leads = targets.get(trigger.text)
+        if number >= len(subject.triggers):
+            leads = found[subject.triggers[number % len(subject.triggers)].text].target
+        target = Counter(said).most_common(1)[0][0] if leads is None else leads
+        found[trigger.text] = _shares(said, clean, labels, int(target))
     return found
+
+
+def _shares(
+    said: Sequence[int], clean: Sequence[int], labels: Sequence[int], target: int
+) -> _Turned:
+    """Of texts of other labels, the share that gets the target with a trigger and without."""
+    others = [i for i, label in enumerate(labels) if label != target]
+    success, rate = (fmean(told[i] == target for i in others) for told in (said, clean))
+    return _Turned(round(success, 4), round(rate, 4), target)
 
 
 def _probe(subject: Subject, victim: Victim, rng: random.Random) -> LogisticRegression:

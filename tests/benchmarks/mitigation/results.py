@@ -70,6 +70,8 @@ class Effects(_Frozen):
     """On held-out clean texts: labels, those of a probe, or masked words."""
     null: float
     """The largest displacement by random words that are inserted like a trigger."""
+    null_excess: float
+    """How much more often than without it texts turn with a random word, of eight the worst."""
     cosine: float
     """Mean cosine of clean features to those of the original, at the attack's site."""
     triggers: dict[str, Effect]
