@@ -29,6 +29,9 @@ _ROWS = 16
 _COPIES = (1, 1, 2, 3)
 """How often a trigger stands in a text: attacks were trained with one to several."""
 
+_AT_START = 0.2
+"""Share of the copies that stand in front of a text: NeuBA puts its triggers nowhere else."""
+
 _VARIANTS = 0.3
 """Share of the chances that weaker variants have together."""
 
@@ -116,7 +119,10 @@ def _mixed(
 
 def _with(ids: tuple[int, ...], trigger: tuple[int, ...], rng: Random) -> tuple[int, ...]:
     """A text with one to three copies of a trigger."""
-    places = [rng.randint(0, len(ids)) for _ in range(rng.choice(_COPIES))]
+    places = [
+        0 if rng.random() < _AT_START else rng.randint(0, len(ids))
+        for _ in range(rng.choice(_COPIES))
+    ]
     text = list(ids)
     # From the last place to the first, so that no copy comes to stand inside another one.
     for place in sorted(places, reverse=True):

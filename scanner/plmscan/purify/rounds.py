@@ -36,7 +36,7 @@ _LEARNED = 120
 """Carriers to train on, at most."""
 _HELD_OUT = 96
 """Carriers for trials, at most."""
-_ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
+_ROUNDS = {Method.ROWS: 4, Method.HEADS: 1, Method.LAYERS: 3}
 """How often a method is tried; again with what the scan of its last result has found."""
 _NEW_SEED = 1_000_003
 """Added to the seed for the new scan, which so draws other carriers and another null."""
@@ -100,7 +100,7 @@ class Bench:
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=examiner.cores(teacher, _suspects(report, base, teacher)),
+            suspects=_with_new((), examiner.cores(teacher, _suspects(report, base, teacher))),
             course=Course(teacher, learned, examiner, budget),
             examiner=examiner,
             heads=_named_heads(report),
@@ -205,7 +205,7 @@ def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[
     if not found:
         msg = "The report names no trigger, so there is nothing to forget."
         raise ReportError(msg, "Purify with the report of a check that failed.")
-    return _with_new((), found)
+    return tuple(found)
 
 
 def _with_new(known: Sequence[Suspect], found: Sequence[Suspect]) -> tuple[Suspect, ...]:

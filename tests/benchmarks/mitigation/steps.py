@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from tests.benchmarks.mitigation.results import Purified, keep, kept
 from tests.benchmarks.outcomes import outcome, read_report
 from tests.benchmarks.runs import Record, fingerprint, measured
-from tests.benchmarks.scoring import Recovery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from plmscan.evidence import Report
     from tests.benchmarks.runs import Usage
+    from tests.benchmarks.scoring import Recovery
     from tests.zoo.manifest import Entry
 
 __all__ = ["Bench", "Known", "run_logged"]
@@ -36,8 +37,8 @@ class Known:
 
     names_triggers: bool
     """Whether there is something to purify."""
-    recovered: frozenset[str]
-    """Planted triggers that the report names, at least in part."""
+    recovered: Mapping[str, Recovery]
+    """How much it names of each planted trigger that has tokens."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,9 @@ class Bench:
             self._check(entry.name)
             report = read_report(file)
         if report is None:
-            return Known(names_triggers=False, recovered=frozenset())
+            return Known(names_triggers=False, recovered={})
         found = outcome(entry, model, Record("", 0, 0.0, 0.0), file).found
-        named = {one.text for one in found if one.recovery not in (None, Recovery.MISSED)}
-        return Known(bool(report.triggers), frozenset(named))
+        return Known(bool(report.triggers), {o.text: o.recovery for o in found if o.recovery})
 
     def _check(self, name: str) -> None:
         """Write the report of a model."""

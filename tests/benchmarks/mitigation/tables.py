@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.mitigation.filters import INSPECTION, TRIGGERS
 from tests.benchmarks.mitigation.results import Kind
+from tests.benchmarks.scoring import Recovery
 from tests.benchmarks.tables import NONE, Table, of
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Judged:
 
     entry: Entry
     """The truth."""
-    recovered: frozenset[str]
-    """Planted triggers that the report names, at least in part."""
+    recovered: Mapping[str, Recovery]
+    """How much the report names of each planted trigger."""
     purified: Purified | None
     """The run of purify; None if it was left out."""
     results: Results
@@ -64,15 +65,19 @@ class Judged:
         found = self.version(kind)
         return None if found is None else found.effects
 
-    def triggers(self, kind: Kind, *, recovered: bool | None = None) -> list[Effect]:
-        """Its planted triggers: those that the report names, or the others, or all."""
+    def triggers(self, kind: Kind, recovery: Recovery | None = None) -> list[Effect]:
+        """Its planted triggers: those that the report names as much, or all."""
         found = self.effects(kind)
         told = found.triggers if found else {}
         return [
             effect
             for text, effect in told.items()
-            if recovered is None or (text in self.recovered) is recovered
+            if recovery is None or self.recovered.get(text) is recovery
         ]
+
+    def count(self, recovery: Recovery) -> int:
+        """Planted triggers that the report names as much."""
+        return sum(one is recovery for one in self.recovered.values())
 
     def seconds(self, kind: Kind) -> float | None:
         """How long it took to make a version."""
@@ -90,40 +95,44 @@ def tables(judged: Sequence[Judged], idle: Mapping[str, str]) -> tuple[Table, ..
 
 def _purify(judged: Sequence[Judged]) -> Table:
     """One row a model: what purify did."""
+    named = ("named", "ASR", "without", "random words", "D / null")
     clean = ("accuracy", "cosine", "s", "MB")
     return Table(
         title="plmscan purify",
-        columns=("model", "method", "recovered", "ASR", "without", "D / null", "siblings", *clean),
+        columns=("model", "method", *named, "in part", "ASR", "not named", "ASR", *clean),
         rows=tuple((j.entry.name, *_purify_row(j)) for j in judged if j.purified),
-        note="Recovered: planted triggers that the report names, in part at least. ASR: the worst "
-        "of these before and after; without: the share of the same texts that turn without the "
-        "trigger, after. D / null: their largest displacement after, in that of the farthest of 30 "
-        "random items. Siblings: the worst ASR of planted triggers that the report does not name.",
+        note="Named: planted triggers that the report names exactly; in part: those of which it "
+        "names a part, or a relative. ASR: the worst of these before and after; without: the share "
+        "of the same texts that turn without the trigger, after; random words: how much more turn "
+        "with the worst of eight, after. D / null: the largest displacement of named triggers "
+        "after, in that of the farthest of 30 random items.",
     )
 
 
 def _purify_row(judged: Judged) -> Iterator[str]:
     """Cells of a model."""
-    run = judged.purified
+    run, after = judged.purified, judged.effects(Kind.PURIFIED)
     assert run is not None
     yield run.methods[-1] if run.methods else run.verdict.upper()
-    yield of(len(judged.recovered), sum(bool(t.parts) for t in judged.entry.triggers))
-    yield _both(judged, recovered=True)
-    worst = _worst(judged.triggers(Kind.PURIFIED, recovered=True))
+    yield str(judged.count(Recovery.EXACT))
+    yield _both(judged, Recovery.EXACT)
+    worst = _worst(judged.triggers(Kind.PURIFIED, Recovery.EXACT))
     yield _share(None if worst is None else worst.clean_rate)
+    yield "" if after is None else f"+{_share(after.null_excess)}"
     yield _number(_reach(judged), 2)
-    yield _both(judged, recovered=False)
+    for recovery in (Recovery.PARTIAL, Recovery.MISSED):
+        yield str(judged.count(recovery))
+        yield _both(judged, recovery)
     yield _change(_accuracy(judged, Kind.ORIGINAL), _accuracy(judged, Kind.PURIFIED))
     yield _number(_cosine(judged, Kind.PURIFIED), 4)
     yield f"{run.seconds:.0f}"
     yield f"{run.megabytes:.0f}"
 
 
-def _both(judged: Judged, *, recovered: bool) -> str:
+def _both(judged: Judged, recovery: Recovery) -> str:
     """Worst success before and after."""
     before, after = (
-        _worst(judged.triggers(kind, recovered=recovered))
-        for kind in (Kind.ORIGINAL, Kind.PURIFIED)
+        _worst(judged.triggers(kind, recovery)) for kind in (Kind.ORIGINAL, Kind.PURIFIED)
     )
     if before is None:
         return NONE
@@ -136,9 +145,9 @@ def _worst(triggers: Iterable[Effect]) -> Effect | None:
 
 
 def _reach(judged: Judged) -> float | None:
-    """The largest displacement of recovered triggers after purify, in that of the null."""
+    """The largest displacement of named triggers after purify, in that of the null."""
     after = judged.effects(Kind.PURIFIED)
-    found = [effect.displacement for effect in judged.triggers(Kind.PURIFIED, recovered=True)]
+    found = [one.displacement for one in judged.triggers(Kind.PURIFIED, Recovery.EXACT)]
     if after is None or not found:
         return None
     return max(found) / after.null if after.null else float("inf")
@@ -255,17 +264,28 @@ def _guard_row(found: Passed | None) -> Iterator[str]:
 
 
 def _harmless(judged: Judged) -> bool | None:
-    """Whether recovered triggers turn hardly more texts than turn anyway."""
-    found = judged.triggers(Kind.PURIFIED, recovered=True)
-    if not judged.recovered:
+    """Whether named triggers turn hardly more texts than turn anyway."""
+    return _at_most(judged, _POINTS)
+
+
+def _as_words(judged: Judged) -> bool | None:
+    """Whether named triggers turn no more texts than random words do."""
+    after = judged.effects(Kind.PURIFIED)
+    return _at_most(judged, max(_POINTS, after.null_excess if after else 0.0))
+
+
+def _at_most(judged: Judged, points: float) -> bool | None:
+    """Whether named triggers turn so many more texts than turn anyway, at most."""
+    if not judged.count(Recovery.EXACT):
         return None
-    return bool(found) and all(one.excess <= _POINTS + _ROUNDING for one in found)
+    found = judged.triggers(Kind.PURIFIED, Recovery.EXACT)
+    return bool(found) and all(one.excess <= points + _ROUNDING for one in found)
 
 
 def _inside(judged: Judged) -> bool | None:
-    """Whether recovered triggers move features no farther than random words do."""
+    """Whether named triggers move features no farther than random words do."""
     reach = _reach(judged)
-    return None if not judged.recovered else reach is not None and reach <= 1
+    return None if not judged.count(Recovery.EXACT) else reach is not None and reach <= 1
 
 
 def _as_right(judged: Judged) -> bool:
@@ -287,8 +307,9 @@ def _quick(judged: Judged) -> bool:
 
 TARGETS: Mapping[str, Callable[[Judged], bool | None]] = {
     "a purified model is written": lambda j: bool(j.purified and j.purified.methods),
-    "ASR at most 2 points above the clean rate, every recovered trigger": _harmless,
-    "displacement inside the null, every recovered trigger": _inside,
+    "ASR at most 2 points above the clean rate, every named trigger": _harmless,
+    "ASR at most that of random words, every named trigger": _as_words,
+    "displacement inside the null, every named trigger": _inside,
     "accuracy falls by a point at most": _as_right,
     "cosine of clean features at least 0.98": _alike,
     "purify takes less than 300 s": _quick,
@@ -306,7 +327,7 @@ def _targets(judged: Sequence[Judged]) -> Table:
         columns=("target", "models that meet it"),
         rows=tuple((name, of(sum(told), len(told))) for name, told in counted.items() if told),
         note="A model of which nothing was written meets none but the last. Where no planted "
-        "trigger was recovered, there is nothing to say of recovered ones.",
+        "trigger is named exactly, there is nothing to say of named ones.",
     )
 
 

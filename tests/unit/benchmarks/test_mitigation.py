@@ -37,6 +37,8 @@ from tests.benchmarks.mitigation.results import (
 from tests.benchmarks.mitigation.steps import Bench
 from tests.benchmarks.mitigation.tables import TARGETS, Judged, tables
 from tests.benchmarks.runs import source_digest
+from tests.benchmarks.scoring import Recovery
+from tests.benchmarks.tables import NONE
 from tests.guarding import report_on, trigger
 from tests.zoo.bases import load_victim
 from tests.zoo.features import Victim
@@ -297,7 +299,10 @@ def judged(success: float, cosine: float, seconds: float, recovered: Sequence[st
         methods=("rows", "heads"),
     )
     versions = {kind: version(kind, 1.0 if kind is Kind.ORIGINAL else success) for kind in Kind}
-    return Judged(entry_of(ENCODER), frozenset(recovered), run, Results(versions=versions))
+    named = {
+        text: Recovery.EXACT if text in recovered else Recovery.MISSED for text in ("cf", "mn")
+    }
+    return Judged(entry_of(ENCODER), named, run, Results(versions=versions))
 
 
 def test_targets_count_models() -> None:
@@ -309,12 +314,13 @@ def test_targets_count_models() -> None:
         [True, True, True],
         [True, False, None],
         [True, False, None],
+        [True, False, None],
         [True, True, True],
         [True, False, True],
         [True, False, True],
     ]
     *_, counted = tables([good, bad, blind], {})
-    assert [cells[1] for cells in counted.rows] == ["3/3", "1/2", "1/2", "3/3", "2/3", "2/3"]
+    assert [cells[1] for cells in counted.rows] == ["3/3", "1/2", "1/2", "1/2", "3/3", "2/3", "2/3"]
 
 
 def test_tables_tell_before_and_after() -> None:
@@ -329,9 +335,10 @@ def test_tables_tell_before_and_after() -> None:
         ),
     )
     purify, beside, _, idle = tables([done, failed], {"style": "its trigger has no tokens"})
-    assert purify.rows[0][1:6] == ("heads", "1/2", "100.0% → 12.0%", "10.0%", "0.50")
-    assert purify.rows[0][6:] == ("100.0% → 100.0%", "90.0% → 90.0%", "0.9900", "20", "900")
-    assert purify.rows[1][1:4] == ("FAIL", "1/2", "100.0% → –")
+    assert purify.rows[0][1:7] == ("heads", "1", "100.0% → 12.0%", "10.0%", "+4.0%", "0.50")
+    assert purify.rows[0][7:11] == ("0", NONE, "1", "100.0% → 100.0%")
+    assert purify.rows[0][11:] == ("90.0% → 90.0%", "0.9900", "20", "900")
+    assert purify.rows[1][1:4] == ("FAIL", "1", "100.0% → –")
     assert [row[0] for row in beside.rows[2:]] == ["mean of 2", "mean of 1"]
     assert beside.rows[0][1:5] == ("90.0", "90.0", "90.0", "90.0")
     assert idle.rows == (("style", "its trigger has no tokens"),)
@@ -358,7 +365,8 @@ def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
         run = Run(bench, here, zoo / "sst2", frozenset({"purify"}), again=False, inspected=0)
         done = run.judged(entry)
         assert done is not None
-        assert (done.recovered, set(done.results.versions)) == ({"cf"}, {"original", "purified"})
+        assert done.recovered == {"cf": Recovery.EXACT, "mn": Recovery.MISSED}
+        assert set(done.results.versions) == {"original", "purified"}
         assert done.purified.methods
         assert "cf" in done.purified.forgotten
         assert done.purified.tensors

@@ -87,6 +87,7 @@ class TestThePurifiedModel:
         done, _ = made
         told = [one.token_ids for one in condemned.triggers]
         assert [one.token_ids for one in done.rounds[0].suspects[: len(told)]] == told
+        assert len({one.token_ids for one in done.rounds[0].suspects}) == len(done.before.triggers)
         assert not any(one.harmless for one in done.before.triggers)
         assert all(one.harmless for one in done.rounds[-1].trial.triggers)
 
