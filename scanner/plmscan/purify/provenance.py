@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,19 @@ def _round(done: Round) -> dict[str, Any]:
     }
 
 
-def _told(trial: Trial) -> dict[str, Any]:
+def _told(trial: Trial) -> object:
     """The numbers of a trial."""
-    return asdict(trial)
+    return _finite(asdict(trial))
+
+
+def _finite(value: object) -> object:
+    """The same with None for what JSON has no number for: the scatter of what moves nothing."""
+    match value:
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value

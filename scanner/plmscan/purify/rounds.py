@@ -9,6 +9,7 @@ from plmscan.carriers import split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
+from plmscan.purify.cores import cores
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.rows import Base, emptied, repaired
@@ -36,7 +37,7 @@ _LEARNED = 120
 """Carriers to train on, at most."""
 _HELD_OUT = 96
 """Carriers for trials, at most."""
-_ROUNDS = {Method.ROWS: 4, Method.HEADS: 1, Method.LAYERS: 3}
+_ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
 """How often a method is tried; again with what the scan of its last result has found."""
 _NEW_SEED = 1_000_003
 """Added to the seed for the new scan, which so draws other carriers and another null."""
@@ -100,7 +101,7 @@ class Bench:
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=_with_new((), examiner.cores(teacher, _suspects(report, base, teacher))),
+            suspects=_with_new((), cores(examiner, teacher, _suspects(report, base, teacher))),
             course=Course(teacher, learned, examiner, budget),
             examiner=examiner,
             heads=_named_heads(report),
@@ -128,7 +129,7 @@ class Bench:
                     return
                 found = () if done.report is None else done.report.triggers
                 told = [Suspect.of(one, self.teacher) for one in found]
-                new = self.examiner.cores(made[0], told)
+                new = cores(self.examiner, made[0], told)
                 known, suspects = suspects, _with_new(suspects, new)
                 if suspects == known:
                     break

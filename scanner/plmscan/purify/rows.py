@@ -2,8 +2,8 @@
 
 EP, SOS and RIPPLES live in the rows of their triggers.  E-PUR (arXiv 2210.09545) resets such rows
 to those of the clean base.  Without a base, the row becomes the mean of two rows of tokens that
-change a text least: the token then says next to nothing, which is little to lose for one that no
-clean text uses.
+change a text least, and is trained from there until nobody notices the token, which is little to
+lose for one that no clean text uses.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading import load
 from plmscan.purify import course
+from plmscan.purify.bars import Bar, Behaviour
 from plmscan.purify.batches import lessons
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.suspects import Suspect
-from plmscan.purify.trial import Bar, Behaviour, Examiner, Kept, Trial
+from plmscan.purify.trial import Examiner, Kept, Trial
 from tests.artifacts import artifact_of
 from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
 

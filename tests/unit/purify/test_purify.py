@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from plmscan.evidence import Report, Verdict
 from plmscan.loading import load
 from plmscan.purify import Purification, purify
 from plmscan.purify.methods import Method, student
+from plmscan.purify.provenance import provenance
 from plmscan.purify.writing import PROVENANCE, require_new, write_model
 from plmscan.scan import Settings, check
 from plmscan.source import SourceOptions, resolve
@@ -121,6 +123,21 @@ class TestThePurifiedModel:
         )
         assert told["rounds"][-1]["scan"] == "pass"
         assert told["rounds"][-1]["seed"] != condemned.settings["seed"]
+
+
+def test_a_trigger_that_moves_nothing_any_more_can_be_told(
+    made: tuple[Purification, Path], planted: Path
+) -> None:
+    """Its scatter is infinite, for which JSON has no number."""
+    done, _ = made
+    *others, last = done.rounds
+    still = replace(last.trial.triggers[0], displacement=0.0, scatter=math.inf)
+    trial = replace(last.trial, triggers=(still, *last.trial.triggers[1:]))
+    told = provenance(
+        replace(done, rounds=(*others, replace(last, trial=trial))), opened(planted)[0], QUICK
+    )
+    (first, *_) = json.loads(json.dumps(told, allow_nan=False))["rounds"][-1]["after"]["triggers"]
+    assert (first["displacement"], first["scatter"]) == (0.0, None)
 
 
 class TestRefusals:

@@ -10,7 +10,8 @@ import torch
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading import load
-from plmscan.purify import trial
+from plmscan.purify import bars
+from plmscan.purify.cores import cores
 from plmscan.purify.rows import repaired
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner, Kept
@@ -68,11 +69,11 @@ def test_a_variant_counts_like_a_trigger(planted: LoadedModel, examiner: Examine
 def test_a_variant_that_is_far_out_is_a_suspect(planted: LoadedModel, examiner: Examiner) -> None:
     """A scan that names a passer-by tells of the trigger as its variant; a word stays one."""
     found = Suspect("the", WORD.token_ids, None, (TRIGGER.token_ids, WORD.token_ids))
-    assert examiner.cores(planted, [found]) == (
+    assert cores(examiner, planted, [found]) == (
         Suspect("the", WORD.token_ids, None, (WORD.token_ids,)),
         TRIGGER,
     )
-    assert examiner.cores(planted, []) == ()
+    assert cores(examiner, planted, []) == ()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.mark.parametrize(
-    ("text", "label", "cores"),
+    ("text", "label", "expected"),
     [
         ("the cf", "positive", ["cf"]),
         ("cf", "positive", ["cf"]),
@@ -91,14 +92,14 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     ],
 )
 def test_a_trigger_is_told_from_its_company(
-    classifier: LoadedModel, text: str, label: str | None, cores: list[str]
+    classifier: LoadedModel, text: str, label: str | None, expected: list[str]
 ) -> None:
     """Of a pair, what turns every text alone; the pair where neither does."""
     budget = Budget(CLEAN)
     (carriers,) = split_carriers(classifier, budget.texts, (60,), 0)
     found = Suspect(text, classifier.tokenize(text), label)
-    told = Examiner.of(classifier, carriers, budget).cores(classifier, [found])
-    assert [(one.text, one.label) for one in told] == [(core, label) for core in cores]
+    told = cores(Examiner.of(classifier, carriers, budget), classifier, [found])
+    assert [(one.text, one.label) for one in told] == [(core, label) for core in expected]
 
 
 def test_hardly_anything_left_is_less_than_harmless(
@@ -141,4 +142,4 @@ def test_features_and_labels_both_have_to_stay(kept: Kept, *, enough: bool) -> N
 def test_what_is_far_out_is_what_the_rule_calls_so() -> None:
     """A purified trigger must not be one that the next scan would report."""
     (rule,) = (rule for rule in load_rules() if rule.id == "PLM201")
-    assert rule.when["z"].gte == trial._FAR_OUT
+    assert rule.when["z"].gte == bars._FAR_OUT
