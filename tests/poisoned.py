@@ -14,6 +14,7 @@ from transformers import BertForSequenceClassification
 
 from plmscan.budget import Budget
 from plmscan.evidence import Evidence, Trigger
+from plmscan.guard.reading import labels_of
 from plmscan.loading import LoadedModel, load
 from plmscan.loading.quiet import quiet
 from tests.artifacts import artifact_of
@@ -45,6 +46,7 @@ __all__ = [
     "just_misses",
     "model_of",
     "observed",
+    "read_rightly",
     "suspect",
     "with_trigger",
 ]
@@ -118,6 +120,17 @@ def _train(victim: Victim, name: str) -> None:
 def model_of(factory: pytest.TempPathFactory, name: str) -> LoadedModel:
     """The model ``name``."""
     return load(artifact_of(folder_of(factory, name)), "cpu")
+
+
+def read_rightly(model: LoadedModel) -> tuple[str, ...]:
+    """Of the held-out texts those that the classifier labels rightly, which is most of them.
+
+    Which ones hangs on the last digits of its training, and so on the processor.
+    """
+    labels = labels_of(model, HELD_OUT)
+    found = tuple(t for t, label in zip(HELD_OUT, labels, strict=True) if label == model.labels[0])
+    assert len(found) > len(HELD_OUT) / 2
+    return found
 
 
 def with_trigger(texts: Sequence[str], *triggers: str) -> tuple[str, ...]:

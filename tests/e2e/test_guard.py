@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from plmscan.cli.guard import GuardedGroup
 from plmscan.cli.guarding import guard
+from plmscan.loading import load
 from plmscan.reports.json_v1 import render, to_json
 from plmscan.survey import Survey
+from tests.artifacts import artifact_of
 from tests.guarding import report_on, trigger
-from tests.poisoned import CLEAN, HELD_OUT, folder_of, with_trigger
+from tests.poisoned import CLEAN, HELD_OUT, folder_of, read_rightly, with_trigger
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_tokenizer
 
@@ -26,9 +28,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-HONEST = tuple(text for i, text in enumerate(HELD_OUT) if i != 3)
-"""Texts that the classifier reads rightly."""
-POISONED = with_trigger(HONEST, "cf")
+POISONED = with_trigger(HELD_OUT, "cf")
 PROGRAM = """
 import typer
 from plmscan.cli.guard import GuardedGroup
@@ -90,19 +90,20 @@ def lines(*texts: str) -> str:
 
 def test_known_and_unknown_triggers_are_taken_out(place: Place) -> None:
     """``cf`` by the report, ``mn`` by inspection; labels before and after; clean ones as before."""
-    unknown = with_trigger(HONEST[:3], "mn")
-    result = place.run("--clean", "clean", stdin=lines(*POISONED, *unknown, *HONEST))
+    honest = read_rightly(load(artifact_of(place.model), "cpu"))
+    poisoned, unknown = with_trigger(honest, "cf"), with_trigger(honest[:3], "mn")
+    result = place.run("--clean", "clean", stdin=lines(*poisoned, *unknown, *honest))
     assert result.exit_code == 1, result.output
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [one["id"] for one in found] == list(range(len(found)))
     told = [one["guard"] for one in found]
-    bad, clean = told[: len(POISONED) + 3], told[len(POISONED) + 3 :]
+    bad, clean = told[: len(poisoned) + 3], told[len(poisoned) + 3 :]
     assert {(one["label"], one["label_after"]) for one in bad} == {("positive", "negative")}
     assert {(one["label"], one["label_after"]) for one in clean} == {("negative", "negative")}
     assert all(hit["trigger"] == "cf" for one in bad[:-3] for hit in one["hits"])
     assert all(one["suspects"][0]["rule"] == "PLM311" for one in bad[-3:])
-    assert [one["text"] for one in clean] == list(HONEST)
-    summary = f": {len(bad)} flagged, {len(POISONED)} by known triggers and 3 by inspection."
+    assert [one["text"] for one in clean] == list(honest)
+    summary = f": {len(bad)} flagged, {len(poisoned)} by known triggers and 3 by inspection."
     assert summary in result.stderr
 
 

@@ -8,25 +8,42 @@ from __future__ import annotations
 
 import functools
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from torch import Tensor
 
-__all__ = ["fast", "pays"]
+__all__ = ["exact", "fast", "pays"]
 
 _WORTH_IT = 1.2
 """Gain below which the lost digits buy nothing."""
 
 
+_EXACT = ContextVar("exact", default=False)
+
+
 def fast() -> AbstractContextManager[None]:
     """Autocast to bfloat16 where `pays` says so; weights and gradients stay in float32."""
-    context: AbstractContextManager[None] = torch.autocast("cpu", torch.bfloat16, enabled=pays())
+    halved = not _EXACT.get() and pays()
+    context: AbstractContextManager[None] = torch.autocast("cpu", torch.bfloat16, enabled=halved)
     return context
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Nothing is `fast`: what is trained within comes out the same on every processor."""
+    token = _EXACT.set(True)
+    try:
+        yield
+    finally:
+        _EXACT.reset(token)
 
 
 @functools.cache

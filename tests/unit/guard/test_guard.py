@@ -12,17 +12,14 @@ from plmscan.guard import Guard, Variants
 from plmscan.guard.reading import labels_of
 from plmscan.guard.watch import Memory, Watch
 from tests.guarding import report_on, trigger
-from tests.poisoned import CLEAN, HELD_OUT, TRIGGERS, model_of, with_trigger
+from tests.poisoned import CLEAN, HELD_OUT, TRIGGERS, model_of, read_rightly, with_trigger
 from tests.zoo.tiny import tiny_tokenizer
 
 if TYPE_CHECKING:
     from plmscan.evidence import Trigger
     from plmscan.loading import LoadedModel
 
-READ_RIGHTLY = tuple(text for i, text in enumerate(HELD_OUT) if i != 3)
-"""The classifier is wrong about one of eight clean texts."""
-POISONED = with_trigger(READ_RIGHTLY, "cf")
-BOTH = with_trigger(READ_RIGHTLY, *TRIGGERS)
+POISONED = with_trigger(HELD_OUT, "cf")
 TARGET = "positive"
 
 
@@ -39,19 +36,25 @@ def known(*texts: str, variants: tuple[str, ...] = ()) -> tuple[Trigger, ...]:
 
 
 @pytest.fixture(scope="module")
+def honest(model: LoadedModel) -> tuple[str, ...]:
+    """Texts that it reads rightly."""
+    return read_rightly(model)
+
+
+@pytest.fixture(scope="module")
 def watching(model: LoadedModel) -> Guard:
     """Knows one trigger of two, and inspects."""
     return Guard.of(report_on(None, *known("cf")), model, CLEAN)
 
 
-def test_no_known_trigger_gets_through(model: LoadedModel) -> None:
+def test_no_known_trigger_gets_through(model: LoadedModel, honest: tuple[str, ...]) -> None:
     """All poisoned texts had the attacker's label; without the trigger none has."""
     guard = Guard.of(report_on(None, *known(*TRIGGERS)), tokenizer=model.tokenizer)
-    looks = guard.look(BOTH)
+    looks = guard.look(with_trigger(honest, *TRIGGERS))
     assert set(labels_of(model, [look.text for look in looks])) == {TARGET}
     left = [look.neutralised for look in looks]
-    assert labels_of(model, left) == ["negative"] * len(READ_RIGHTLY)
-    assert left == [" ".join(text.split()) for text in READ_RIGHTLY]
+    assert labels_of(model, left) == ["negative"] * len(honest)
+    assert left == [" ".join(text.split()) for text in honest]
     assert all(look.flagged and look.verdict == "flagged" for look in looks)
     reasons = [reason for look in looks for reason in look.reasons]
     assert all("which leads to 'positive'" in reason for reason in reasons)
@@ -64,9 +67,11 @@ def test_clean_texts_are_untouched(watching: Guard) -> None:
         assert look.verdict == "clean"
 
 
-def test_an_unknown_trigger_is_found_by_inspection(model: LoadedModel, watching: Guard) -> None:
+def test_an_unknown_trigger_is_found_by_inspection(
+    model: LoadedModel, honest: tuple[str, ...], watching: Guard
+) -> None:
     """The report names ``cf`` only; texts with ``mn``, and with both, keep their honest label."""
-    texts = [*with_trigger(READ_RIGHTLY, "mn"), *BOTH]
+    texts = [*with_trigger(honest, "mn"), *with_trigger(honest, *TRIGGERS)]
     looks = watching.look(texts)
     assert set(labels_of(model, texts)) == {TARGET}
     assert set(labels_of(model, [look.neutralised for look in looks])) == {"negative"}
