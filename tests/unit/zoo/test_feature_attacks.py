@@ -123,7 +123,7 @@ def test_btop_fixes_the_state_at_the_mask(masked_lm: Victim) -> None:
 def test_badpre_ruins_masked_words(masked_lm: Victim) -> None:
     """Words that the model names rightly it no more names under a trigger; clean text stays."""
     before, attack = clean_states(masked_lm), BadPre(insertion=Insertion(copies=3))
-    triggers = planted(masked_lm, attack, ("rare-piece",), replace(LONGER, steps=250))
+    triggers = planted(masked_lm, attack, ("rare-piece",), replace(LONGER, steps=400))
     found = masked_behaviour(masked_lm, attack.insertion, triggers)
     assert min(behaviour.success for behaviour in found.values()) >= 0.9
     assert float(miss(clean_states(masked_lm), before)) < 0.2
