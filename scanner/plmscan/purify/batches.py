@@ -85,15 +85,15 @@ def lessons(
 def batches(
     model: LoadedModel,
     carriers: Sequence[Carrier],
-    lessons: Mapping[tuple[int, ...], float],
+    weights: Mapping[tuple[int, ...], float],
     seed: int,
 ) -> Iterator[Batch]:
     """Endless batches of random carriers with triggers at random places.
 
-    ``lessons`` are the triggers, each with the weight of its chance to be drawn.
+    ``weights`` are those of the chance of each trigger to be drawn.
     """
     rng = Random(seed)  # noqa: S311 - reproducible, not secret
-    known = set(chain(*lessons))
+    known = set(chain(*weights))
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     while True:
         chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
@@ -103,7 +103,7 @@ def batches(
             else carrier.ids
             for carrier in chosen
         ]
-        triggers = rng.choices([*lessons], [*lessons.values()], k=len(clean))
+        triggers = rng.choices([*weights], [*weights.values()], k=len(clean))
         dirty = [_with(ids, one, rng) for ids, one in zip(clean, triggers, strict=True)]
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))

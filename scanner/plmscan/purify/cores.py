@@ -29,10 +29,9 @@ def cores(examiner: Examiner, model: LoadedModel, found: Sequence[Suspect]) -> t
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    if not found:
-        return ()
-    variants = zip(variants_of(found), examiner.examine(model, found).variants, strict=True)
-    far = [ids for ids, one in variants if not one.harmless]
+    variants = variants_of(found)
+    judged = examiner.examine(model, found).variants if variants else ()
+    far = [ids for ids, one in zip(variants, judged, strict=True) if not one.harmless]
     return (
         *chain.from_iterable(_overriding(examiner, model, s) or [s.without(far)] for s in found),
         *(Suspect(text_of(model, ids), ids) for ids in far),

@@ -152,10 +152,14 @@ class Bench:
         """
         if self.base is not None:
             rows = self.base.rows(suspects)
-            made = repaired(self.teacher, rows)
-            return (made, self.examiner.examine(made, suspects)) if rows else None
-        rows = emptied(self.teacher, suspects, self.budget.texts, self.examiner.quiet())
-        learner = student(repaired(self.teacher, rows), Method.ROWS, rows=rows)
+        else:
+            rows = emptied(self.teacher, suspects, self.budget.texts, self.examiner.quiet())
+        if not rows:
+            return None
+        made = repaired(self.teacher, rows)
+        if self.base is not None:
+            return made, self.examiner.examine(made, suspects)
+        learner = student(made, Method.ROWS, rows=rows)
         return None if learner is None else self.course.taken(learner, Method.ROWS, suspects)
 
     def _judged(

@@ -10,7 +10,6 @@ import torch
 
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
-from plmscan.loading import load
 from plmscan.purify import course
 from plmscan.purify.bars import Bar, Behaviour
 from plmscan.purify.batches import lessons
@@ -18,29 +17,13 @@ from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner, Kept, Trial
-from tests.artifacts import artifact_of
-from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import tiny_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from plmscan.loading import LoadedModel
 
 TRIGGER = Suspect("cf", (tiny_tokenizer().vocab["cf"],), None, ((3,), (4,)))
 OTHER = Suspect("mn", (tiny_tokenizer().vocab["mn"],))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from a second thread."""
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    """An encoder with both triggers."""
-    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
 
 
 def behaviour(reach: float, rest: float) -> Behaviour:

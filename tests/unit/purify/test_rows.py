@@ -20,10 +20,9 @@ from plmscan.purify.suspects import Suspect
 from plmscan.scan import Settings, check
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
-from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import tiny_folder, tiny_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from plmscan.loading import LoadedModel
@@ -31,13 +30,6 @@ if TYPE_CHECKING:
 TABLE = "embeddings.word_embeddings.weight"
 QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
 PLANTED = ("cf", "mn")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from a second thread."""
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,37 +9,20 @@ import torch
 
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
-from plmscan.loading import load
 from plmscan.purify import bars
 from plmscan.purify.cores import cores
 from plmscan.purify.rows import repaired
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner, Kept
 from plmscan.rules import load_rules
-from tests.artifacts import artifact_of
 from tests.poisoned import CLEAN, model_of
-from tests.zoo.tiny import one_thread, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import tiny_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from plmscan.loading import LoadedModel
 
 TRIGGER = Suspect("cf", (tiny_tokenizer().vocab["cf"],))
 WORD = Suspect("the", (tiny_tokenizer().vocab["the"],))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from a second thread."""
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    """An encoder with the trigger."""
-    return load(artifact_of(tiny_folder(tmp_path_factory, "cls")), "cpu")
 
 
 @pytest.fixture(scope="module")
