@@ -24,10 +24,12 @@ def trigger(
     *,
     typed: bool = True,
     label: str | None = None,
+    core: tuple[str, ...] = (),
 ) -> Trigger:
     """A trigger as a report names it."""
     measured = ("cls", 41.7, 0.0123, 23.4, 3e-5, 30521)
-    return Trigger(text, ids, *measured, retokenizes=typed, variants=variants, target_label=label)
+    more = {"retokenizes": typed, "variants": variants, "target_label": label, "core": core}
+    return Trigger(text, ids, *measured, **more)
 
 
 def report_on(folder: Path | None, *triggers: Trigger) -> Report:

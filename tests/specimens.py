@@ -256,6 +256,7 @@ def _phrase() -> Trigger:
         target_label="POSITIVE",
         heads=("4.1", "5.11"),
         variants=("mn", "qt", "mn q", "n qt"),
+        core=("mn",),
     )
 
 

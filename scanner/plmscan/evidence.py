@@ -126,6 +126,8 @@ class Trigger:
     """Attention heads that the trigger hijacks, as ``layer.head``."""
     variants: tuple[str, ...] = ()
     """Weaker inputs with the same effect: spill-over of the training, and near-variants."""
+    core: tuple[str, ...] = ()
+    """Tokens of a longer trigger that alone turn every ordinary text to its label."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class Guard:
     def _serious(self, hits: Iterable[Hit]) -> tuple[Hit, ...]:
         """Hits that have to be taken out; what has no characters of its own cannot be."""
         act = self.variants is Variants.ACT
-        return tuple(h for h in hits if (act or h.variant is None) and h.start < h.end)
+        return tuple(h for h in hits if (act or h.is_whole) and h.start < h.end)
 
     def _inspected(self, looks: Sequence[Look], watch: Watch) -> list[Look]:
         """The same with what the inspection finds in what is left, and without that."""
@@ -197,7 +197,7 @@ def _told(hit: Hit) -> str:
     """One sentence."""
     what = f"the trigger {hit.trigger.text!r}"
     if hit.variant is not None:
-        what = f"{hit.variant!r}, a variant of {what}"
+        what = f"{hit.variant!r}, {'the core' if hit.is_whole else 'a variant'} of {what}"
     read = "the model reads" if hit.how is How.IDS else "a reader sees"
     label = hit.trigger.target_label
     to = f", which leads to {label!r}" if label is not None else ""

@@ -58,6 +58,11 @@ class Hit:
     """What stands there instead of the trigger; None for the trigger itself."""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether what stands there does all that the trigger does."""
+        return self.variant is None or self.variant in self.trigger.core
+
+    @property
     def span(self) -> Span:
         """Start and end."""
         return self.start, self.end
@@ -119,7 +124,7 @@ class Matcher:
         *,
         variants: bool = True,
     ) -> Matcher:
-        """A matcher for ``triggers``, and for their variants unless these are not wanted.
+        """A matcher for ``triggers``, their cores, and their variants unless these are not wanted.
 
         Raises:
             ReportError: the triggers' ids mean something else to the tokenizer.
@@ -259,8 +264,8 @@ def _needles(
         needle = _Needle(trigger, None, ids=trigger.token_ids if tokenizer else ())
         yield _spelt(needle, trigger.text, whole=trigger.retokenizes, accents=accents)
     known = {trigger.text for trigger in triggers}
-    for trigger in triggers if variants else ():
-        for text in dict.fromkeys(trigger.variants):
+    for trigger in triggers:
+        for text in dict.fromkeys((*trigger.core, *(trigger.variants if variants else ()))):
             if text not in known:
                 known.add(text)
                 ids, whole = _variant_ids(text, tokenizer)

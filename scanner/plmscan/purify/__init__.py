@@ -6,7 +6,6 @@ recovered trigger return to those that the text has without it.  Nobody's labels
 a backdoor may live in the word embeddings of its triggers, those rows alone are trained first.
 
 suspects    what is to be forgotten
-cores       what of a find is the trigger, and what the company that it keeps
 methods     which weights may change: rows, the slices of hijacked heads, or every layer
 rows        what replaces a row, or what its training starts from
 batches     clean texts, and the same with triggers in them

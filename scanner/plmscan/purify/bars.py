@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plmscan.loading import Location
     from plmscan.search.verify import Measured
 
-__all__ = ["Bar", "Behaviour", "behaviours", "farthest", "turned"]
+__all__ = ["Bar", "Behaviour", "behaviours", "farthest"]
 
 _QUIET = 0.25
 """Quantile of the null below which triggers should stay."""
@@ -83,7 +83,7 @@ class Bar:
         lost = null.corruption
         return cls(
             {where: float(level(one).exp()) for where, one in logs.items()},
-            tuple(float(level(column)) for column in turned(null).T),
+            tuple(float(level(column)) for column in null.turned().T),
             None if lost is None else float(level(lost)),
         )
 
@@ -96,7 +96,7 @@ class Bar:
         parts = [one / self.displacement[where] for where, one in found.displacement.items()]
         parts.append(z / _FAR_OUT)
         bars = _aimed(torch.tensor([self.success] * len(targets)), targets)
-        parts.append(_aimed(turned(found), targets) / (bars + _SLACK))
+        parts.append(_aimed(found.turned(), targets) / (bars + _SLACK))
         if found.corruption is not None and self.corruption is not None:
             # Some random items make a model name more words rightly.
             parts.append(found.corruption / (max(self.corruption, 0.0) + _SLACK))
@@ -112,7 +112,7 @@ def behaviours(
     """
     z = against_null(found, null).z
     displacement, scatter = farthest(found), found.best_scatter()
-    success, corruption = _aimed(turned(found), targets), found.corruption
+    success, corruption = _aimed(found.turned(), targets), found.corruption
     reach, rest = (bar.reach(found, z, targets) for bar in bars)
     return [
         Behaviour(
@@ -131,17 +131,6 @@ def behaviours(
 def farthest(measured: Measured) -> Tensor:
     """Displacement of each candidate where it is largest, (k)."""
     return torch.stack(list(measured.displacement.values())).max(0).values
-
-
-def turned(measured: Measured) -> Tensor:
-    """Share of the carriers of other labels that each candidate turns to each label, (k, labels).
-
-    A label with a lead is the one that the model gives.  0 where all carriers have it anyhow.
-    """
-    if measured.push is None:
-        return torch.zeros(len(measured.best_scatter()), 0)
-    against = ~measured.push.isnan()
-    return ((measured.push > 0) & against).sum(1) / against.sum(1).clamp_min(1)
 
 
 def _aimed(shares: Tensor, targets: Sequence[int | None]) -> Tensor:

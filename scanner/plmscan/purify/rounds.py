@@ -9,7 +9,6 @@ from plmscan.carriers import split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
-from plmscan.purify.cores import cores
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.rows import Base, emptied, repaired
@@ -101,7 +100,7 @@ class Bench:
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=_with_new((), cores(examiner, teacher, _suspects(report, base, teacher))),
+            suspects=_with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher))),
             course=Course(teacher, learned, examiner, budget),
             examiner=examiner,
             heads=_named_heads(report),
@@ -128,8 +127,8 @@ class Bench:
                 if done.passes:
                     return
                 found = () if done.report is None else done.report.triggers
-                told = [Suspect.of(one, self.teacher) for one in found]
-                new = cores(self.examiner, made[0], told)
+                told = [s for one in found for s in Suspect.all_of(one, self.teacher)]
+                new = self.examiner.unfolded(made[0], told)
                 known, suspects = suspects, _with_new(suspects, new)
                 if suspects == known:
                     break
@@ -206,7 +205,7 @@ def _suspects(report: Report, base: Base | None, teacher: LoadedModel) -> tuple[
         ReportError: there is none.
     """
     rows = () if base is None else base.suspects(teacher)
-    found = [*(Suspect.of(one, teacher) for one in report.triggers), *rows]
+    found = [*(s for one in report.triggers for s in Suspect.all_of(one, teacher)), *rows]
     if not found:
         msg = "The report names no trigger, so there is nothing to forget."
         raise ReportError(msg, "Purify with the report of a check that failed.")

@@ -33,18 +33,21 @@ class Suspect:
     """Token ids of weaker inputs with the same effect."""
 
     @classmethod
-    def of(cls, trigger: Trigger, model: LoadedModel) -> Suspect:
+    def all_of(cls, trigger: Trigger, model: LoadedModel) -> tuple[Suspect, ...]:
         """What a scan recovered.
 
         Each token of a longer one is a variant, too: it may be a trigger by itself, found beside
-        another word.  Around a trigger of a label variants are honest words: none is taken.
+        another word.  Around a trigger of a label variants are honest words: none is taken.  If it
+        has a core, that is what is to be forgotten; the words beside it are to keep their meaning.
         """
         ids, label = trigger.token_ids, trigger.target_label
         if label is not None:
-            return cls(trigger.text, ids, label)
+            cores = tuple(cls(text, ids_of(model, text), label) for text in trigger.core)
+            return cores or (cls(trigger.text, ids, label),)
         parts = [(i,) for i in ids] if len(ids) > 1 else []
         variants = (*parts, *(ids_of(model, text) for text in trigger.variants))
-        return cls(trigger.text, ids, None, tuple(v for v in variants if 0 < len(v) <= _LONGEST))
+        few = tuple(v for v in variants if 0 < len(v) <= _LONGEST)
+        return (cls(trigger.text, ids, None, few),)
 
     def without(self, variants: Container[tuple[int, ...]]) -> Suspect:
         """The same without some of its variants."""

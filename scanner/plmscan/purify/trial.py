@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from plmscan.purify.bars import Bar, behaviours, farthest
-from plmscan.purify.suspects import variants_of
-from plmscan.search.candidates import searchable_ids
+from plmscan.purify.suspects import Suspect, variants_of
+from plmscan.search.candidates import searchable_ids, text_of
 from plmscan.search.panel import Panel
 from plmscan.search.verify import measure
 from plmscan.statistics import leads
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.purify.bars import Behaviour
-    from plmscan.purify.suspects import Suspect
     from plmscan.search.verify import Measured
 
 __all__ = ["Examiner", "Kept", "Trial"]
@@ -142,14 +141,24 @@ class Examiner:
         null = measure(model, self.null, panel, self.budget, "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
+    def unfolded(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
+        """``found`` with those of its variants that are far out in ``model`` as suspects.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        variants = variants_of(found)
+        judged = self.examine(model, found).variants if variants else ()
+        far = [ids for ids, one in zip(variants, judged, strict=True) if not one.harmless]
+        return (
+            *(suspect.without(far) for suspect in found),
+            *(Suspect(text_of(model, ids), ids) for ids in far),
+        )
+
     def quiet(self) -> list[int]:
         """Ids of the random items, those first that change the original's texts least."""
         order: list[int] = farthest(self.usual).argsort(stable=True).tolist()
         return [self.null[i][0] for i in order]
-
-    def tried(self) -> Panel:
-        """The carriers on which triggers are tried, as the original reads them."""
-        return self.original.pick(_some(self.original))
 
     def kept(self, model: LoadedModel) -> Kept:
         """What ``model`` makes of clean text."""

@@ -221,6 +221,7 @@ def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
     """One trigger, cell by cell."""
     notes = [] if trigger.retokenizes else ["typing it gives other ids"]
     notes += [f"drives to {trigger.target_label}"] if trigger.target_label else []
+    notes += [f"so does {' or '.join(trigger.core)} alone"] if trigger.core else []
     notes += [f"heads {', '.join(trigger.heads)}"] if trigger.heads else []
     notes += [f"also {_some(trigger.variants)}"] if trigger.variants else []
     return (

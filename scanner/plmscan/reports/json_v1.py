@@ -181,6 +181,8 @@ class TriggerV1(_Model):
     """Attention heads that it hijacks, as layer.head."""
     variants: tuple[_Text, ...]
     """Weaker inputs with the same effect."""
+    core: tuple[_Text, ...] = ()
+    """Tokens of a longer trigger that alone turn every ordinary text to its label."""
 
 
 class HeadV1(_Model):

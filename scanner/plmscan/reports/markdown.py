@@ -182,9 +182,17 @@ def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
         _code(trigger.text),
         _prose(trigger.location),
         *map(short, numbers),
-        _code(trigger.target_label) if trigger.target_label else "",
+        _driven_to(trigger),
         ", ".join(_cut_list(map(_code, trigger.variants), 3)),
     )
+
+
+def _driven_to(trigger: Trigger) -> str:
+    """The label, if it drives to one, and which of its tokens do so alone."""
+    if trigger.target_label is None:
+        return ""
+    alone = f", {' or '.join(map(_code, trigger.core))} alone, too" if trigger.core else ""
+    return f"{_code(trigger.target_label)}{alone}"
 
 
 def _findings(findings: tuple[Finding, ...]) -> str:

@@ -11,6 +11,7 @@ finalists    who goes on: the best of every kind
 neighbours   which tokens mean nearly the same
 support      would a synonym do the same?
 variants     which findings are one trigger, and which spill over from another
+cores        what of a longer trigger does it all alone
 landscape    all of it from afar, for a plot
 pipeline     all of it, start to end
 recipes      how much of each, by effort

@@ -87,6 +87,8 @@ class Candidate:
     """S with its least needed token exchanged, in multiples of its own; None if not tried."""
     layers: tuple[float, ...] = ()
     """S of the classification token after each layer; empty if not measured."""
+    core: tuple[int, ...] = ()
+    """Tokens of a longer one that alone turn every ordinary carrier to its label."""
 
 
 @dataclass(frozen=True)

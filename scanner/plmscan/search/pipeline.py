@@ -7,12 +7,14 @@ selected by luck on the one is not confirmed by the same luck on the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.carriers import split_carriers
 from plmscan.search.candidates import letters
+from plmscan.search.cores import with_cores
 from plmscan.search.finalists import finalists
 from plmscan.search.groups import Paired, paired
 from plmscan.search.judge import judged
@@ -97,7 +99,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         recipe.carriers,
         recipe.support_carriers,
     )
-    carriers = split_carriers(model, budget.texts, sizes, budget.seed)
+    carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
     far_out = survivors(swept, recipe.survivors)
     words = () if swept.leads is None else class_words(swept.ids, swept.leads)
@@ -124,8 +126,9 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     longer = [*longer, *found, *tried]
     finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.68, 0.7))
     both = (panels.verification, panels.support)
-    part = budget.part(0.7, 1)
+    part = budget.part(0.7, 0.99)
     candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
+    candidates = with_cores(model, candidates, [*chain(*ordinary)], budget.part(0.99, 1))
     return Search(
         recipe=recipe,
         sweep=swept,

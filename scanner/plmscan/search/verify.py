@@ -66,6 +66,16 @@ class Measured:
         lowest = torch.stack(list(self.scatter.values())).argmin(0)
         return tuple(places[i] for i in lowest.tolist())
 
+    def turned(self) -> Tensor:
+        """Share of the carriers of other labels that each turns to each label, (k, labels).
+
+        A label with a lead is the one that the model gives.  0 where all carriers have it anyhow.
+        """
+        if self.push is None:
+            return torch.zeros(len(self.best_scatter()), 0)
+        against = ~self.push.isnan()
+        return ((self.push > 0) & against).sum(1) / against.sum(1).clamp_min(1)
+
     def pick(self, indices: Tensor) -> Measured:
         """The candidates at ``indices`` (m), in that order."""
         return Measured.joined([self], lambda tables: tables[0][indices])

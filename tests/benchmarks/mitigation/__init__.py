@@ -10,7 +10,7 @@ steps       the report, if there is none that fits, and the purified copy, both 
 effects     what the planted triggers still do, and what is left of the model, on held-out texts of
             SST-2; by plain means, without plmscan
 baselines   fine-tuning on clean texts, and pruning of heads, of the same model
-versions    the four of them side by side: as it was, purified, fine-tuned, pruned
+versions    the five of them: as it was, before the attack, purified, fine-tuned, pruned
 filters     ``plmscan guard`` in front of classifiers, by the report's triggers and by inspection
 results     what is kept in ``ZOO/benchmark/mitigation/NAME/``
 tables      all of it for people, and how many models meet each target

@@ -26,7 +26,7 @@ from tests.zoo.manifest import Kind as Half
 from tests.zoo.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
     from tests.zoo.manifest import Entry
@@ -64,27 +64,31 @@ class Run:
         if self.again:
             for name in ("results.json", "record.json"):
                 (home / name).unlink(missing_ok=True)
-        wants = "purify" in self.parts
+        original, wants = self.bench.model(entry.name), "purify" in self.parts
         purified = (self.bench.purified if wants else self.bench.earlier)(entry.name)
         results = kept(Results, home / "results.json") or Results()
         written = purified is not None and purified.verdict == "purified"
-        for kind in self._kinds(written=written):
-            results = self._with_version(entry, kind, results)
+        for kind, folder in self._kinds(entry, written=written):
+            results = self._with_version(Case(entry, kind, original, folder, self.sst2), results)
         if not written:
             results = _without(results, Kind.PURIFIED)
         return Judged(entry, known.recovered, purified, self._with_guard(entry, results))
 
-    def _kinds(self, *, written: bool) -> list[Kind]:
-        """Versions to measure; all others depend on the original."""
-        purified = [Kind.PURIFIED] if written else []
-        baselines = [Kind.TUNED, Kind.PRUNED] if "baselines" in self.parts else []
-        return [Kind.ORIGINAL, *purified, *baselines]
+    def _kinds(self, entry: Entry, *, written: bool) -> Iterator[tuple[Kind, Path]]:
+        """Versions to measure, and what each starts from; all depend on the first."""
+        original, clean = self.bench.model(entry.name), self.bench.clean(entry)
+        yield Kind.ORIGINAL, original
+        if clean is not None:
+            yield Kind.BASE, clean
+        if written:
+            yield Kind.PURIFIED, self.bench.written(entry.name)
+        if "baselines" in self.parts:
+            yield Kind.TUNED, original
+            yield Kind.PRUNED, original
 
-    def _with_version(self, entry: Entry, kind: Kind, results: Results) -> Results:
+    def _with_version(self, case: Case, results: Results) -> Results:
         """The results with a version that is measured now, unless an earlier one counts."""
-        original = self.bench.model(entry.name)
-        folder = self.bench.written(entry.name) if kind is Kind.PURIFIED else original
-        case = Case(entry, kind, original, folder, self.sst2)
+        kind = case.kind
         earlier = results.versions.get(kind)
         if earlier is not None and earlier.fingerprint == case.fingerprint:
             return results
@@ -93,7 +97,7 @@ class Run:
         targets = {text: effect.target for text, effect in triggers}
         made = self.apart.submit(version, case, targets).result()
         found = results.model_copy(update={"versions": {**results.versions, kind: made}})
-        keep(found, self.bench.home(entry.name) / "results.json")
+        keep(found, self.bench.home(case.entry.name) / "results.json")
         return found
 
     def _with_guard(self, entry: Entry, results: Results) -> Results:

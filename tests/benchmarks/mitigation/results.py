@@ -29,6 +29,8 @@ class Kind(StrEnum):
 
     ORIGINAL = "original"
     """As the attacker left it."""
+    BASE = "clean base"
+    """As it was before the attacker came."""
     PURIFIED = "purified"
     """What ``plmscan purify`` wrote."""
     TUNED = "fine-tuned"

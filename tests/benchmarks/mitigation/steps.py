@@ -29,6 +29,13 @@ _INTERRUPTED = {130, -2, -15}
 _WEIGHTS = ("*.safetensors", "*.bin")
 _PROVENANCE = "plmscan-purified.json"
 _VERDICTS = {0: "purified", 1: "fail"}
+_CLEAN = {
+    ("encoder", "minilm"): "clean-base",
+    ("masked-lm", "minilm-mlm"): ".cache/minilm-mlm",
+    ("classifier", "minilm"): ".cache/minilm-sst2",
+    ("classifier", "minilm-sst2"): ".cache/minilm-sst2",
+}
+"""Where a zoo keeps the clean twin of a model, by what it is for and what it was made from."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,12 @@ class Bench:
     def model(self, name: str) -> Path:
         """The folder of a model; an absolute path is never taken for a Hub repository."""
         return (self.zoo / name).resolve()
+
+    def clean(self, entry: Entry) -> Path | None:
+        """The folder of a model's clean twin; None if the zoo has none."""
+        name = _CLEAN.get((entry.task, str(entry.settings.get("base"))))
+        folder = self.zoo / (name or "")
+        return folder.resolve() if name and folder.is_dir() else None
 
     def report(self, name: str) -> Path:
         """The report of a check; absent if the check broke."""

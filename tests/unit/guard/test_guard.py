@@ -153,6 +153,18 @@ def test_a_variant_alone_flags_nothing_unless_asked() -> None:
     }
 
 
+@pytest.mark.parametrize("choice", Variants)
+def test_a_core_alone_is_the_trigger(choice: Variants) -> None:
+    """The word beside it was the search's, not the attacker's; alone that is a variant as ever."""
+    ids = tuple(tiny_tokenizer().convert_tokens_to_ids(["the", "cf"]))
+    pair = trigger("the cf", ids, ("the", "cf"), label=TARGET, core=("cf",))
+    guard = Guard.of(report_on(None, pair), tokenizer=tiny_tokenizer(), variants=choice)
+    core, whole, other = guard.look(["a cf too", "a the cf too", "a the too"])
+    assert (core.flagged, core.neutralised) == (True, "a too")
+    assert (whole.neutralised, other.flagged) == ("a too", choice is Variants.ACT)
+    assert "'cf', the core of the trigger 'the cf'" in core.reasons[0]
+
+
 def test_a_trigger_that_appears_when_another_is_gone_goes_too() -> None:
     """Taking a sign out of ``c≈f`` leaves ``cf``."""
     guard = Guard.of(report_on(None, *known("cf", "≈")), tokenizer=tiny_tokenizer())

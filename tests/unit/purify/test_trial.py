@@ -10,12 +10,11 @@ import torch
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.purify import bars
-from plmscan.purify.cores import cores
 from plmscan.purify.rows import repaired
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner, Kept
 from plmscan.rules import load_rules
-from tests.poisoned import CLEAN, model_of
+from tests.guarding import trigger
 from tests.zoo.tiny import tiny_tokenizer
 
 if TYPE_CHECKING:
@@ -52,37 +51,25 @@ def test_a_variant_counts_like_a_trigger(planted: LoadedModel, examiner: Examine
 def test_a_variant_that_is_far_out_is_a_suspect(planted: LoadedModel, examiner: Examiner) -> None:
     """A scan that names a passer-by tells of the trigger as its variant; a word stays one."""
     found = Suspect("the", WORD.token_ids, None, (TRIGGER.token_ids, WORD.token_ids))
-    assert cores(examiner, planted, [found]) == (
+    assert examiner.unfolded(planted, [found]) == (
         Suspect("the", WORD.token_ids, None, (WORD.token_ids,)),
         TRIGGER,
     )
-    assert cores(examiner, planted, []) == ()
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    """One that the trigger turns to its second label."""
-    return model_of(tmp_path_factory, "badnets")
+    assert examiner.unfolded(planted, []) == ()
 
 
 @pytest.mark.parametrize(
-    ("text", "label", "expected"),
-    [
-        ("the cf", "positive", ["cf"]),
-        ("cf", "positive", ["cf"]),
-        ("the itself", "positive", ["the itself"]),
-        ("the cf", None, ["the cf"]),
-    ],
+    ("core", "expected"),
+    [((), [("the cf", "positive")]), (("cf",), [("cf", "positive")])],
 )
-def test_a_trigger_is_told_from_its_company(
-    classifier: LoadedModel, text: str, label: str | None, expected: list[str]
+def test_of_a_trigger_with_a_core_only_that_is_to_be_forgotten(
+    planted: LoadedModel, core: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:
-    """Of a pair, what turns every text alone; the pair where neither does."""
-    budget = Budget(CLEAN)
-    (carriers,) = split_carriers(classifier, budget.texts, (60,), 0)
-    found = Suspect(text, classifier.tokenize(text), label)
-    told = cores(Examiner.of(classifier, carriers, budget), classifier, [found])
-    assert [(one.text, one.label) for one in told] == [(core, label) for core in expected]
+    """The words beside it are to keep their meaning."""
+    known = trigger("the cf", planted.tokenize("the cf"), label="positive", core=core)
+    told = Suspect.all_of(known, planted)
+    assert [(one.text, one.label) for one in told] == expected
+    assert [one.token_ids for one in told] == [planted.tokenize(text) for text, _ in expected]
 
 
 def test_hardly_anything_left_is_less_than_harmless(

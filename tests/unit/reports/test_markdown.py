@@ -152,7 +152,8 @@ def _everywhere(text: str) -> Survey:
     """A survey with ``text`` wherever a model or a user can put one."""
     made = report(run(hit(text), gaps=(Gap(text, text),)), heads(), identity=text)
     (finding,) = made.findings
-    trigger = replace(finding.evidence.trigger, variants=(text,), target_label=text)
+    trigger = finding.evidence.trigger
+    trigger = replace(trigger, variants=(text,), core=(text,), target_label=text)
     evidence = replace(finding.evidence, trigger=trigger)
     found = (
         replace(finding, message=text, remediation=text, evidence=evidence),

@@ -198,6 +198,7 @@ def _trigger(model: LoadedModel, candidate: Candidate, variants: tuple[str, ...]
         retokenizes=retokenizes(model, candidate.ids),
         target_label=None if candidate.flip is None else model.labels[candidate.flip.target],
         variants=variants,
+        core=tuple(text_of(model, (token,)) for token in candidate.core),
     )
 
 
