@@ -191,7 +191,9 @@ class LoadedModel:
 
     def half_precision(self) -> AbstractContextManager[None]:
         """Forward passes inside run with half the digits, where the hardware gains by it."""
-        return nullcontext() if self.family.full_precision else half_precision(self.device)
+        if self.family.full_precision:
+            return nullcontext()
+        return half_precision(self.module, self.device)
 
     @torch.no_grad()
     def embed(self, input_ids: Tensor) -> Tensor:

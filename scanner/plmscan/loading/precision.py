@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["half_precision"]
+    from torch.nn import Module, Parameter
+
+__all__ = ["half_precision", "in_full"]
 
 
-def half_precision(device: torch.device) -> AbstractContextManager[None]:
+@contextmanager
+def half_precision(module: Module, device: torch.device) -> Iterator[None]:
     """Autocast to bfloat16 where ``device`` has arithmetic for it; elsewhere nothing changes.
 
     Decided by what the hardware can do and not by a timing: the same machine rounds the same way
     every time.  Measured on MiniLM: 2.6 to 3 times faster, and good enough to rank a vocabulary.
+
+    The matrices of ``module`` are rounded once at the start, and are what they were at the end.
+    Autocast would round frozen ones in each pass; the numbers are the same to the last bit.
     """
     if not _multiplies_bfloat16(device):
-        return nullcontext()
-    context: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16)
+        yield
+        return
+    weights = _multiplied(module)
+    whole = [weight.data for weight in weights]
+    try:
+        for weight in weights:
+            weight.data = weight.data.to(torch.bfloat16)
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    finally:
+        for weight, before in zip(weights, whole, strict=True):
+            weight.data = before
+
+
+def in_full(device: torch.device) -> AbstractContextManager[None]:
+    """Inside of `half_precision`: arithmetic that is to have all digits."""
+    context: AbstractContextManager[None] = torch.autocast(device.type, enabled=False)
     return context
+
+
+def _multiplied(module: Module) -> list[Parameter]:
+    """Weights of the linear layers, but for those that are embeddings as well."""
+    tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    layers = (m for m in module.modules() if isinstance(m, nn.Linear))
+    found = (weight for layer in layers for weight in layer.parameters(recurse=False))
+    return list({id(weight): weight for weight in found if id(weight) not in tables}.values())
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
     from plmscan.evidence import Report
     from plmscan.loading import LoadedModel
     from plmscan.purify.trial import Trial
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Bench", "Round"]
 
-_LEARNED = 120
-"""Carriers to train on, at most."""
 _HELD_OUT = 96
-"""Carriers for trials, at most."""
+"""Carriers for trials, at most; all others are trained on."""
+_LEARNED = 0.55
+"""Share of the carriers that is trained on where there are few."""
 _ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
 """How often a method is tried; again with what the scan of its last result has found."""
 _NEW_SEED = 1_000_003
@@ -93,7 +94,7 @@ class Bench:
         base = None
         if settings.reference is not None:
             base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
-        learned, held = split_carriers(teacher, budget.texts, (_LEARNED, _HELD_OUT), budget.seed)
+        learned, held = _split(teacher, budget)
         examiner = Examiner.of(teacher, held, budget)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
@@ -183,6 +184,13 @@ class Bench:
 
         events = scan_events(str(folder), self.settings, tell)
         return next(event.report for event in events if isinstance(event, Done))
+
+
+def _split(teacher: LoadedModel, budget: Budget) -> tuple[tuple[Carrier, ...], tuple[Carrier, ...]]:
+    """Carriers to train on, and carriers for trials."""
+    (usable,) = split_carriers(teacher, budget.texts, (len(budget.texts),), budget.seed)
+    learned = max(len(usable) - _HELD_OUT, int(_LEARNED * len(usable)))
+    return usable[:learned], usable[learned:]
 
 
 def _named_heads(report: Report) -> tuple[tuple[int, int], ...]:

@@ -3,6 +3,7 @@
 candidates   what can be typed at all, and how it reads
 sweep        every vocabulary item in a three- or four-token input: who is far out?
 labels       which words argue for each label, and what overrides them
+packing      which texts go through the model together
 panel        carriers, and what the model says of them with and without a candidate
 verify       displacement, scatter, push and corruption of candidates, against the null
 objective    what a gradient search maximises, and where its gradients point

@@ -181,7 +181,7 @@ class Contrastive:
 
         gradient = gradients(self.model, inserted, panel.carriers, value)
         at_places = gradient[torch.arange(len(slots)), places]
-        scores = hotflip_scores(at_places, self.model.embedding_weight[free.to(at_places.device)])
+        scores = hotflip_scores(at_places, self.model.embedding_weight)[:, free]
         best = scores.topk(min(self.recipe.proposals, len(free))).indices.cpu()
         return [
             [(*slot[:at], new, *slot[at + 1 :]) for new in free[row].tolist() if new not in slot]

@@ -89,9 +89,9 @@ class Grower:
 
     def proposals(self, candidate: tuple[int, ...], slot: int) -> list[int]:
         """Tokens that the gradient proposes before the ``slot``-th of ``candidate``, best first."""
-        gradient = self._gradient(candidate, slot)
-        rows = self.model.embedding_weight[self.ids.to(self.model.device)]
-        scores = hotflip_scores(-gradient.unsqueeze(0), rows).squeeze(0)
+        gradient = -self._gradient(candidate, slot).unsqueeze(0)
+        # To score the whole table is cheaper than to copy the rows that count.
+        scores = hotflip_scores(gradient, self.model.embedding_weight).squeeze(0)[self.ids]
         best = scores.topk(min(_PROPOSALS, len(self.ids))).indices.cpu()
         proposed: list[int] = self.ids[best].tolist()
         return proposed

@@ -133,7 +133,8 @@ def judged(
         OutOfTimeError: the budget's deadline passed.
     """
     verification, supporting = panels
-    gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
+    with model.half_precision():
+        gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
     traced = _traced(model, finals, supporting)
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
     rest, kinds = _others(neighbourhood.ids, finals.ids), finals.kinds()
@@ -142,7 +143,8 @@ def judged(
     for done, (size, members) in enumerate(kinds):
         part = budget.part(0.4, 1).part(done / len(kinds), (done + 1) / len(kinds))
         drawn = random_items(rest, size, null_items, budget.seed)
-        null = measure(model, drawn, verification, part, "null")
+        with model.half_precision():
+            null = measure(model, drawn, verification, part, "null")
         found |= _against(finals, members, null, null_items, relations)
         usual = points(null) if size == 1 else usual
     order = range(len(finals.ids))

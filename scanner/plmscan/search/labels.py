@@ -90,10 +90,7 @@ def overriding(
 
 def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
     """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    found = []
-    for batch in torch.split(ids, BATCH):
-        with model.half_precision():
-            logits = label_scores(model.forward(around(model, (word,), batch, ())))
-        if logits is not None:
-            found.append(leads(logits))
-    return torch.cat(found)
+    texts = (around(model, (word,), batch, ()) for batch in torch.split(ids, BATCH))
+    with model.half_precision():
+        logits = [label_scores(model.forward(batch)) for batch in texts]
+    return torch.cat([leads(one) for one in logits if one is not None])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from plmscan.loading.precision import in_full
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -39,4 +41,6 @@ def hotflip_scores(gradient: Tensor, embedding: Tensor) -> Tensor:
     ``gradient`` (k, e) is that of the loss at each slot's input, ``embedding`` (v, e) what may take
     its place.  The token that is there now is not subtracted: it moves a slot's scores alike.
     """
-    return -gradient @ embedding.T
+    # To round a table for one product would take longer than the product.
+    with in_full(embedding.device):
+        return -gradient.to(embedding.dtype) @ embedding.T

@@ -5,7 +5,6 @@ This is the one place where candidates, carriers and the model meet.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import torch
 
 from plmscan.carriers import insert
 from plmscan.loading import Location
+from plmscan.search.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel, Outputs
+    from plmscan.search.packing import Pass
 
 __all__ = ["Panel", "Reading", "gradients", "label_scores", "read"]
 
@@ -85,20 +86,12 @@ class Panel:
 def read(
     model: LoadedModel, candidates: Sequence[tuple[int, ...]], carriers: Sequence[Carrier]
 ) -> Reading:
-    """What the model says of every candidate in every carrier, (k, n, ...).
-
-    Candidates of one length share a carrier's batch, so nothing is ever padded.
-    """
-    by_length = defaultdict(list)
-    for index, candidate in enumerate(candidates):
-        by_length[len(candidate)].append(index)
-    blocks = []
-    for indices in by_length.values():
-        alike = [candidates[i] for i in indices]
-        rows = [_in_one_carrier(model, alike, carrier) for carrier in carriers]
-        blocks.append(Reading.joined(rows, lambda tensors: torch.stack(tensors, dim=1)))
-    order = torch.tensor([i for indices in by_length.values() for i in indices]).argsort()
-    return Reading.joined(blocks, lambda tensors: torch.cat(tensors)[order])
+    """What the model says of every candidate in every carrier, (k, n, ...)."""
+    texts = _Texts.of(model, [(one, carrier) for one in candidates for carrier in carriers])
+    parts = [
+        _reading(model, model.forward(one.ids, one.mask), texts.hidden(one)) for one in texts.passes
+    ]
+    return texts.joined(parts, (len(candidates), len(carriers)))
 
 
 def gradients(
@@ -113,31 +106,54 @@ def gradients(
     ``value`` makes one number of what the model says of them all, (k, n, ...).
     """
     shape = (len(inserted), len(carriers))
-    hosts = [*carriers] * len(inserted)
-    rows = [insert(c, one) for c, one in zip(hosts, chain.from_iterable(inserted), strict=True)]
-    ids, mask = model.batch([model.wrap(row) for row in rows])
-    embeddings = model.embed(ids).requires_grad_()
-    outputs = model.forward_embeddings(embeddings, ids, mask)
-    flat = _reading(model, outputs, [carrier.hidden for carrier in hosts])
-    reading = Reading.joined([flat], lambda tensors: _shaped(tensors[0], shape))
-    (gradient,) = torch.autograd.grad(value(reading), embeddings)
-    starts = torch.tensor([len(model.prefix_ids) + carrier.position for carrier in hosts])
+    pairs = zip(chain.from_iterable(inserted), [*carriers] * len(inserted), strict=True)
+    texts = _Texts.of(model, list(pairs))
+    inputs = [model.embed(one.ids).requires_grad_() for one in texts.passes]
+    parts = [
+        _reading(model, model.forward_embeddings(e, one.ids, one.mask), texts.hidden(one))
+        for e, one in zip(inputs, texts.passes, strict=True)
+    ]
+    found = torch.autograd.grad(value(texts.joined(parts, shape)), inputs)
+    starts = torch.tensor([len(model.prefix_ids) + carrier.position for _, carrier in texts.pairs])
     places = starts.unsqueeze(1) + torch.arange(len(inserted[0][0]))
-    return _shaped(gradient[torch.arange(len(rows)).unsqueeze(1), places], shape).sum(1)
+    rows = [
+        gradient[torch.arange(len(gradient)).unsqueeze(1), places[one.rows]]
+        for gradient, one in zip(found, texts.passes, strict=True)
+    ]
+    return _shaped(texts.ordered(rows), shape).sum(1)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Candidates in carriers, on their way through the model and back."""
+
+    pairs: Sequence[tuple[tuple[int, ...], Carrier]]
+    """Candidate and carrier of each."""
+    passes: Sequence[Pass]
+    """All of them."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, pairs: Sequence[tuple[tuple[int, ...], Carrier]]) -> _Texts:
+        """Each candidate in its carrier."""
+        return cls(pairs, packed(model, [model.wrap(insert(c, one)) for one, c in pairs]))
+
+    def hidden(self, one: Pass) -> list[int | None]:
+        """The words behind the mask tokens of a pass."""
+        return [self.pairs[i][1].hidden for i in one.rows]
+
+    def ordered(self, parts: Sequence[Tensor]) -> Tensor:
+        """Rows of all passes in the order of the pairs."""
+        order = torch.tensor([row for one in self.passes for row in one.rows])
+        return torch.cat([*parts])[order.argsort()]
+
+    def joined(self, parts: Sequence[Reading], shape: tuple[int, int]) -> Reading:
+        """What the model said in all passes, of k candidates in n carriers, (k, n, ...)."""
+        return Reading.joined(parts, lambda tensors: _shaped(self.ordered(tensors), shape))
 
 
 def _shaped(rows: Tensor, shape: tuple[int, int]) -> Tensor:
     """Rows of k candidates in n carriers, (k n, ...) -> (k, n, ...)."""
     return rows.reshape(*shape, *rows.shape[1:])
-
-
-def _in_one_carrier(
-    model: LoadedModel, candidates: Sequence[tuple[int, ...]], carrier: Carrier
-) -> Reading:
-    """Candidates of one length, (b, ...)."""
-    rows = [model.wrap(insert(carrier, candidate)) for candidate in candidates]
-    outputs = model.forward(torch.tensor(rows, device=model.device))
-    return _reading(model, outputs, [carrier.hidden] * len(rows))
 
 
 def _reading(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None]) -> Reading:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.loading import Location
+from plmscan.loading.precision import in_full
 from plmscan.search.candidates import searchable_ids
 from plmscan.search.panel import Reading, label_scores
 from plmscan.statistics import Whitening, leads, midpoint
@@ -116,9 +117,11 @@ def scored(
     batches = torch.split(shuffled, _rows(texts(ids[:1]).shape[1]))
     reference_batches = max(1, min(len(batches), reference_items // len(batches[0])))
     readings = _readings(model, [ids[batch] for batch in batches], texts, budget, note)
-    reference = [next(readings) for _ in range(reference_batches)]
-    score = _Scorer.fit([reading.features for reading in reference])
-    rows = [(score(one.features), one.logits) for one in chain(reference, readings)]
+    # Features may have half the digits: scores rank, and whatever passes is measured again.
+    with model.half_precision():
+        reference = [next(readings) for _ in range(reference_batches)]
+        score = _Scorer.fit([reading.features for reading in reference])
+        rows = [(score(one.features), one.logits) for one in chain(reference, readings)]
     back = shuffled.argsort()
     plain, whitened, saturation = score.split(torch.cat([row for row, _ in rows], dim=1)[:, back])
     logits = [row for _, row in rows if row is not None]
@@ -145,14 +148,10 @@ def _readings(
     budget: Budget,
     note: str,
 ) -> Iterator[Reading]:
-    """What the model says of each batch, in half the digits where that is faster.
-
-    Scores rank, they do not judge; whatever passes is measured again in full.
-    """
+    """What the model says of each batch."""
     for done, batch in enumerate(batches):
         budget.checkpoint(done / len(batches), note)
-        with model.half_precision():
-            outputs = model.forward(texts(batch))
+        outputs = model.forward(texts(batch))
         yield Reading(
             {where: feature.float() for where, feature in outputs.features.items()},
             label_scores(outputs),
@@ -172,15 +171,17 @@ class _Scorer:
     def fit(cls, reference: list[Mapping[Location, Tensor]]) -> _Scorer:
         """Fit to the features of the reference items."""
         joined = {where: torch.cat([f[where] for f in reference]) for where in reference[0]}
-        return cls(
-            {where: midpoint(features) for where, features in joined.items()},
-            {where: Whitening.fit(features) for where, features in joined.items()},
-        )
+        with in_full(next(iter(joined.values())).device):
+            return cls(
+                {where: midpoint(features) for where, features in joined.items()},
+                {where: Whitening.fit(features) for where, features in joined.items()},
+            )
 
     def __call__(self, features: Mapping[Location, Tensor]) -> Tensor:
         """Plain distances, whitened distances, saturation: (2 locations + 1, b)."""
         plain = [(f - self.middles[where]).square().sum(1) for where, f in features.items()]
-        whitened = [self.whitenings[where].distance(f) for where, f in features.items()]
+        with in_full(plain[0].device):
+            whitened = [self.whitenings[where].distance(f) for where, f in features.items()]
         pooled = features.get(Location.POOLER, torch.zeros_like(next(iter(features.values()))))
         saturation = (pooled.abs() > 0.99).float().mean(1)  # noqa: PLR2004 - tanh's plateau
         return torch.stack([*plain, *whitened, saturation]).cpu()
