@@ -111,7 +111,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     panels = _Panels(*(Panel.of(model, c) for c in carriers))
     with model.half_precision():
         by = growers(model, panels.growing, swept.ids, budget.seed)
-        proposed = [i for grower in by for i in grower.proposals((), 0)]
+        proposed = [i for grower in by for i in grower.proposals([((), 0)])[0]]
         singles = [(i,) for i in sorted({*far_out.tolist(), *proposed})]
         screened = measure(model, singles, panels.screening, budget.part(0.4, 0.5), "screening")
         longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))

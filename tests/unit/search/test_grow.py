@@ -136,14 +136,23 @@ def test_proposals_are_tokens_of_a_text(
     flipper: Grower, candidate: tuple[int, ...], slot: int
 ) -> None:
     """A handful, all different, for every gap of a candidate."""
-    found = flipper.proposals(candidate, slot)
+    (found,) = flipper.proposals([(candidate, slot)])
     assert 1 < len(set(found)) == len(found) < 20
     assert set(found) <= set(flipper.ids.tolist())
 
 
+def test_gaps_do_not_change_what_others_get(flipper: Grower) -> None:
+    """More of them than one backward pass takes, and each gets what it gets alone."""
+    pair = (90, 91)
+    gaps = [((one, other), slot) for one, other in (pair, pair[::-1]) for slot in range(3)]
+    together = flipper.proposals(gaps)
+    alone = [flipper.proposals([gap])[0] for gap in gaps]
+    assert [set(found) for found in together] == [set(found) for found in alone]
+
+
 def test_a_proposal_is_better_than_chance(flipper: Grower) -> None:
     """What the gradient proposes does more, in the middle, than the vocabulary does."""
-    proposed: list[tuple[int, ...]] = [(i,) for i in flipper.proposals((), 0)]
+    proposed: list[tuple[int, ...]] = [(i,) for i in flipper.proposals([((), 0)])[0]]
     everything: list[tuple[int, ...]] = [(i,) for i in flipper.ids.tolist()]
     usual = sorted(flipper.score(everything))[len(everything) // 2]
     assert sorted(flipper.score(proposed))[len(proposed) // 2] > usual
