@@ -72,6 +72,16 @@ def test_the_order_of_items_is_nobodys_business(seed: int, labels: list[int], wi
 
 @unhurried
 @given(seeds, label_lists, widths)
+def test_several_sets_are_so_many_losses(seed: int, labels: list[int], width: int) -> None:
+    """Each set of items gets its own, wherever it stands."""
+    marks = torch.tensor(labels)
+    sets = torch.stack([numbers(seed + i, len(labels), width) for i in range(3)])
+    alone = torch.stack([supervised_contrastive(one, marks, 0.5) for one in sets])
+    assert_close(supervised_contrastive(sets, marks, 0.5), alone, **CLOSE)
+
+
+@unhurried
+@given(seeds, label_lists, widths)
 def test_only_directions_count(seed: int, labels: list[int], width: int) -> None:
     """Each feature may be scaled by itself: a model's own unit of length plays no part."""
     features, marks = numbers(seed, len(labels), width), torch.tensor(labels)

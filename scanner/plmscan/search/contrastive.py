@@ -177,7 +177,7 @@ class Contrastive:
         inserted = [[slot] * len(panel.carriers) for slot in slots]
 
         def value(dirty: Reading) -> Tensor:
-            return seen.loss([*seen.features(confirmed), *seen.rows(dirty)])
+            return seen.losses([[*seen.features(confirmed), *seen.rows(dirty)]]).sum()
 
         gradient = gradients(self.model, inserted, panel.carriers, value)
         at_places = gradient[torch.arange(len(slots)), places]
@@ -238,17 +238,22 @@ class _Seen:
         """Of triggers that were read."""
         return [self.known[one] for one in triggers]
 
-    def loss(self, classes: Sequence[Mapping[Location, Tensor]]) -> Tensor:
-        """Contrastive loss of these classes and clean text, in the mean over the locations."""
-        groups = [self.known[()], *classes]
-        labels = torch.arange(len(groups)).repeat_interleave(len(self.panel.carriers))
-        losses = [
+    def losses(self, combinations: Sequence[Sequence[Mapping[Location, Tensor]]]) -> Tensor:
+        """Contrastive loss of each combination of so many classes and clean text, (c).
+
+        In the mean over the locations.
+        """
+        groups = [[self.known[()], *classes] for classes in combinations]
+        labels = torch.arange(len(groups[0])).repeat_interleave(len(self.panel.carriers))
+        found = [
             supervised_contrastive(
-                torch.cat([group[where] for group in groups]), labels, self.recipe.temperature
+                torch.stack([torch.cat([one[where] for one in group]) for group in groups]),
+                labels,
+                self.recipe.temperature,
             )
             for where in self.standard
         ]
-        return torch.stack(losses).mean()
+        return torch.stack(found).mean(0)
 
     def beam(
         self,
@@ -265,8 +270,9 @@ class _Seen:
                 for one in (kept[slot], *choices)
                 if one == kept[slot] or one not in kept
             ]
-            losses = {one: float(self.loss(self.features((*confirmed, *one)))) for one in grown}
-            beams = sorted(losses, key=losses.__getitem__)[: self.recipe.width]
+            losses = self.losses([self.features((*confirmed, *one)) for one in grown]).tolist()
+            known = dict(zip(grown, losses, strict=True))
+            beams = sorted(known, key=known.__getitem__)[: self.recipe.width]
         return beams[0]
 
     def outstanding(

@@ -16,23 +16,24 @@ __all__ = ["hotflip_scores", "supervised_contrastive"]
 
 
 def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss (Khosla et al. 2020) of ``features`` (n, h), a scalar.
+    """Supervised contrastive loss (Khosla et al. 2020) of ``features``, (..., n, h) -> (...).
 
     ``labels`` (n) name each item's class.  An item is pulled to the others of its class, its
     positives, and pushed from all else; one without positives is left out, though others are
     still pushed from it.  The loss is scaled by ``temperature``, as Khosla et al. do.
     """
-    similarity = F.normalize(features, dim=1) @ F.normalize(features, dim=1).T / temperature
+    units = F.normalize(features, dim=-1)
+    similarity = units @ units.transpose(-1, -2) / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     positive = (labels == labels.unsqueeze(1)) & ~itself
     anchors = positive.any(dim=1)
     if not bool(anchors.any()):
-        return (features * 0.0).sum()
-    others = similarity.masked_fill(itself, -torch.inf)[anchors]
-    log_share = others - others.logsumexp(dim=1, keepdim=True)
+        return (features * 0.0).sum(dim=(-1, -2))
+    others = similarity.masked_fill(itself, -torch.inf)[..., anchors, :]
+    log_share = others - others.logsumexp(dim=-1, keepdim=True)
     pulled = positive[anchors]
-    pull = log_share.masked_fill(~pulled, 0.0).sum(dim=1) / pulled.sum(dim=1)
-    return -temperature * pull.mean()
+    pull = log_share.masked_fill(~pulled, 0.0).sum(dim=-1) / pulled.sum(dim=1)
+    return -temperature * pull.mean(dim=-1)
 
 
 def hotflip_scores(gradient: Tensor, embedding: Tensor) -> Tensor:

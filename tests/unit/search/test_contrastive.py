@@ -158,7 +158,8 @@ def test_a_confirmed_trigger_repels_the_slots(searches: Searches) -> None:
     cf, mn = (found.model.tokenize(text) for text in ("cf", "mn"))
     seen.look([cf, mn, (*cf, *cf)])
     classes = seen.features([cf, mn, (*cf, *cf)])
-    assert float(seen.loss([classes[0], classes[1]])) < float(seen.loss([classes[0], classes[2]]))
+    near, far = seen.losses([[classes[0], classes[1]], [classes[0], classes[2]]])
+    assert near < far
 
 
 def test_a_confirmed_trigger_turns_the_gradient(searches: Searches) -> None:
@@ -360,7 +361,7 @@ def of_numbers(model: LoadedModel, width: int, seed: int, triggers: Sequence[Tri
 
 def loss_of(seen: _Seen, *triggers: Trigger) -> float:
     """Of a combination."""
-    return float(seen.loss(seen.features(triggers)))
+    return float(seen.losses([seen.features(triggers)]))
 
 
 def singles(*tokens: int) -> tuple[Trigger, ...]:
