@@ -47,9 +47,6 @@ Few texts say little of what a model knows.  What it makes of strange ones is to
 _STRANGE = (0, 1, 2, 4)
 """How many random items such a text gets."""
 
-_JOINED = 0.5
-"""Share of the other texts that go on with a second one: users' texts are longer than carriers."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -100,20 +97,16 @@ def batches(
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     while True:
         chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
-        clean = [_varied(carrier.ids, rng.choice(carriers).ids, strange, rng) for carrier in chosen]
+        clean = [
+            _mixed(carrier.ids, rng.choice(carriers).ids, strange, rng)
+            if rng.random() < _MIXED
+            else carrier.ids
+            for carrier in chosen
+        ]
         triggers = rng.choices([*weights], [*weights.values()], k=len(clean))
         dirty = [_with(ids, one, rng) for ids, one in zip(clean, triggers, strict=True)]
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))
-
-
-def _varied(
-    text: tuple[int, ...], other: tuple[int, ...], strange: Sequence[tuple[int, ...]], rng: Random
-) -> tuple[int, ...]:
-    """A text as it is, mixed with another one, or joined to it."""
-    if rng.random() < _MIXED:
-        return _mixed(text, other, strange, rng)
-    return (*text, *other) if rng.random() < _JOINED else text
 
 
 def _mixed(

@@ -57,7 +57,7 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
     swept, beyond = len(ids) * short.shape[1], _beyond(model, budget.effort)
     with model.half_precision():
         in_sweep = _rate(short.numel(), lambda: model.forward(short))
-    after = _rate(int(mask.sum()), lambda: model.forward(natural, mask))
+        after = _rate(int(mask.sum()), lambda: model.forward(natural, mask))
     return Estimated(swept + beyond, swept / in_sweep + beyond / after)
 
 
