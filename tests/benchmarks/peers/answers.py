@@ -49,6 +49,8 @@ class Answer:
     """Texts through the model; ours does not count them."""
     forward_tokens: int
     """Cost in forward-token-equivalents."""
+    published_tokens: int
+    """What the published code would have spent for the same answer."""
     megabytes: float
     """Peak memory above an interpreter with torch imported."""
 
@@ -75,6 +77,7 @@ def of_peer(zoo: Path, entry: Entry, record: PeerRecord) -> Answer | None:
         seconds=record.seconds,
         sequences=result["sequences"],
         forward_tokens=result["forward_tokens"],
+        published_tokens=result["published_tokens"],
         megabytes=record.megabytes,
     )
 
@@ -97,6 +100,7 @@ def ours(zoo: Path, entry: Entry) -> Answer | None:
         seconds=told.seconds,
         sequences=None,
         forward_tokens=told.forward_tokens,
+        published_tokens=told.forward_tokens,
         megabytes=told.megabytes,
     )
 

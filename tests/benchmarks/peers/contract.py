@@ -55,6 +55,8 @@ class PeerResult:
     """Texts that went through the model, a gradient step counted once a text."""
     forward_tokens: int
     """Tokens that went through the model, padding included, a backward pass as two."""
+    published_tokens: int
+    """The same of the published code, where some of its passes were saved here."""
     seconds: float
     """Wall-clock time of the search, without loading the model."""
     finished: bool

@@ -40,6 +40,8 @@ class Run:
     """What may be spent."""
     sequences: int = 0
     """Texts through the model so far."""
+    saved: int = 0
+    """Forward-token-equivalents that the published code would have spent besides."""
     started: float = field(default_factory=time.perf_counter)
     """When the scan began."""
     before: int = field(init=False)
@@ -109,6 +111,7 @@ class Run:
             found=accepted,
             sequences=self.sequences,
             forward_tokens=self.spent,
+            published_tokens=self.spent + self.saved,
             seconds=time.perf_counter() - self.started,
             finished=finished,
             counts=counts,
@@ -139,6 +142,7 @@ class Remembered:
     def features(self, rows: Sequence[Row], where: Location) -> Tensor:
         """The same as `Run.features`."""
         new = [row for row in dict.fromkeys(rows) if row not in self.known]
+        self.run.saved += self.run.cost(rows) - self.run.cost(new)
         if new:
             self.known.update(zip(new, self.run.features(new, where), strict=True))
         return torch.stack([self.known[row] for row in rows])
