@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,9 +34,6 @@ _LEAST_AGREEMENT = 0.98
 """Share of clean texts that keep their label, each as heavy as its lead was."""
 _TRIED = 48
 """Carriers for triggers, at most; clean text is read in all that there are."""
-_FRONT = 24
-"""Of these, how many take them at the start once more: a trigger that acts there alone, as NeuBA
-trains it, does little in the middle of all carriers."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ class Examiner:
     """Held-out carriers as the original reads them."""
     null: tuple[tuple[int, ...], ...]
     """Random vocabulary items."""
-    usual: tuple[Measured, ...]
-    """What they do to the original, wherever they stand and at the start of texts."""
+    usual: Measured
+    """What they do to the original."""
     budget: Budget
     """Limits and seed."""
 
@@ -121,7 +118,8 @@ class Examiner:
         drawn = ids[torch.randperm(len(ids), generator=generator)[:_NULL]].tolist()
         null = tuple((item,) for item in drawn)
         panel = Panel.of(model, carriers)
-        return cls(panel, null, _measured(model, null, panel, budget, "random items"), budget)
+        usual = measure(model, null, panel.pick(_some(panel)), budget, "random items")
+        return cls(panel, null, usual, budget)
 
     def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
         """How ``model`` does with ``suspects``.
@@ -133,14 +131,14 @@ class Examiner:
             OutOfTimeError: the budget's deadline passed.
         """
         clean = Panel.of(model, self.original.carriers)
-        kept = self._kept(clean)
+        panel, kept = clean.pick(_some(clean)), self._kept(clean)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
-        found = _measured(model, ids, clean, self.budget, "triggers")
+        found = measure(model, ids, panel, self.budget, "triggers")
         targets = _targets(model, suspects)
         trial = _trial(found, self.usual, targets, kept, len(suspects))
         if not trial.has_worked:
             return trial
-        null = _measured(model, self.null, clean, self.budget, "random items")
+        null = measure(model, self.null, panel, self.budget, "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
     def unfolded(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
@@ -159,7 +157,7 @@ class Examiner:
 
     def quiet(self) -> list[int]:
         """Ids of the random items, those first that change the original's texts least."""
-        order: list[int] = farthest(self.usual[0]).argsort(stable=True).tolist()
+        order: list[int] = farthest(self.usual).argsort(stable=True).tolist()
         return [self.null[i][0] for i in order]
 
     def kept(self, model: LoadedModel) -> Kept:
@@ -188,35 +186,14 @@ def _targets(model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None
 
 
 def _trial(
-    found: Sequence[Measured],
-    null: Sequence[Measured],
-    targets: Sequence[int | None],
-    clean: Kept,
-    count: int,
+    found: Measured, null: Measured, targets: Sequence[int | None], clean: Kept, count: int
 ) -> Trial:
-    """``count`` suspects and then their variants, each where it does most beside its null."""
-    bars = [(Bar.loud(one), Bar.quiet(one)) for one in null]
-    told = [
-        behaviours(one, usual, targets, pair)
-        for one, usual, pair in zip(found, null, bars, strict=True)
-    ]
-    worst = tuple(max(same, key=lambda one: one.rest) for same in zip(*told, strict=True))
-    return Trial(worst[:count], worst[count:], *bars[0], clean)
+    """``count`` suspects and then their variants, ``found``, beside a null."""
+    bars = Bar.loud(null), Bar.quiet(null)
+    told = tuple(behaviours(found, null, targets, bars))
+    return Trial(told[:count], told[count:], *bars, clean)
 
 
-def _measured(
-    model: LoadedModel,
-    ids: Sequence[tuple[int, ...]],
-    panel: Panel,
-    budget: Budget,
-    note: str,
-) -> tuple[Measured, ...]:
-    """What ``ids`` do wherever they stand, and at the start of texts.
-
-    Raises:
-        OutOfTimeError: the budget's deadline passed.
-    """
-    anywhere = panel.pick(range(min(_TRIED, len(panel.carriers))))
-    few = anywhere.pick(range(min(_FRONT, len(anywhere.carriers))))
-    front = Panel(tuple(replace(one, position=0) for one in few.carriers), few.clean)
-    return tuple(measure(model, ids, one, budget, note) for one in (anywhere, front))
+def _some(panel: Panel) -> range:
+    """Which carriers triggers are tried on."""
+    return range(min(_TRIED, len(panel.carriers)))
