@@ -24,7 +24,7 @@ def test_every_text_is_in_one_pass(lengths: list[int]) -> None:
 def test_a_pass_is_no_larger_than_memory_likes(lengths: list[int]) -> None:
     """With its padding; a text that is longer than that is alone."""
     for run in runs(lengths):
-        assert len(run) * lengths[run[-1]] <= 4096 or len(run) == 1
+        assert len(run) * lengths[run[-1]] <= 1024 or len(run) == 1
 
 
 @given(LENGTHS)
@@ -39,5 +39,5 @@ def test_padding_is_cheaper_than_passes(lengths: list[int]) -> None:
 def test_texts_of_one_length_are_split_for_memory_only(length: int, count: int) -> None:
     """Nothing is padded, and all passes but the last are full."""
     *full, last = runs([length] * count)
-    assert all((len(run) + 1) * length > 4096 for run in full)
+    assert all((len(run) + 1) * length > 1024 for run in full)
     assert len(last) >= 1
