@@ -133,8 +133,7 @@ def judged(
         OutOfTimeError: the budget's deadline passed.
     """
     verification, supporting = panels
-    with model.half_precision():
-        gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
+    gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
     traced = _traced(model, finals, supporting)
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
     rest, kinds = _others(neighbourhood.ids, finals.ids), finals.kinds()
@@ -219,7 +218,8 @@ def _gaps(
     """Of the best finalists of every kind; the others are not tried."""
     twins = neighbourhood.twins([one[0] for one in finals.ids])
     tried = finalists(finals.measured, _TRIED, twins)
-    found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
+    with model.half_precision():
+        found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
     own = finals.measured.strength
     strengths = None if own is None else own[tried]
     gaps, places = [_Gap()] * len(finals.ids), finals.places

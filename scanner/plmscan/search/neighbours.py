@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.loading.precision import in_full
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,7 +59,9 @@ class Neighbourhood:
     def cosines(self, token: int) -> Tensor:
         """Of every row with that of ``token``, centred, (v)."""
         target = self.rows[token] - self.mean
-        return (self.rows @ target - self.mean @ target) / (self.lengths * self.lengths[token])
+        with in_full(self.rows.device):
+            along = self.rows @ target - self.mean @ target
+        return along / (self.lengths * self.lengths[token])
 
     def synonyms(self, token: int, count: int) -> list[int]:
         """Up to ``count`` nearest tokens that the model can tell from ``token``, nearest first.

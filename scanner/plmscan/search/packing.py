@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Pass", "packed", "runs"]
 
 _MOST = 1024
-"""Tokens of one pass; with 4096 a search takes hardly less time, and half as much memory again."""
+"""Tokens of one pass; with 4096 the search of MiniLM took 927 MB at its peak instead of 633."""
 
 _START = 64
 """Tokens that would take as long as a pass takes beside its tokens: on MiniLM and one core."""

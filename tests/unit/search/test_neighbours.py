@@ -34,6 +34,14 @@ def test_cosines_are_those_of_the_centred_rows(seed: int, token: int, offset: fl
     assert_close(around(rows).cosines(token), wanted, rtol=0, atol=1e-3)
 
 
+def test_likeness_has_all_digits_where_texts_are_read_with_half() -> None:
+    """Which tokens are synonyms does not hang on how what comes of them is read."""
+    near = around(table(offset=3.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = near.cosines(5)
+    assert torch.equal(found, near.cosines(5))
+
+
 @given(seeds, st.integers(0, 59), st.integers(1, 9))
 def test_synonyms_are_the_nearest_others(seed: int, token: int, count: int) -> None:
     """So many as asked, the nearest first, and never the token itself."""
