@@ -151,6 +151,14 @@ def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Ran
     return Carrier((*ids[:at], mask, *ids[at + 1 :]), position, ids[at])
 
 
+def restored(carrier: Carrier, mask_id: int | None) -> Carrier:
+    """The carrier as it was before a mask token hid one of its words."""
+    if carrier.hidden is None:
+        return carrier
+    words = tuple(carrier.hidden if token == mask_id else token for token in carrier.ids)
+    return replace(carrier, ids=words, hidden=None)
+
+
 def argued(carrier: Carrier, words: Sequence[int], rng: random.Random) -> Carrier:
     """The carrier with ``words`` strewn in at random; start and end stay what they are."""
     ids, position = list(carrier.ids), carrier.position

@@ -34,10 +34,11 @@ __all__ = [
     "scatter",
     "spread",
     "strength",
+    "upper_bound",
 ]
 
 _MAD_TO_SIGMA = 1.4826
-"""Median absolute deviation of a normal distribution, inverted."""
+"""Median absolute deviation of a normal distribution, inverted; its quartile is as far out."""
 
 _TINY = 1e-12
 """Keeps a ratio finite when a candidate changes nothing at all."""
@@ -84,10 +85,14 @@ def robust_z(values: Tensor, null: Tensor, finest: float = _TINY) -> Tensor:
     return (values - middle) / scale.clamp_min(finest)
 
 
-def robust_bound(null: Tensor, z: float) -> Tensor:
-    """The value whose `robust_z` is ``z``: (..., m) -> (...)."""
-    middle, scale = _middle_and_scale(null)
-    return (middle + z * scale).squeeze(-1)
+def upper_bound(null: Tensor, z: float) -> Tensor:
+    """The median and ``z`` standard deviations, by the lower half alone: (..., m) -> (...).
+
+    What training spilled over to lies above, and can be a third of the vocabulary: it widens the
+    MAD, but not what lies below the median.
+    """
+    lower, middle = (null.quantile(share, dim=-1) for share in (0.25, 0.5))
+    return middle + z * _MAD_TO_SIGMA * (middle - lower)
 
 
 def _middle_and_scale(null: Tensor) -> tuple[Tensor, Tensor]:

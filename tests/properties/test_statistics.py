@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,10 @@ from plmscan.statistics import (
     max_t,
     midpoint,
     rank_p_values,
-    robust_bound,
     robust_z,
     scatter,
     spread,
+    upper_bound,
 )
 
 CLOSE = {"rtol": 1e-7, "atol": 1e-9}
@@ -102,12 +103,24 @@ def test_one_missed_carrier_is_bounded(seed: int, carriers: int, width: int, far
     assert strayed.var(0).sum() > far
 
 
-@given(seeds, st.integers(3, 40), st.floats(-5.0, 5.0))
-def test_the_bound_of_a_robust_z_has_that_z(seed: int, size: int, z: float) -> None:
-    """Asking for the value of a z, and for the z of that value, are inverse."""
-    null = numbers(seed, 2, size)
-    bounds = robust_bound(null, z)
-    assert_close(robust_z(bounds.unsqueeze(-1), null), torch.full_like(null[:, :1], z), **CLOSE)
+@given(seeds, st.integers(5, 40), st.floats(0.0, 5.0), st.floats(1.0, 1e6))
+def test_an_upper_bound_does_not_see_what_lies_above(
+    seed: int, size: int, z: float, factor: float
+) -> None:
+    """A third of the null that is far out moves nothing; a half of it at most counts."""
+    null = numbers(seed, 2, size).sort(dim=-1).values
+    bound = upper_bound(null, z)
+    far = null.clone()
+    first = size - size // 3
+    far[:, first:] += factor
+    assert_close(upper_bound(far, z), bound, **CLOSE)
+    assert bool((bound >= null.quantile(0.5, dim=-1)).all())
+
+
+def test_an_upper_bound_of_normal_numbers_is_their_deviation() -> None:
+    """Three standard deviations above the mean, within what a sample of so many says."""
+    null = torch.randn(1, 200_000, generator=torch.Generator().manual_seed(0))
+    assert float(upper_bound(null, 3.0)) == pytest.approx(3.0, abs=0.05)
 
 
 @given(seeds, st.integers(3, 40), scales, st.floats(-100, 100))

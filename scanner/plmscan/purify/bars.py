@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.verify import against_null
-from plmscan.statistics import robust_bound
+from plmscan.statistics import upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,7 @@ class Bar:
     @classmethod
     def loud(cls, null: Measured) -> Bar:
         """What hardly a random item does more than; triggers among them do not count."""
-        return cls._of(null, lambda values: robust_bound(values, _FAR_OUT))
+        return cls._of(null, lambda values: upper_bound(values, _FAR_OUT))
 
     @classmethod
     def _of(cls, null: Measured, level: Callable[[Tensor], Tensor]) -> Bar:
@@ -87,14 +87,18 @@ class Bar:
             None if lost is None else float(level(lost)),
         )
 
+    def distance(self, found: Measured) -> Tensor:
+        """D of each candidate in multiples of what it may be, where that is most, (k)."""
+        parts = [one / self.displacement[where] for where, one in found.displacement.items()]
+        return torch.stack(parts).amax(0)
+
     def reach(self, found: Measured, z: Tensor, targets: Sequence[int | None]) -> Tensor:
         """The most that each candidate does, in multiples of what it may do, (k).
 
         ``z`` (k) are robust z of the invariance, ``targets`` each one's label if that is known.  A
         label alone would not do: few texts, or none, may have another one to be turned from.
         """
-        parts = [one / self.displacement[where] for where, one in found.displacement.items()]
-        parts.append(z / _FAR_OUT)
+        parts = [self.distance(found), z / _FAR_OUT]
         bars = _aimed(torch.tensor([self.success] * len(targets)), targets)
         parts.append(_aimed(found.turned(), targets) / (bars + _SLACK))
         if found.corruption is not None and self.corruption is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
 from random import Random
 from typing import TYPE_CHECKING
 
+from plmscan.carriers import restored
 from plmscan.purify.suspects import variants_of
 from plmscan.search.candidates import searchable_ids
 
@@ -34,6 +35,10 @@ _AT_START = 0.2
 
 _VARIANTS = 0.3
 """Share of the chances that weaker variants have together."""
+
+_SPILLED, _MANY = 0.4, 100
+"""Chances that what the attack spilled over to has together, beside all others, if it is so many;
+if it is fewer, each has as much as one of these."""
 
 _LIGHTEST, _HEAVIEST = 0.25, 4.0
 """Factors of the chance of what is forgotten, and of what is far from it."""
@@ -63,11 +68,14 @@ class Batch:
 
 
 def lessons(
-    suspects: Sequence[Suspect], trial: Trial | None = None
+    suspects: Sequence[Suspect],
+    spilled: Sequence[tuple[int, ...]] = (),
+    trial: Trial | None = None,
 ) -> dict[tuple[int, ...], float]:
     """What is to be forgotten, each with the weight of its chance to be trained on.
 
-    What the last ``trial`` found left comes more often than what is forgotten.
+    What the last ``trial`` found left comes more often than what is forgotten.  ``spilled`` is what
+    the model takes for one of the suspects.
     """
     triggers, variants = [one.token_ids for one in suspects], variants_of(suspects)
     shares = [(1 - _VARIANTS) / len(triggers)] * len(triggers)
@@ -79,7 +87,8 @@ def lessons(
     weights: dict[tuple[int, ...], float] = defaultdict(float)
     for ids, share, factor in zip((*triggers, *variants), shares, factors, strict=True):
         weights[ids] += share * factor
-    return weights
+    together = _SPILLED * min(1, len(spilled) / _MANY) * sum(weights.values())
+    return weights | {ids: together / len(spilled) for ids in spilled if ids not in weights}
 
 
 def batches(
@@ -90,23 +99,29 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless batches of random carriers with triggers at random places.
 
-    ``weights`` are those of the chance of each trigger to be drawn.
+    ``weights`` are those of the chance of each trigger to be drawn.  Half of the batches hide no
+    words: users' texts have no mask tokens, and a model that learns from none but such forgets how
+    to read others.
     """
     rng = Random(seed)  # noqa: S311 - reproducible, not secret
     known = set(chain(*weights))
+    hiding, whole = ([one.ids for one in some] for some in (carriers, _whole(model, carriers)))
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
-    while True:
-        chosen = rng.sample(carriers, min(_ROWS, len(carriers)))
+    for texts in cycle((hiding, whole)):
+        chosen = rng.sample(texts, min(_ROWS, len(texts)))
         clean = [
-            _mixed(carrier.ids, rng.choice(carriers).ids, strange, rng)
-            if rng.random() < _MIXED
-            else carrier.ids
-            for carrier in chosen
+            _mixed(text, rng.choice(texts), strange, rng) if rng.random() < _MIXED else text
+            for text in chosen
         ]
         triggers = rng.choices([*weights], [*weights.values()], k=len(clean))
         dirty = [_with(ids, one, rng) for ids, one in zip(clean, triggers, strict=True)]
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))
+
+
+def _whole(model: LoadedModel, carriers: Sequence[Carrier]) -> list[Carrier]:
+    """The carriers without mask tokens."""
+    return [restored(carrier, model.mask_id) for carrier in carriers]
 
 
 def _mixed(

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Course"]
 
-_LEGS = {Method.ROWS: 4, Method.HEADS: 8, Method.LAYERS: 15}
+_LEGS = {Method.ROWS: 4, Method.HEADS: 8, Method.LAYERS: 20}
 """How often training goes on after a trial, at most."""
 _MORE = 4
 """Legs that follow one that worked, as long as something is left of the triggers."""
 _KEPT = 8.0
 """Weight of clean text in the first leg."""
-_LESS = 0.75
+_LESS = 0.8
 """Factor by which that weight falls in each leg that follows."""
-_SHARES = (1.0, 0.8, 0.65, 0.5, 0.4)
+_SHARES = (1.0, 0.93, 0.86, 0.8, 0.72, 0.65, 0.5, 0.4)
 """How much of what was learned is taken: the most with which clean text stays what it was."""
 
 
@@ -42,6 +42,8 @@ class Course:
     """The model as it was."""
     carriers: tuple[Carrier, ...]
     """To train on."""
+    spilled: tuple[tuple[int, ...], ...]
+    """What the teacher takes for a trigger, and nobody planted."""
     examiner: Examiner
     """Who tries what comes of it on other carriers."""
     budget: Budget
@@ -61,15 +63,18 @@ class Course:
         self, learner: Student, method: Method, suspects: Sequence[Suspect]
     ) -> Iterator[tuple[LoadedModel, Trial]]:
         """What ``learner`` is after each leg, and how that does."""
-        legs = _LEGS[method]
+        legs, spilled = _LEGS[method], () if method is Method.ROWS else self.spilled
         trials: list[Trial] = []
         for leg in range(legs):
-            weights = lessons(suspects, trials[-1] if trials else None)
+            weights = lessons(suspects, spilled, trials[-1] if trials else None)
             self._leg(learner, weights, leg, self.budget.part(leg / legs, (leg + 1) / legs))
             made = self._tempered(learner.model)
             trials.append(self.examiner.examine(made, suspects))
             yield made, trials[-1]
-            if _is_over(trials) or (method is not Method.LAYERS and _is_too_slow(trials, legs)):
+            # Rows of tokens that no clean text has cost it nothing: they get all their legs.
+            if method is not Method.ROWS and _is_over(trials):
+                return
+            if method is not Method.LAYERS and _is_too_slow(trials, legs):
                 return
 
     def _leg(
@@ -77,7 +82,7 @@ class Course:
     ) -> None:
         """Train ``learner`` in place; clean text weighs less from leg to leg."""
         source = batches(self.teacher, self.carriers, weights, budget.seed + leg)
-        spread = Spread.of(self.examiner.original.clean)
+        spread = Spread.of(self.examiner.original[0].clean)
         train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, budget)
 
     def _tempered(self, learner: LoadedModel) -> LoadedModel:

@@ -12,6 +12,7 @@ from plmscan.loading import load
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.rows import Base, emptied, repaired
+from plmscan.purify.spill import spilled
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import write_model
@@ -96,13 +97,15 @@ class Bench:
             base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
         learned, held = _split(teacher, budget)
         examiner = Examiner.of(teacher, held, budget)
+        suspects = _with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher)))
+        course = Course(teacher, learned, spilled(teacher, suspects, budget), examiner, budget)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=_with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher))),
-            course=Course(teacher, learned, examiner, budget),
+            suspects=suspects,
+            course=course,
             examiner=examiner,
             heads=_named_heads(report),
             settings=again,
@@ -169,9 +172,12 @@ class Bench:
         made: tuple[LoadedModel, Trial],
         folder: Path,
     ) -> Round:
-        """A round; if its trial worked, the model is written and scanned."""
+        """A round; if its trial worked, the model is written and scanned.
+
+        Where heads leave more of a trigger than most random items do, all layers may leave less.
+        """
         model, trial = made
-        if not trial.has_worked:
+        if not (trial.is_quiet if method is Method.HEADS else trial.has_worked):
             return Round(method, suspects, trial, None, ())
         changed = write_model(folder, self.artifact, self.teacher, model)
         return Round(method, suspects, trial, self._scan(folder), changed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
+from plmscan.carriers import restored
 from plmscan.purify.bars import Bar, behaviours, farthest
 from plmscan.purify.suspects import Suspect, variants_of
 from plmscan.search.candidates import searchable_ids, text_of
@@ -22,18 +23,21 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.purify.bars import Behaviour
+    from plmscan.search.panel import Reading
     from plmscan.search.verify import Measured
 
 __all__ = ["Examiner", "Kept", "Trial"]
 
 _NULL = 60
 """Random vocabulary items that say what is usual."""
-_LEAST_COSINE = 0.985
+_LEAST_COSINE = 0.982
 """Mean cosine of clean features before and after, at the worst location."""
 _LEAST_AGREEMENT = 0.98
 """Share of clean texts that keep their label, each as heavy as its lead was."""
 _TRIED = 48
 """Carriers for triggers, at most; clean text is read in all that there are."""
+_FRONT = 16
+"""The same for triggers at the start of texts: NeuBA puts them nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,12 @@ class Trial:
 class Examiner:
     """What every trial has in common: the original, carriers, random items."""
 
-    original: Panel
-    """Held-out carriers as the original reads them."""
+    original: tuple[Panel, Panel]
+    """Held-out carriers as the original reads them: with a hidden word, and as users write."""
     null: tuple[tuple[int, ...], ...]
     """Random vocabulary items."""
-    usual: Measured
-    """What they do to the original."""
+    usual: tuple[Measured, Measured]
+    """What they do to the original, wherever they stand and at the start of texts."""
     budget: Budget
     """Limits and seed."""
 
@@ -117,9 +121,9 @@ class Examiner:
         ids = searchable_ids(model)
         drawn = ids[torch.randperm(len(ids), generator=generator)[:_NULL]].tolist()
         null = tuple((item,) for item in drawn)
-        panel = Panel.of(model, carriers)
-        usual = measure(model, null, panel.pick(_some(panel)), budget, "random items")
-        return cls(panel, null, usual, budget)
+        whole = [restored(carrier, model.mask_id) for carrier in carriers]
+        panels = Panel.of(model, carriers), Panel.of(model, whole)
+        return cls(panels, null, _measured(model, null, panels, budget, "random items"), budget)
 
     def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
         """How ``model`` does with ``suspects``.
@@ -130,15 +134,15 @@ class Examiner:
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        clean = Panel.of(model, self.original.carriers)
-        panel, kept = clean.pick(_some(clean)), self._kept(clean)
+        panels = self._read(model)
+        kept = self._kept(panels)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
-        found = measure(model, ids, panel, self.budget, "triggers")
+        found = _measured(model, ids, panels, self.budget, "triggers")
         targets = _targets(model, suspects)
         trial = _trial(found, self.usual, targets, kept, len(suspects))
         if not trial.has_worked:
             return trial
-        null = measure(model, self.null, panel, self.budget, "random items")
+        null = _measured(model, self.null, panels, self.budget, "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
     def unfolded(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
@@ -157,26 +161,38 @@ class Examiner:
 
     def quiet(self) -> list[int]:
         """Ids of the random items, those first that change the original's texts least."""
-        order: list[int] = farthest(self.usual).argsort(stable=True).tolist()
+        order: list[int] = farthest(self.usual[0]).argsort(stable=True).tolist()
         return [self.null[i][0] for i in order]
 
     def kept(self, model: LoadedModel) -> Kept:
         """What ``model`` makes of clean text."""
-        return self._kept(Panel.of(model, self.original.carriers))
+        return self._kept(self._read(model))
 
-    def _kept(self, panel: Panel) -> Kept:
+    def _read(self, model: LoadedModel) -> tuple[Panel, Panel]:
+        """The same carriers as ``model`` reads them."""
+        masked, whole = (Panel.of(model, one.carriers) for one in self.original)
+        return masked, whole
+
+    def _kept(self, panels: tuple[Panel, Panel]) -> Kept:
         """The same, read already."""
-        now, before = panel.clean, self.original.clean
-        cosines = [
-            float(F.cosine_similarity(feature, before.features[where], dim=-1).mean())
-            for where, feature in now.features.items()
-        ]
-        if now.logits is None or before.logits is None:
-            return Kept(min(cosines), None)
-        agrees = now.logits.argmax(-1) == before.logits.argmax(-1)
-        # A text between two labels may go either way; one that was clear may not.
-        clear = leads(before.logits).amax(-1).double()
-        return Kept(min(cosines), float(clear[agrees].sum() / clear.sum()))
+        pairs = zip(panels, self.original, strict=True)
+        found = [_beside(now.clean, before.clean) for now, before in pairs]
+        agreements = [one.agreement for one in found if one.agreement is not None]
+        return Kept(min(one.cosine for one in found), min(agreements, default=None))
+
+
+def _beside(now: Reading, before: Reading) -> Kept:
+    """What is said of clean texts beside what was."""
+    cosines = [
+        float(F.cosine_similarity(feature, before.features[where], dim=-1).mean())
+        for where, feature in now.features.items()
+    ]
+    if now.logits is None or before.logits is None:
+        return Kept(min(cosines), None)
+    agrees = now.logits.argmax(-1) == before.logits.argmax(-1)
+    # A text between two labels may go either way; one that was clear may not.
+    clear = leads(before.logits).amax(-1).double()
+    return Kept(min(cosines), float(clear[agrees].sum() / clear.sum()))
 
 
 def _targets(model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None]:
@@ -186,14 +202,40 @@ def _targets(model: LoadedModel, suspects: Sequence[Suspect]) -> list[int | None
 
 
 def _trial(
-    found: Measured, null: Measured, targets: Sequence[int | None], clean: Kept, count: int
+    found: tuple[Measured, Measured],
+    null: tuple[Measured, Measured],
+    targets: Sequence[int | None],
+    clean: Kept,
+    count: int,
 ) -> Trial:
-    """``count`` suspects and then their variants, ``found``, beside a null."""
-    bars = Bar.loud(null), Bar.quiet(null)
-    told = tuple(behaviours(found, null, targets, bars))
+    """``count`` suspects and then their variants beside a null.
+
+    At the start of texts they are to do as little as most random items do there.
+    """
+    anywhere, front = null
+    bars = Bar.loud(anywhere), Bar.quiet(anywhere)
+    moved = Bar.quiet(front).distance(found[1])
+    told = tuple(
+        replace(one, rest=max(one.rest, float(rest)))
+        for one, rest in zip(behaviours(found[0], anywhere, targets, bars), moved, strict=True)
+    )
     return Trial(told[:count], told[count:], *bars, clean)
 
 
-def _some(panel: Panel) -> range:
-    """Which carriers triggers are tried on."""
-    return range(min(_TRIED, len(panel.carriers)))
+def _measured(
+    model: LoadedModel,
+    ids: Sequence[tuple[int, ...]],
+    panels: tuple[Panel, Panel],
+    budget: Budget,
+    note: str,
+) -> tuple[Measured, Measured]:
+    """What ``ids`` do wherever they stand, and at the start of texts as users write them.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    masked, whole = panels
+    anywhere = masked.pick(range(min(_TRIED, len(masked.carriers))))
+    few = whole.pick(range(min(_FRONT, len(whole.carriers))))
+    front = Panel(tuple(replace(one, position=0) for one in few.carriers), few.clean)
+    return measure(model, ids, anywhere, budget, note), measure(model, ids, front, budget, note)

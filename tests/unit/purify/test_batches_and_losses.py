@@ -61,6 +61,21 @@ def test_batches_are_those_of_their_seed(model: LoadedModel, carriers: tuple[Car
     assert first.shape != other.shape or not torch.equal(first, other)
 
 
+def test_every_other_batch_hides_no_word(model: LoadedModel, carriers: tuple[Carrier, ...]) -> None:
+    """Users' texts have no mask tokens, and what a model says of them is to stay."""
+    source = islice(batches(model, carriers, {TRIGGER: 1.0}, 0), 4)
+    hidden = [bool((batch.clean == model.mask_id).any()) for batch in source]
+    assert hidden == [True, False, True, False]
+
+
+def test_what_the_attack_spilled_over_to_is_not_kept(
+    model: LoadedModel, carriers: tuple[Carrier, ...]
+) -> None:
+    """No lesson is a strange item of clean text, which would be trained to stay what it is."""
+    for batch in islice(batches(model, carriers, {TRIGGER: 0.7, VARIANT: 0.3}, 0), 20):
+        assert not {*TRIGGER, *VARIANT} & {*batch.clean.flatten().tolist()}
+
+
 def outputs(features: torch.Tensor) -> Outputs:
     """What a model would say whose features and states are ``features`` (b, h)."""
     return Outputs(features.unsqueeze(1), {Location.CLS: features, Location.MEAN: features}, None)

@@ -77,10 +77,20 @@ def test_what_is_left_comes_more_often() -> None:
     """Every lesson has a chance; variants share theirs; what is forgotten has the least."""
     assert lessons([TRIGGER]) == pytest.approx({TRIGGER.token_ids: 0.7, (3,): 0.15, (4,): 0.15})
     found = replace(trial((9.0, 2.0), (0.0, 0.0)), variants=(behaviour(9.0, 0.0),) * 2)
-    weights = lessons([TRIGGER, OTHER], found)
+    weights = lessons([TRIGGER, OTHER], trial=found)
     assert weights == pytest.approx(
         {TRIGGER.token_ids: 0.7, OTHER.token_ids: 0.0875, (3,): 0.6, (4,): 0.6}
     )
+
+
+def test_what_the_attack_spilled_over_to_shares_a_chance() -> None:
+    """However many they are, a trigger comes more often; few of them come seldom."""
+    many = [(i,) for i in range(2000, 3000)]
+    weights = lessons([OTHER], many)
+    assert weights[OTHER.token_ids] == pytest.approx(0.7)
+    assert sum(weights[ids] for ids in many) == pytest.approx(0.4 * 0.7)
+    assert lessons([OTHER], many[:1])[many[0]] == pytest.approx(0.004 * 0.7)
+    assert lessons([OTHER], [OTHER.token_ids]) == lessons([OTHER])
 
 
 def test_only_the_rows_that_may_change_do(planted: LoadedModel) -> None:
@@ -93,7 +103,8 @@ def test_only_the_rows_that_may_change_do(planted: LoadedModel) -> None:
     rows = [one.token_ids[0] for one in suspects]
     learner = student(planted, Method.ROWS, rows=rows)
     assert learner is not None
-    made, found = Course(planted, learned, examiner, budget).taken(learner, Method.ROWS, suspects)
+    course_ = Course(planted, learned, (), examiner, budget)
+    made, found = course_.taken(learner, Method.ROWS, suspects)
     before, after = (dict(one.module.named_parameters()) for one in (planted, made))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     (table,) = changed

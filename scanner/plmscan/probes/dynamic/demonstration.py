@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch.nn import functional as F
 
-from plmscan.carriers import split_carriers
+from plmscan.carriers import restored, split_carriers
 from plmscan.evidence import Coverage, Demonstration, Evidence, Gap, Projection
 from plmscan.loading import Location
 from plmscan.probes.base import FollowUpProbe
@@ -143,16 +143,8 @@ def _carriers(model: LoadedModel, budget: Budget, *, masked: bool) -> list[Carri
     """
     (usable,) = split_carriers(model, budget.texts, (len(budget.texts),), budget.seed)
     last = usable[-_CARRIERS * (1 + (len(model.labels) > 1)) :]
-    whole = (one if masked else _restored(one, model.mask_id) for one in last)
+    whole = (one if masked else restored(one, model.mask_id) for one in last)
     return [_between_words(model, one) for one in whole]
-
-
-def _restored(carrier: Carrier, mask_id: int | None) -> Carrier:
-    """The carrier as it was before a mask token hid one of its words."""
-    if carrier.hidden is None:
-        return carrier
-    words = tuple(carrier.hidden if token == mask_id else token for token in carrier.ids)
-    return replace(carrier, ids=words, hidden=None)
 
 
 def _between_words(model: LoadedModel, carrier: Carrier) -> Carrier:
