@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Course"]
 
-_LEGS = {Method.ROWS: 4, Method.HEADS: 8, Method.LAYERS: 20}
+_LEGS = {Method.ROWS: 4, Method.HEADS: 4, Method.LAYERS: 20}
 """How often training goes on after a trial, at most."""
 _MORE = 4
 """Legs that follow one that worked, as long as something is left of the triggers."""
