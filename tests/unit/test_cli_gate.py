@@ -302,10 +302,17 @@ class TestDoctor:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete(shell: str) -> None:
-    """A script for the shell, and commands where one presses the key."""
+    """A script for the shell, and commands where one presses the key.
+
+    The shell is named, not looked for among the parents of the test run, where there may be none.
+    """
     command = [sys.executable, "-m", "plmscan"]
     script = subprocess.run(
-        [*command, "--show-completion", shell], capture_output=True, text=True, check=True
+        [*command, "--show-completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )
     assert "_PLMSCAN_COMPLETE" in script.stdout
     asked = {
