@@ -109,7 +109,13 @@ def _guarded(bench: Bench, entry: Entry, given: Sequence[Line], *, quick: bool) 
     if quick:
         timed.with_suffix(".jsonl").write_bytes(told.read_bytes())
         _answers(bench, entry, timed, "--triggers-only")
-    return passed(answers, _names(bench.model(entry.name)), entry.target_label, _seconds(timed))
+    names = _names(bench.model(entry.name))
+    found = passed(answers, names, entry.target_label, _seconds(timed))
+    if not quick:
+        return found
+    # A text that is flagged is read once more, without its trigger.
+    reads = 1 + _share(one["guard"]["verdict"] == "flagged" for one in answers)
+    return found.model_copy(update={"reading": (_seconds(log) - found.seconds) / reads})
 
 
 def _answers(bench: Bench, entry: Entry, log: Path, *options: str) -> list[Line]:

@@ -114,6 +114,8 @@ class Passed(_Frozen):
     """Share of clean texts that are flagged."""
     seconds: float
     """For each text, by the guard's own clock."""
+    reading: float | None = None
+    """That the model itself takes for a text; None where texts are inspected."""
 
 
 class Filtered(_Frozen):

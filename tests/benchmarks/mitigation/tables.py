@@ -244,7 +244,7 @@ def _guard(judged: Sequence[Judged]) -> Table:
         title="plmscan guard",
         columns=(
             *("model", "looks for", "texts", "ASR", "without", "triggered caught"),
-            *("clean flagged", "accuracy", "s a text"),
+            *("clean flagged", "accuracy", "s a text", "in readings"),
         ),
         rows=tuple(
             (j.entry.name, name, *_guard_row(ways.get(name)))
@@ -253,14 +253,15 @@ def _guard(judged: Sequence[Judged]) -> Table:
         ),
         note="Texts: triggered and clean. ASR: share of triggered texts of other labels that get "
         "the target label, before and after neutralising; without: the same of clean texts of "
-        "other labels, after. Accuracy: of clean texts, before and after.",
+        "other labels, after. Accuracy: of clean texts, before and after. In readings: the time in "
+        "that which the model takes to read a text among others.",
     )
 
 
 def _guard_row(found: Passed | None) -> Iterator[str]:
     """Cells of one way."""
     if found is None:
-        yield from (NONE,) * 7
+        yield from (NONE,) * 8
         return
     yield f"{found.triggered} + {found.clean}"
     yield _change(*found.success)
@@ -269,6 +270,7 @@ def _guard_row(found: Passed | None) -> Iterator[str]:
     yield _share(found.flagged)
     yield _change(*found.accuracy)
     yield f"{found.seconds:.2g}"
+    yield NONE if found.reading is None else f"{found.seconds / found.reading:.1%}"
 
 
 def _harmless(judged: Judged) -> bool | None:

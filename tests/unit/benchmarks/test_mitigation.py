@@ -360,6 +360,7 @@ def test_a_guard_in_front_of_a_classifier(zoo: Path, monkeypatch: pytest.MonkeyP
     assert 0.3 < known.success[1] < 0.7
     assert known.accuracy[0] == known.accuracy[1] > 0.8
     assert 0 < known.seconds < 0.1
+    assert known.reading is not None
 
 
 def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
