@@ -253,8 +253,8 @@ def _guard(judged: Sequence[Judged]) -> Table:
         ),
         note="Texts: triggered and clean. ASR: share of triggered texts of other labels that get "
         "the target label, before and after neutralising; without: the same of clean texts of "
-        "other labels, after. Accuracy: of clean texts, before and after. In readings: the time in "
-        "that which the model takes to read a text among others.",
+        "other labels, after. Accuracy: of clean texts, before and after. Seconds: of clean texts "
+        "where they are not inspected; in readings: in the time that the model takes for a text.",
     )
 
 
