@@ -105,7 +105,8 @@ def batches(
     """
     rng = Random(seed)  # noqa: S311 - reproducible, not secret
     known = set(chain(*weights))
-    hiding, whole = ([one.ids for one in some] for some in (carriers, _whole(model, carriers)))
+    hiding = [carrier.ids for carrier in carriers]
+    whole = [restored(carrier, model.mask_id).ids for carrier in carriers]
     strange = [(i,) for i in searchable_ids(model).tolist() if i not in known]
     for texts in cycle((hiding, whole)):
         chosen = rng.sample(texts, min(_ROWS, len(texts)))
@@ -117,11 +118,6 @@ def batches(
         dirty = [_with(ids, one, rng) for ids, one in zip(clean, triggers, strict=True)]
         both = (model.batch([model.wrap(ids) for ids in rows]) for rows in (clean, dirty))
         yield Batch(*chain.from_iterable(both))
-
-
-def _whole(model: LoadedModel, carriers: Sequence[Carrier]) -> list[Carrier]:
-    """The carriers without mask tokens."""
-    return [restored(carrier, model.mask_id) for carrier in carriers]
 
 
 def _mixed(

@@ -42,28 +42,36 @@ class Course:
     """The model as it was."""
     carriers: tuple[Carrier, ...]
     """To train on."""
-    spilled: tuple[tuple[int, ...], ...]
-    """What the teacher takes for a trigger, and nobody planted."""
     examiner: Examiner
     """Who tries what comes of it on other carriers."""
     budget: Budget
     """Limits and seed."""
 
     def taken(
-        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+        self,
+        learner: Student,
+        method: Method,
+        suspects: Sequence[Suspect],
+        spilled: Sequence[tuple[int, ...]] = (),
     ) -> tuple[LoadedModel, Trial]:
         """The best of what ``learner`` becomes, leg by leg, and its trial.
+
+        ``spilled`` is what the teacher takes for one of the suspects.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        return min(self._legs(learner, method, suspects), key=lambda made: _left(made[1]))
+        return min(self._legs(learner, method, suspects, spilled), key=lambda made: _left(made[1]))
 
     def _legs(
-        self, learner: Student, method: Method, suspects: Sequence[Suspect]
+        self,
+        learner: Student,
+        method: Method,
+        suspects: Sequence[Suspect],
+        spilled: Sequence[tuple[int, ...]],
     ) -> Iterator[tuple[LoadedModel, Trial]]:
         """What ``learner`` is after each leg, and how that does."""
-        legs, spilled = _LEGS[method], () if method is Method.ROWS else self.spilled
+        legs = _LEGS[method]
         trials: list[Trial] = []
         for leg in range(legs):
             weights = lessons(suspects, spilled, trials[-1] if trials else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from plmscan.carriers import split_carriers
@@ -97,20 +98,27 @@ class Bench:
             base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
         learned, held = _split(teacher, budget)
         examiner = Examiner.of(teacher, held, budget)
-        suspects = _with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher)))
-        course = Course(teacher, learned, spilled(teacher, suspects, budget), examiner, budget)
         again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
         return cls(
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=suspects,
-            course=course,
+            suspects=_with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher))),
+            course=Course(teacher, learned, examiner, budget),
             examiner=examiner,
             heads=_named_heads(report),
             settings=again,
             budget=budget,
         )
+
+    @cached_property
+    def spilled(self) -> tuple[tuple[int, ...], ...]:
+        """What the teacher takes for one of the first suspects; rows alone are not asked for it.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        return spilled(self.teacher, self.suspects, self.budget)
 
     def folder(self, place: Path, number: int) -> Path:
         """Where the files of a round are."""
@@ -146,7 +154,9 @@ class Bench:
         if method is Method.ROWS:
             return self._repaired(suspects)
         learner = student(start, method, heads=self.heads)
-        return None if learner is None else self.course.taken(learner, method, suspects)
+        if learner is None:
+            return None
+        return self.course.taken(learner, method, suspects, self.spilled)
 
     def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
         """The teacher with other rows; None if none may be replaced.

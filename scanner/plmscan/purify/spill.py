@@ -7,12 +7,14 @@ that a scan would name one by one, and yet they keep the way to that output aliv
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.search.candidates import searchable_ids
-from plmscan.search.sweep import BATCH, probe_inputs
+from plmscan.search.sweep import BATCH, probe_inputs, readings
 from plmscan.statistics import midpoint
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ __all__ = ["spilled"]
 _NEAR = 0.5
 """Distance from a trigger's output, over that from the usual one, below which a word is taken for
 it."""
-_USUAL = 2048
-"""Random items whose midpoint is the usual output."""
+_USUAL = 2
+"""Batches of random items whose midpoint is the usual output."""
 
 
 def spilled(
@@ -48,25 +50,22 @@ def spilled(
         return ()
     ids = searchable_ids(model)
     order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))]
-    with torch.no_grad(), model.half_precision():
-        usual = {where: midpoint(one) for where, one in _alone(model, order[:_USUAL]).items()}
-        theirs = [_alone(model, torch.tensor([one])) for one in triggers]
-        outputs = {where: torch.cat([one[where] for one in theirs]) for where in usual}
-        batches = torch.split(order, BATCH)
-        found: list[Tensor] = []
-        for number, batch in enumerate(batches):
-            budget.checkpoint(number / len(batches), "what the attack spilled over to")
-            found.append(batch[_taken(_alone(model, batch), usual, outputs)])
+    texts, note = partial(probe_inputs, model), "what the attack spilled over to"
+    read = readings(model, torch.split(order, BATCH), texts, budget, note)
+    with model.half_precision():
+        alone = [model.forward(texts(torch.tensor([one]))).features for one in triggers]
+        outputs = _joined(alone)
+        reference = [one.features for one in islice(read, _USUAL)]
+        usual = {where: midpoint(one) for where, one in _joined(reference).items()}
+        rest = (one.features for one in read)
+        near = [_taken(one, usual, outputs) for one in chain(reference, rest)]
     known = {i for one in triggers for i in one}
-    return tuple((i,) for i in torch.cat(found).tolist() if i not in known)
+    return tuple((i,) for i in order[torch.cat(near)].tolist() if i not in known)
 
 
-def _alone(model: LoadedModel, items: Tensor) -> dict[Location, Tensor]:
-    """Features of items, (k) or (k, l), in the shortest texts that hold them, each (k, h)."""
-    parts = [
-        model.forward(probe_inputs(model, some)).features for some in torch.split(items, BATCH)
-    ]
-    return {where: torch.cat([one[where].float() for one in parts]).cpu() for where in parts[0]}
+def _joined(parts: Sequence[Mapping[Location, Tensor]]) -> dict[Location, Tensor]:
+    """Features of several batches as one, each (k, h)."""
+    return {where: torch.cat([one[where].float() for one in parts]) for where in parts[0]}
 
 
 def _taken(
@@ -79,4 +78,4 @@ def _taken(
         torch.cdist(one, outputs[where]).amin(1) < _NEAR * (one - usual[where]).norm(dim=-1)
         for where, one in features.items()
     ]
-    return torch.stack(near).any(0)
+    return torch.stack(near).any(0).cpu()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "scored", "survivors", "sweep"]
+__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "readings", "scored", "survivors", "sweep"]
 
 BATCH = 1024
 """Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
@@ -116,12 +116,12 @@ def scored(
     shuffled = torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))
     batches = torch.split(shuffled, _rows(texts(ids[:1]).shape[1]))
     reference_batches = max(1, min(len(batches), reference_items // len(batches[0])))
-    readings = _readings(model, [ids[batch] for batch in batches], texts, budget, note)
+    read = readings(model, [ids[batch] for batch in batches], texts, budget, note)
     # Features may have half the digits: scores rank, and whatever passes is measured again.
     with model.half_precision():
-        reference = [next(readings) for _ in range(reference_batches)]
+        reference = [next(read) for _ in range(reference_batches)]
         score = _Scorer.fit([reading.features for reading in reference])
-        rows = [(score(one.features), one.logits) for one in chain(reference, readings)]
+        rows = [(score(one.features), one.logits) for one in chain(reference, read)]
     back = shuffled.argsort()
     plain, whitened, saturation = score.split(torch.cat([row for row, _ in rows], dim=1)[:, back])
     logits = [row for _, row in rows if row is not None]
@@ -141,14 +141,18 @@ def survivors(found: Sweep, count: int) -> Tensor:
     return found.ids[torch.unique(far_out)]
 
 
-def _readings(
+def readings(
     model: LoadedModel,
     batches: Sequence[Tensor],
     texts: Callable[[Tensor], Tensor],
     budget: Budget,
     note: str,
 ) -> Iterator[Reading]:
-    """What the model says of each batch."""
+    """What the model says of each of ``batches`` (b) in the texts that ``texts`` makes: (b, n).
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
     for done, batch in enumerate(batches):
         budget.checkpoint(done / len(batches), note)
         outputs = model.forward(texts(batch))

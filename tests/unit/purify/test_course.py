@@ -103,8 +103,7 @@ def test_only_the_rows_that_may_change_do(planted: LoadedModel) -> None:
     rows = [one.token_ids[0] for one in suspects]
     learner = student(planted, Method.ROWS, rows=rows)
     assert learner is not None
-    course_ = Course(planted, learned, (), examiner, budget)
-    made, found = course_.taken(learner, Method.ROWS, suspects)
+    made, found = Course(planted, learned, examiner, budget).taken(learner, Method.ROWS, suspects)
     before, after = (dict(one.module.named_parameters()) for one in (planted, made))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     (table,) = changed
