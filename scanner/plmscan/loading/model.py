@@ -17,6 +17,7 @@ from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import classifier_logits, masked_lm_logits
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
+from plmscan.loading.short_texts import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,11 +191,14 @@ class LoadedModel:
         """``rows`` of one length as a tensor on the model's device."""
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 
-    def half_precision(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def half_precision(self) -> Iterator[None]:
         """Forward passes inside run with half the digits, where the hardware gains by it."""
         if self.family.full_precision:
-            return nullcontext()
-        return half_precision(self.module, self.device)
+            yield
+            return
+        with half_precision(self.module, self.device), together(self.module):
+            yield
 
     @torch.no_grad()
     def embed(self, input_ids: Tensor) -> Tensor:
