@@ -1,6 +1,6 @@
 """``python -m plmscan``."""
 
-from plmscan.cli import main
+from plmscan.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

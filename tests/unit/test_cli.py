@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.tiny_models import build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from typer.testing import Result
 
@@ -274,6 +274,30 @@ def test_a_reader_that_leaves_gets_no_verdict(model: str) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("code", "status"), [("0", 0), ("1", 1), ("None", 0), ("'Why.'", 1)])
+def test_leaving_tells_all_and_takes_nothing_apart(code: str, status: int) -> None:
+    """What was printed arrives, the exit code is as ever, and the interpreter's end is left out."""
+    script = (
+        "import atexit; from plmscan.cli import leave;"
+        f"atexit.register(print, 'taken apart'); print('told'); leave({code})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "told\n", "")
+
+
+def test_what_cannot_be_written_is_no_pass() -> None:
+    """Where the last words are lost, the exit code does not say that all is well."""
+    script = "from plmscan.cli import leave; print('told'); leave(0)"
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, env=buffered, check=False, timeout=60
+        )
+    assert done.returncode == 2
 
 
 def test_a_terminal_gets_bars(model: str) -> None:

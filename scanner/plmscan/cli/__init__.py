@@ -12,14 +12,14 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from plmscan import __version__
 from plmscan.cli import options as ask
 from plmscan.cli.delivery import Delivery
-from plmscan.cli.guard import GuardedGroup, say
+from plmscan.cli.guard import ERROR, GuardedGroup, say
 from plmscan.cli.guarding import guard as guard_texts
 from plmscan.errors import PlmscanError
 from plmscan.probes.words import counted
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from plmscan.rules import Rule
     from plmscan.survey import Survey
 
-__all__ = ["app", "main"]
+__all__ = ["app", "leave", "main", "run"]
 
 
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -344,8 +344,30 @@ def _explain_rule(
     typer.echo(_explanation(found[rule_id]))
 
 
+def run() -> None:
+    """Run the command line and leave; the entry point of ``plmscan``."""
+    try:
+        main()
+    except SystemExit as end:
+        leave(end.code)
+
+
+def leave(code: str | int | None) -> NoReturn:
+    """End this process at once, when all is told and written.
+
+    Without that the interpreter takes the libraries and the model apart, object by object, which
+    takes the better part of a second.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # not all of it was written
+        code = code or ERROR
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 def main() -> None:
-    """Run the command line; the entry point of ``plmscan``."""
+    """Run the command line."""
     quiet = ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK")
     for name in quiet:
         os.environ.setdefault(name, "1")

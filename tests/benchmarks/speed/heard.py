@@ -40,12 +40,15 @@ def main() -> None:
     """Run the command line, then write what was heard of it."""
     output = Path(sys.argv.pop(1))
     ear = Ear(time.monotonic)
+    code: str | int | None = None
     try:
         with patch.object(surveying, "scan_events", _listening(ear)):
             cli.main()
-    finally:
-        ear.on_end()
-        keep(Heard(marks=ear.marks, device_megabytes=_on_gpu()), output)
+    except SystemExit as end:
+        code = end.code
+    ear.on_end()
+    keep(Heard(marks=ear.marks, device_megabytes=_on_gpu()), output)
+    cli.leave(code)
 
 
 def _listening(ear: Ear) -> Callable[..., Iterator[Event]]:
