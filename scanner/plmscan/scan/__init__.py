@@ -43,6 +43,7 @@ from plmscan.scan.events import (
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
+from plmscan.scan.uncollected import uncollected
 from plmscan.source import resolve
 from plmscan.waivers import NO_WAIVERS
 
@@ -278,7 +279,8 @@ class _Stage:
 
 def _model_stage(artifact: Artifact, reference: Artifact | None, stage: _Stage) -> _Runs:
     """Load the model, compare it, and run the probes that search it, those that follow up last."""
-    probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
+    with uncollected():
+        probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
     compared = {} if reference is None else {i: comparison_probe(i) for i in comparison_ids()}
     stage.check_rules({**compared, **probes})
     searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
@@ -365,7 +367,8 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
 
     began = time.perf_counter()
     try:
-        model = load(artifact, settings.device, allow_pickle=settings.allow_pickle)
+        with uncollected():
+            model = load(artifact, settings.device, allow_pickle=settings.allow_pickle)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
         status, reason = status_of(error, _LOADING)
         return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
