@@ -22,12 +22,14 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "Moved",
     "Whitening",
     "displacement",
     "leads",
     "lost",
     "max_t",
     "midpoint",
+    "moved",
     "push",
     "rank_p_values",
     "robust_z",
@@ -54,25 +56,52 @@ def spread(features: Tensor, keep: float = 0.8) -> Tensor:
 
     The mean squared distance to the midpoint over the closest ``keep`` of the carriers.
     """
-    squared = (features - midpoint(features).unsqueeze(-2)).square().sum(-1)
+    return _spread_about(midpoint(features), features, keep)
+
+
+def _spread_about(middle: Tensor, features: Tensor, keep: float = 0.8) -> Tensor:
+    """The same where the midpoint is known: (..., h), (..., n, h) -> (...)."""
+    squared = (features - middle.unsqueeze(-2)).square().sum(-1)
     kept = max(1, math.floor(keep * squared.shape[-1]))
     return squared.sort(dim=-1).values[..., :kept].mean(-1)
 
 
-def displacement(features: Tensor, clean: Tensor) -> Tensor:
-    """D of each candidate, in clean variances: (k, n, h) against (n, h) -> (k)."""
-    shift = (midpoint(features) - midpoint(clean)).square().sum(-1)
-    return shift / spread(clean).clamp_min(_TINY)
+@dataclass(frozen=True)
+class Moved:
+    """What k candidates do to the features of n carriers."""
 
-
-def scatter(features: Tensor, clean: Tensor) -> Tensor:
-    """S of each candidate, relative to its own shift: (k, n, h) against (n, h) -> (k).
+    shift: Tensor
+    """Midpoint of the triggered features less that of the clean ones, (k, h)."""
+    displacement: Tensor
+    """D of each, in clean variances, (k)."""
+    scatter: Tensor
+    """S of each, relative to its own shift, (k).
 
     Relative to the shift and not to the clean spread: a saturating pooler target inflates the
     spread a hundredfold and the shift far more (measured; design, section 4).
     """
-    shift = (midpoint(features) - midpoint(clean)).square().sum(-1)
-    return spread(features) / shift.clamp_min(_TINY)
+
+
+def moved(features: Tensor, clean: Tensor) -> Moved:
+    """Both numbers of each candidate: (k, n, h) against (n, h)."""
+    middle = midpoint(features)
+    shift = middle - midpoint(clean)
+    squared = shift.square().sum(-1)
+    return Moved(
+        shift,
+        squared / spread(clean).clamp_min(_TINY),
+        _spread_about(middle, features) / squared.clamp_min(_TINY),
+    )
+
+
+def displacement(features: Tensor, clean: Tensor) -> Tensor:
+    """D of each candidate alone: (k, n, h) against (n, h) -> (k)."""
+    return moved(features, clean).displacement
+
+
+def scatter(features: Tensor, clean: Tensor) -> Tensor:
+    """S of each candidate alone: (k, n, h) against (n, h) -> (k)."""
+    return moved(features, clean).scatter
 
 
 def robust_z(values: Tensor, null: Tensor, finest: float = _TINY) -> Tensor:

@@ -26,7 +26,8 @@ def searchable_ids(model: LoadedModel) -> Tensor:
     and look-alike letters become it; so do ``[unused]`` entries, word pieces and single characters.
     """
     frame = {*model.prefix_ids, *model.suffix_ids, model.pad_id, model.mask_id}
-    known = {i for i in model.tokenizer.get_vocab().values() if i < model.vocabulary_size}
+    rows = model.vocabulary_size
+    known = {i for i in model.tokenizer.get_vocab().values() if i < rows}
     return torch.tensor(sorted(known - frame))
 
 

@@ -10,14 +10,12 @@ import torch
 
 from plmscan.search.panel import read
 from plmscan.statistics import (
-    displacement,
     lost,
     max_t,
-    midpoint,
+    moved,
     push,
     rank_p_values,
     robust_z,
-    scatter,
     strength,
 )
 
@@ -155,11 +153,11 @@ def against_null(measured: Measured, null: Measured) -> Invariance:
 
 def _measured(dirty: Reading, clean: Reading) -> Measured:
     """Statistics of one chunk."""
-    pairs = {where: (f, clean.features[where]) for where, f in dirty.features.items()}
+    found = {where: moved(f, clean.features[where]) for where, f in dirty.features.items()}
     return Measured(
-        {where: displacement(f, c) for where, (f, c) in pairs.items()},
-        {where: scatter(f, c) for where, (f, c) in pairs.items()},
-        {where: midpoint(f) - midpoint(c) for where, (f, c) in pairs.items()},
+        {where: one.displacement for where, one in found.items()},
+        {where: one.scatter for where, one in found.items()},
+        {where: one.shift for where, one in found.items()},
         None if dirty.logits is None or clean.logits is None else push(dirty.logits, clean.logits),
         None if dirty.recall is None or clean.recall is None else lost(dirty.recall, clean.recall),
     )
