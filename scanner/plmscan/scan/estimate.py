@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["estimated"]
 
 _BEYOND: Mapping[Effort, int] = {
-    Effort.QUICK: 220_000,
-    Effort.STANDARD: 260_000,
+    Effort.QUICK: 180_000,
+    Effort.STANDARD: 220_000,
     Effort.DEEP: 3_000_000,
 }
 """Tokens that all probes read beyond the sweep, for an encoder without a head: measured on MiniLM,
 but for deep, which is a guess by the sizes of its recipe."""
-_FOR_LABELS = 1.8
+_FOR_LABELS = 2.0
 """How much more that is for a classifier, which is searched label by label."""
 _FOR_MASKS = 1.4
 """How much more for a masked language model, which is searched for lost recall, too."""

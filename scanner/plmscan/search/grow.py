@@ -6,13 +6,14 @@ well, and a forward pass decides.  What has grown is then cut back to what it ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.search.losses import hotflip_scores
-from plmscan.search.panel import gradients, read
+from plmscan.search.panel import Reading, gradients, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
     from plmscan.search.objective import Objective
-    from plmscan.search.panel import Panel, Reading
+    from plmscan.search.panel import Panel
 
 __all__ = ["LONGEST", "Grower", "random_items"]
 
@@ -39,6 +40,11 @@ _PROPOSALS = 8
 _FIRST = 5
 """Of its proposals for an empty text, how many are extended whatever they score alone: the parts of
 a trigger that was trained to need all of them hardly show, and the gradient points to them."""
+
+_PROMISING = 0.25
+"""Share of the candidates that is read in all carriers: so many that score highest in the first
+half of them, and as many that gained most there.  What all carriers choose was within the first
+14 % for invariance and 22 % for labels (two of five carriers, six models)."""
 
 _TOGETHER = 2
 """Gaps of one backward pass; four are no faster, and take 174 MB more at the size of BERT base."""
@@ -156,12 +162,29 @@ class Grower:
 
     def _improved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """The best that score the price more than what they join, with their scores."""
-        scores = dict(zip(before, self.score(list(before)), strict=True))
+        scores = self.halved(before)
         better = [one for one, value in scores.items() if value >= before[one] + self.price]
-        highest = sorted(better, key=lambda one: -scores[one])[:_BEAM]
-        # The parts of a trigger that needs all of them come from far behind.
-        steepest = sorted(better, key=lambda one: before[one] - scores[one])[:_BEAM]
-        return {one: scores[one] for one in dict.fromkeys((*highest, *steepest))}
+        return {one: scores[one] for one in _leading(better, scores, before, _BEAM)}
+
+    @torch.no_grad()
+    def halved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
+        """Scores of those that lead on the first half of the carriers (successive halving).
+
+        ``before`` holds all candidates, and the score of what each goes on from.
+        """
+        candidates, half = list(before), len(self.panel.carriers) // 2
+        if not (candidates and half and self.objective.shows_early):
+            return dict(zip(candidates, self.score(candidates), strict=True))
+        few = self.panel.pick(range(half))
+        early = read(self.model, candidates, few.carriers)
+        guessed = dict(zip(candidates, self.objective(early, few.clean).tolist(), strict=True))
+        count = max(_BEAM, math.ceil(_PROMISING * len(candidates)))
+        kept = _leading(candidates, guessed, before, count)
+        places = {one: place for place, one in enumerate(candidates)}
+        late = read(self.model, kept, self.panel.carriers[half:])
+        parts = [early.at([places[one] for one in kept]), late]
+        whole = Reading.joined(parts, lambda tensors: torch.cat(tensors, dim=1))
+        return dict(zip(kept, self.objective(whole, self.panel.clean).tolist(), strict=True))
 
     def _gradient(self, gaps: Sequence[Gap]) -> Tensor:
         """Of the objective at the input of a new token in each gap, over all carriers, (g, e)."""
@@ -175,6 +198,19 @@ class Grower:
 
         found = gradients(self.model, filled, self.guide.carriers, value)
         return found[torch.arange(len(gaps)), [slot for _, slot in gaps]]
+
+
+def _leading(
+    candidates: Sequence[tuple[int, ...]],
+    scores: dict[tuple[int, ...], float],
+    before: dict[tuple[int, ...], float],
+    count: int,
+) -> list[tuple[int, ...]]:
+    """``count`` with the highest score, and as many that gained most, each once."""
+    highest = sorted(candidates, key=lambda one: -scores[one])[:count]
+    # The parts of a trigger that needs all of them come from far behind.
+    steepest = sorted(candidates, key=lambda one: before[one] - scores[one])[:count]
+    return list(dict.fromkeys((*highest, *steepest)))
 
 
 def random_items(ids: Tensor, pieces: int, count: int, seed: int) -> list[tuple[int, ...]]:

@@ -50,10 +50,10 @@ so much."""
 _LABELS = 6
 """Labels for which candidates are grown."""
 
-_DECIDING = 5
-"""Carriers on which a forward pass decides."""
+_DECIDING = 4
+"""Carriers on which a forward pass decides: one for each place where candidates enter a text."""
 
-_GUIDING = 10
+_GUIDING = 8
 """Carriers over which a gradient is summed."""
 
 

@@ -34,6 +34,10 @@ class Objective(Protocol):
     def enough(self) -> float:
         """Score from which on a candidate needs no more tokens."""
 
+    @property
+    def shows_early(self) -> bool:
+        """Whether half of the carriers show which candidates lead."""
+
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """Score of each candidate, (k), from ``dirty`` (k, n, ...) and ``clean`` (n, ...)."""
 
@@ -44,6 +48,8 @@ class Invariance:
 
     enough: float = -math.log(0.03)
     """With three hundredths of its own shift left to the carrier it fires by itself."""
+    shows_early: bool = True
+    """Every carrier is pulled to the same output."""
 
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """With plain means, which have gradients everywhere."""
@@ -68,6 +74,8 @@ class Flip:
     """The label."""
     enough: float = 0.5
     """Half an honest lead, in the mean, flips nearly every carrier."""
+    shows_early: bool = True
+    """Every carrier is pushed to the same label."""
 
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """In honest leads."""
@@ -83,6 +91,8 @@ class Corruption:
 
     enough: float = math.inf
     """The whole recall, never quite lost."""
+    shows_early: bool = False
+    """A word that is hard to recall is lost anyhow: what all carriers choose ranks anywhere."""
 
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """Of the words that the carriers hide."""

@@ -49,6 +49,10 @@ class Reading:
             join(recall) if recall else None,
         )
 
+    def at(self, indices: Sequence[int]) -> Reading:
+        """The texts at ``indices`` of the first axis, in that order."""
+        return Reading.joined([self], lambda parts: parts[0][list(indices)])
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -67,8 +71,7 @@ class Panel:
 
     def pick(self, indices: Sequence[int]) -> Panel:
         """Some of the carriers."""
-        clean = Reading.joined([self.clean], lambda rows: rows[0][list(indices)])
-        return Panel(tuple(self.carriers[i] for i in indices), clean)
+        return Panel(tuple(self.carriers[i] for i in indices), self.clean.at(indices))
 
     def against(self, label: int) -> list[int]:
         """Carriers that do not have ``label`` anyhow; none without a classifier."""

@@ -158,6 +158,49 @@ def test_a_proposal_is_better_than_chance(flipper: Grower) -> None:
     assert sorted(flipper.score(proposed))[len(proposed) // 2] > usual
 
 
+def test_what_leads_on_half_of_the_carriers_is_read_in_all(flipper: Grower) -> None:
+    """Half of the candidates at most, with the scores that all carriers give; the best is there."""
+    before = dict.fromkeys(random_items(flipper.ids, 2, 64, seed=0), 0.0)
+    found, everything = flipper.halved(before), flipper.score(list(before))
+    assert 16 <= len(found) <= 32
+    assert list(found.values()) == pytest.approx(flipper.score(list(found)), rel=1e-3, abs=1e-4)
+    assert max(found.values()) == pytest.approx(max(everything), rel=1e-3, abs=1e-4)
+
+
+def test_what_gained_most_is_read_in_all_as_well(flipper: Grower) -> None:
+    """However low it scores: the parts of a trigger that needs all of them come from far behind."""
+    items = random_items(flipper.ids, 2, 64, seed=0)
+    scores = flipper.score(items)
+    worst = items[scores.index(min(scores))]
+    before = dict.fromkeys(items, 0.0)
+    assert worst not in flipper.halved(before)
+    assert worst in flipper.halved({**before, worst: -100.0})
+
+
+@pytest.mark.parametrize("carriers", [1, 5])
+def test_one_carrier_and_some_objectives_are_not_halved(flipper: Grower, carriers: int) -> None:
+    """All candidates are read, as they are where half of the carriers says little."""
+    panel = flipper.panel.pick(range(carriers))
+    objective = replace(flipper.objective, shows_early=carriers == 1)  # type: ignore[type-var]
+    grower = replace(flipper, panel=panel, objective=objective)
+    before = dict.fromkeys(random_items(flipper.ids, 2, 20, seed=0), 0.0)
+    assert list(grower.halved(before)) == list(before)
+    assert grower.halved({}) == {}
+
+
+def test_halving_costs_less(growers: Growers) -> None:
+    """The same phrase is found with fewer tokens through the model."""
+    grower = growers("phrase")
+    thorough = replace(grower, objective=Invariance(shows_early=False))
+    costs, (phrase,) = [], tokens(grower, "velvet quill")
+    for one in (grower, thorough):
+        before = one.model.forward_tokens
+        found = one.grow(tokens(grower, "velvet", "quill", "water"), BUDGET)
+        assert any({*candidate} >= {*phrase} for candidate in found)
+        costs.append(one.model.forward_tokens - before)
+    assert costs[0] < costs[1]
+
+
 def test_passengers_are_cut(growers: Growers) -> None:
     """A word beside the phrase goes; the phrase itself stays, and so does a single token."""
     grower = growers("phrase")

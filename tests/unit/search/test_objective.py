@@ -120,6 +120,13 @@ def test_what_is_enough() -> None:
     assert Corruption().enough == math.inf
 
 
+def test_lost_recall_does_not_show_early() -> None:
+    """Which words are hard to recall differs from carrier to carrier; outputs and labels do not."""
+    assert Invariance().shows_early
+    assert Flip(0).shows_early
+    assert not Corruption().shows_early
+
+
 def test_corruption_by_hand() -> None:
     """Half of the recall is gone."""
     clean = Reading({CLS: torch.zeros(1)}, None, torch.tensor([0.8, 0.4]))

@@ -282,7 +282,8 @@ def test_a_classifier_is_swept_for_labels_as_well(headed: Load) -> None:
     budget = Budget(CLASS_TEXTS, on_progress=lambda f, n: told.append((f, n)))
     assert search(headed("classifier"), QUICK, budget).starts == 0
     steps = [STEPS[0], "label sweep", *(s for s in STEPS[1:] if s != "contrastive search")]
-    assert list(dict.fromkeys(note for _, note in told)) == steps
+    # Where a longer candidate leads its tokens are tried by themselves, at the end.
+    assert list(dict.fromkeys(note for _, note in told))[: len(steps)] == steps
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert 0 == fractions[0] <= fractions[-1] < 1
