@@ -6,10 +6,10 @@ clean carriers another, and the loss pulls every class together and all classes 
     loss = - temperature * mean over rows i, over others j of its class, of
              log( exp(f_i f_j / temperature) / sum over all other rows a of exp(f_i f_a / t) )
 
-so that K slots settle on K different outputs that do not depend on the carrier.  One backward pass
-proposes tokens for all slots.  What a candidate does to its carriers does not depend on the other
-slots, so one forward pass over all proposals serves every combination of them, and the beam that
-chooses among combinations is arithmetic.
+so that K slots settle on K different outputs that do not depend on the carrier.  One backward pass,
+a few slots at a time, proposes tokens for all of them.  What a candidate does to its carriers does
+not depend on the other slots, so one forward pass over all proposals serves every combination of
+them, and the beam that chooses among combinations is arithmetic.
 
 What was rejected on the way is the null of what was kept: the losers are as much selected from the
 vocabulary, step by step, and were tried in the same carriers.  Triggers that stand out from them
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +47,9 @@ _TINY = 1e-6
 
 _FEWEST = 20
 """Losers; below this a robust spread means little."""
+
+_TOGETHER = 3
+"""Slots of one backward pass; with all six BERT large would take 245 MB more."""
 
 Trigger = tuple[int, ...]
 """Tokens of one slot."""
@@ -172,14 +176,8 @@ class Contrastive:
         places: Sequence[int],
         free: Tensor,
     ) -> list[list[Trigger]]:
-        """Each slot with other tokens at its place, from one backward pass."""
-        panel = seen.panel
-        inserted = [[slot] * len(panel.carriers) for slot in slots]
-
-        def value(dirty: Reading) -> Tensor:
-            return seen.losses([[*seen.features(confirmed), *seen.rows(dirty)]]).sum()
-
-        gradient = gradients(self.model, inserted, panel.carriers, value)
+        """Each slot with other tokens at its place."""
+        gradient = self._gradient(seen, slots, confirmed)
         at_places = gradient[torch.arange(len(slots)), places]
         scores = hotflip_scores(at_places, self.model.embedding_weight)[:, free]
         best = scores.topk(min(self.recipe.proposals, len(free))).indices.cpu()
@@ -187,6 +185,22 @@ class Contrastive:
             [(*slot[:at], new, *slot[at + 1 :]) for new in free[row].tolist() if new not in slot]
             for slot, at, row in zip(slots, places, best, strict=True)
         ]
+
+    def _gradient(
+        self, seen: _Seen, slots: tuple[Trigger, ...], confirmed: tuple[Trigger, ...]
+    ) -> Tensor:
+        """Of the loss at the input of each token of each slot, over all carriers, (K, L, e).
+
+        What the loss asks of each feature is known, since all slots were read before. So a few go
+        through the model at a time, and no more of their states are held.
+        """
+        asked, carriers = seen.asked(slots, confirmed), seen.panel.carriers
+        found = []
+        for start in range(0, len(slots), _TOGETHER):
+            few = slice(start, start + _TOGETHER)
+            inserted = [[slot] * len(carriers) for slot in slots[few]]
+            found.append(gradients(self.model, inserted, carriers, partial(seen.given, asked[few])))
+        return torch.cat(found)
 
 
 @dataclass(frozen=True)
@@ -237,6 +251,28 @@ class _Seen:
     def features(self, triggers: Iterable[Trigger]) -> list[Mapping[Location, Tensor]]:
         """Of triggers that were read."""
         return [self.known[one] for one in triggers]
+
+    def asked(
+        self, triggers: Sequence[Trigger], others: Sequence[Trigger]
+    ) -> list[dict[Location, Tensor]]:
+        """Gradient of the loss at the features of each of ``triggers``, (n, h) a location."""
+        classes = [
+            {where: one.requires_grad_() for where, one in self._copied(trigger).items()}
+            for trigger in triggers
+        ]
+        loss = self.losses([[*self.features(others), *classes]]).sum()
+        leaves = [one for row in classes for one in row.values()]
+        found = iter(torch.autograd.grad(loss, leaves))
+        return [{where: next(found) for where in row} for row in classes]
+
+    def given(self, asked: Sequence[Mapping[Location, Tensor]], dirty: Reading) -> Tensor:
+        """What features give of what is asked of them: a number with the gradient of the loss."""
+        pairs = zip(self.rows(dirty), asked, strict=True)
+        return torch.stack([(row[w] * one[w]).sum() for row, one in pairs for w in one]).sum()
+
+    def _copied(self, trigger: Trigger) -> dict[Location, Tensor]:
+        """Its features, as leaves of a graph of their own."""
+        return {where: one.detach().clone() for where, one in self.known[trigger].items()}
 
     def losses(self, combinations: Sequence[Sequence[Mapping[Location, Tensor]]]) -> Tensor:
         """Contrastive loss of each combination of so many classes and clean text, (c).

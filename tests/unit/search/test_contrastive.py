@@ -29,12 +29,14 @@ from plmscan.search.contrastive import (
 )
 from plmscan.search.objective import Invariance
 from plmscan.search.packing import packed
-from plmscan.search.panel import Panel, Reading, read
+from plmscan.search.panel import Panel, Reading, gradients, read
 from tests.artifacts import artifact_of
 from tests.zoo.tiny import PLANTS, tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from plmscan.search.contrastive import Trigger
 
@@ -173,6 +175,21 @@ def test_a_confirmed_trigger_turns_the_gradient(searches: Searches) -> None:
     beside = found._proposals(seen, slots, (bq, dx), [0] * 8, found.ids)
     assert all(4 <= len(options) <= PATRONUS.proposals for options in (*alone, *beside))
     assert sum(map(set.__ne__, map(set, alone), map(set, beside))) > 4
+
+
+def test_a_few_slots_at_a_time_get_the_gradient_of_all(searches: Searches) -> None:
+    """Confirmed triggers repel there, too; the loss need not see all slots in one graph."""
+    found = searches("many")
+    seen, ids = seen_by(found), found.ids.tolist()
+    slots, confirmed = tuple((i, i + 1) for i in ids[300:312:2]), ((ids[50], ids[51]),)
+    seen.look([*slots, *confirmed])
+
+    def whole(dirty: Reading) -> Tensor:
+        return seen.losses([[*seen.features(confirmed), *seen.rows(dirty)]]).sum()
+
+    carriers = seen.panel.carriers
+    wanted = gradients(found.model, [[slot] * len(carriers) for slot in slots], carriers, whole)
+    assert_close(found._gradient(seen, slots, confirmed), wanted, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("recipe", [PLMSCAN, PATRONUS])
