@@ -1,7 +1,8 @@
 """Growing: candidates are extended token by token, since a phrase shows in the sweep as its words.
 
 In each gap of a candidate a gradient proposes tokens (`hotflip_scores`), the seeds are tried as
-well, and a forward pass decides.  What has grown is then cut back to what it needs.
+well, and forward passes decide: what leads on half of the carriers is read in all of them.  What
+has grown is then cut back to what it needs.
 """
 
 from __future__ import annotations
