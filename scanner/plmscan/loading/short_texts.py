@@ -100,9 +100,10 @@ def _attention(
     **options: Any,  # noqa: ANN401 - and what else it has to say
 ) -> tuple[Tensor, None]:
     """What the library asks of an attention function: (b, H, n, d) each -> (b, n, H, d)."""
-    causal = options.get("is_causal", getattr(module, "is_causal", True))
-    biased = causal or attention_mask is not None or options.get("position_bias") is not None
-    if biased or torch.is_grad_enabled() or not _short(query, key):
+    asked = options.get("is_causal")
+    causal = getattr(module, "is_causal", True) if asked is None else asked
+    more = causal or options.get("dropout") or options.get("position_bias") is not None
+    if more or attention_mask is not None or torch.is_grad_enabled() or not _short(query, key):
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
