@@ -289,6 +289,20 @@ def test_leaving_tells_all_and_takes_nothing_apart(code: str, status: int) -> No
     assert (done.returncode, done.stdout, done.stderr) == (status, "told\n", "")
 
 
+def test_closed_streams_change_no_exit_code() -> None:
+    """Python gives a process that starts without a stdout none to flush."""
+    script = "from plmscan.cli import leave; leave(0)"
+    command = 'exec "$0" -c "$1" >&-'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable, script],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_cannot_be_written_is_no_pass() -> None:
     """Where the last words are lost, the exit code does not say that all is well."""
     script = "from plmscan.cli import leave; print('told'); leave(0)"

@@ -359,8 +359,8 @@ def leave(code: str | int | None) -> NoReturn:
     takes the better part of a second.
     """
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # closed ones are None
+            stream.flush()
     except OSError:  # not all of it was written
         code = code or ERROR
     os._exit(code if isinstance(code, int) else int(code is not None))
