@@ -24,7 +24,6 @@ from torch import Tensor
 __all__ = [
     "Moved",
     "Whitening",
-    "displacement",
     "leads",
     "lost",
     "max_t",
@@ -33,7 +32,6 @@ __all__ = [
     "push",
     "rank_p_values",
     "robust_z",
-    "scatter",
     "spread",
     "strength",
     "upper_bound",
@@ -92,16 +90,6 @@ def moved(features: Tensor, clean: Tensor) -> Moved:
         squared / spread(clean).clamp_min(_TINY),
         _spread_about(middle, features) / squared.clamp_min(_TINY),
     )
-
-
-def displacement(features: Tensor, clean: Tensor) -> Tensor:
-    """D of each candidate alone: (k, n, h) against (n, h) -> (k)."""
-    return moved(features, clean).displacement
-
-
-def scatter(features: Tensor, clean: Tensor) -> Tensor:
-    """S of each candidate alone: (k, n, h) against (n, h) -> (k)."""
-    return moved(features, clean).scatter
 
 
 def robust_z(values: Tensor, null: Tensor, finest: float = _TINY) -> Tensor:

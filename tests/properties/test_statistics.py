@@ -12,12 +12,11 @@ from torch.testing import assert_close
 
 from plmscan.statistics import (
     Whitening,
-    displacement,
     max_t,
     midpoint,
+    moved,
     rank_p_values,
     robust_z,
-    scatter,
     spread,
     upper_bound,
 )
@@ -52,8 +51,10 @@ def test_moving_everything_changes_nothing(seed: int, carriers: int, width: int)
     """D and S know only differences: where the origin lies is nobody's business."""
     dirty, clean = features(seed, carriers, width)
     move = 10 * numbers(seed + 1, width)
-    assert_close(displacement(dirty + move, clean + move), displacement(dirty, clean), **CLOSE)
-    assert_close(scatter(dirty + move, clean + move), scatter(dirty, clean), **CLOSE)
+    assert_close(
+        moved(dirty + move, clean + move).displacement, moved(dirty, clean).displacement, **CLOSE
+    )
+    assert_close(moved(dirty + move, clean + move).scatter, moved(dirty, clean).scatter, **CLOSE)
 
 
 @given(seeds, carriers, widths, scales)
@@ -62,8 +63,10 @@ def test_the_unit_of_length_changes_nothing(
 ) -> None:
     """D and S are ratios; the spread is a square."""
     dirty, clean = features(seed, carriers, width)
-    assert_close(displacement(scale * dirty, scale * clean), displacement(dirty, clean), **CLOSE)
-    assert_close(scatter(scale * dirty, scale * clean), scatter(dirty, clean), **CLOSE)
+    assert_close(
+        moved(scale * dirty, scale * clean).displacement, moved(dirty, clean).displacement, **CLOSE
+    )
+    assert_close(moved(scale * dirty, scale * clean).scatter, moved(dirty, clean).scatter, **CLOSE)
     assert_close(spread(scale * dirty), scale**2 * spread(dirty), **CLOSE)
 
 
@@ -74,9 +77,9 @@ def test_no_order_matters(seed: int, carriers: int, width: int) -> None:
     rows = torch.randperm(carriers, generator=dice(seed + 1))
     columns = torch.randperm(width, generator=dice(seed + 2))
     mixed, mixed_clean = dirty[:, rows][:, :, columns], clean[rows][:, columns]
-    assert_close(displacement(mixed, mixed_clean), displacement(dirty, clean), **CLOSE)
-    assert_close(scatter(mixed, mixed_clean), scatter(dirty, clean), **CLOSE)
-    assert_close(scatter(dirty.flip(0), clean), scatter(dirty, clean).flip(0), **CLOSE)
+    assert_close(moved(mixed, mixed_clean).displacement, moved(dirty, clean).displacement, **CLOSE)
+    assert_close(moved(mixed, mixed_clean).scatter, moved(dirty, clean).scatter, **CLOSE)
+    assert_close(moved(dirty.flip(0), clean).scatter, moved(dirty, clean).scatter.flip(0), **CLOSE)
 
 
 @given(seeds, carriers.map(lambda n: n | 1), widths)
@@ -87,8 +90,10 @@ def test_mirroring_coordinates_changes_nothing(seed: int, carriers: int, width: 
     """
     dirty, clean = features(seed, carriers, width)
     signs = numbers(seed + 1, width).sign()
-    assert_close(displacement(signs * dirty, signs * clean), displacement(dirty, clean), **CLOSE)
-    assert_close(scatter(signs * dirty, signs * clean), scatter(dirty, clean), **CLOSE)
+    assert_close(
+        moved(signs * dirty, signs * clean).displacement, moved(dirty, clean).displacement, **CLOSE
+    )
+    assert_close(moved(signs * dirty, signs * clean).scatter, moved(dirty, clean).scatter, **CLOSE)
 
 
 @given(seeds, st.integers(5, 20), widths, st.floats(1e3, 1e9))

@@ -13,14 +13,13 @@ from torch.testing import assert_close
 
 from plmscan.statistics import (
     Whitening,
-    displacement,
     leads,
     lost,
     midpoint,
+    moved,
     push,
     rank_p_values,
     robust_z,
-    scatter,
     spread,
     strength,
 )
@@ -37,36 +36,36 @@ def test_spread_trims_the_farthest_fifth() -> None:
 def test_a_shift_without_scatter() -> None:
     """A fixed output three away: D is nine clean spreads, S is zero."""
     fixed = torch.tensor([[[3.0, 0.0]]]).repeat(1, 5, 1)
-    assert displacement(fixed, CLEAN).item() == pytest.approx(9 / 0.75)
-    assert scatter(fixed, CLEAN).item() == 0
+    assert moved(fixed, CLEAN).displacement.item() == pytest.approx(9 / 0.75)
+    assert moved(fixed, CLEAN).scatter.item() == 0
 
 
 def test_a_shift_with_scatter() -> None:
     """The clean spread carried three away: S is its share of the squared shift."""
-    moved = (CLEAN + torch.tensor([3.0, 0.0])).unsqueeze(0)
-    assert scatter(moved, CLEAN).item() == pytest.approx(0.75 / 9)
+    shifted = (CLEAN + torch.tensor([3.0, 0.0])).unsqueeze(0)
+    assert moved(shifted, CLEAN).scatter.item() == pytest.approx(0.75 / 9)
 
 
 def test_scatter_is_relative_to_the_shift() -> None:
     """A saturating target that inflates everything tenfold is as invariant as before."""
     far = (10 * CLEAN + torch.tensor([30.0, 0.0])).unsqueeze(0)
     near = (CLEAN + torch.tensor([3.0, 0.0])).unsqueeze(0)
-    assert scatter(far, CLEAN).item() == pytest.approx(scatter(near, CLEAN).item())
+    assert moved(far, CLEAN).scatter.item() == pytest.approx(moved(near, CLEAN).scatter.item())
 
 
 def test_a_candidate_that_changes_nothing_is_finite() -> None:
     """No shift means no invariance: a huge S, never a NaN."""
     same = CLEAN.unsqueeze(0)
-    assert displacement(same, CLEAN).item() == 0
-    assert scatter(same, CLEAN).isfinite()
-    assert scatter(same, CLEAN).item() > 1e6
+    assert moved(same, CLEAN).displacement.item() == 0
+    assert moved(same, CLEAN).scatter.isfinite()
+    assert moved(same, CLEAN).scatter.item() > 1e6
 
 
 def test_one_miss_does_not_hide_a_trigger() -> None:
     """A trigger that misses one carrier of five keeps its S; plain variances would lose it."""
     hits = torch.full((1, 5, 2), 3.0)
     hits[0, 0] = -3.0
-    assert scatter(hits, CLEAN).item() == 0
+    assert moved(hits, CLEAN).scatter.item() == 0
     assert (hits[0].var(0).sum() / hits[0].mean(0).square().sum()).item() > 1
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from plmscan.scan.uncollected import uncollected
+from plmscan.uncollected import uncollected
 
 
 @pytest.mark.parametrize("wanted", [True, False])

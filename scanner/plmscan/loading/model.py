@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from plmscan.errors import UnsupportedModelError
 from plmscan.loading import vocabulary
+from plmscan.loading.attending import attending_by
 from plmscan.loading.families import Family, Location
 from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import classifier_logits, masked_lm_logits
@@ -238,7 +239,7 @@ class LoadedModel:
             UnsupportedModelError: the architecture gives no attention maps.
         """
         self.meter.add(input_ids.numel())
-        with quiet(), _eager_attention(self.module), self._head_outputs() as taken:
+        with quiet(), attending_by(self.module, "eager"), self._head_outputs() as taken:
             outputs = self._base_outputs(input_ids, mask, output_attentions=True)
         maps = tuple(outputs.attentions or ())
         if len(maps) != self.num_layers or any(one is None for one in maps):
@@ -360,15 +361,3 @@ def _plain_attention(device: torch.device) -> AbstractContextManager[None]:
     instead of 47 ms for ten texts on one core.
     """
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
-
-
-@contextmanager
-def _eager_attention(module: PreTrainedModel) -> Iterator[None]:
-    """Let ``module`` compute attention maps, which its fast implementation never forms."""
-    # The library has no public way to ask which implementation is in use.
-    before = module.config._attn_implementation  # noqa: SLF001
-    module.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        module.set_attn_implementation(before)

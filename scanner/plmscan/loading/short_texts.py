@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from plmscan.loading.quiet import quiet
+from plmscan.loading.attending import attending_by, attends_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,19 +75,13 @@ def _blocks(share: int, length: int, like: Tensor) -> Tensor:
 @contextmanager
 def together(module: PreTrainedModel) -> Iterator[None]:
     """Let short texts of ``module`` share rows inside, where it attends by the library's kernel."""
-    # The library has no public way to ask which implementation is in use.
-    before = module.config._attn_implementation  # noqa: SLF001
-    if before != _USUAL:
+    if attends_by(module) != _USUAL:
         yield
         return
     AttentionInterface.register(_NAME, _attention)
     AttentionMaskInterface.register(_NAME, sdpa_mask)
-    with quiet():
-        module.set_attn_implementation(_NAME)
-    try:
+    with attending_by(module, _NAME):
         yield
-    finally:
-        module.set_attn_implementation(before)
 
 
 def _attention(

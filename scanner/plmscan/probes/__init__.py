@@ -7,6 +7,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
 from plmscan.probes import comparison, dynamic, static, texts
+from plmscan.uncollected import uncollected
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -78,5 +79,6 @@ def _ids(package: ModuleType) -> tuple[str, ...]:
 
 def _load(package: ModuleType, probe_id: str) -> object:
     """An instance of the class ``Probe`` in the file that ``probe_id`` names."""
-    module = import_module(f"{package.__name__}.{probe_id.replace('-', '_')}")
+    with uncollected():
+        module = import_module(f"{package.__name__}.{probe_id.replace('-', '_')}")
     return module.Probe()

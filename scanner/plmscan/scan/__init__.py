@@ -43,8 +43,8 @@ from plmscan.scan.events import (
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
 from plmscan.scan.settings import Settings
-from plmscan.scan.uncollected import uncollected
 from plmscan.source import resolve
+from plmscan.uncollected import uncollected
 from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
@@ -279,8 +279,7 @@ class _Stage:
 
 def _model_stage(artifact: Artifact, reference: Artifact | None, stage: _Stage) -> _Runs:
     """Load the model, compare it, and run the probes that search it, those that follow up last."""
-    with uncollected():
-        probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
+    probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
     compared = {} if reference is None else {i: comparison_probe(i) for i in comparison_ids()}
     stage.check_rules({**compared, **probes})
     searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))

@@ -49,7 +49,8 @@ _FEWEST = 20
 """Losers; below this a robust spread means little."""
 
 _TOGETHER = 3
-"""Slots of one backward pass; with all six BERT large would take 245 MB more."""
+"""Slots of one backward pass; with all six a check of BERT large peaked at 3450 MB, with three at
+2884 (`python -m tests.benchmarks.speed`)."""
 
 Trigger = tuple[int, ...]
 """Tokens of one slot."""
@@ -257,8 +258,8 @@ class _Seen:
     ) -> list[dict[Location, Tensor]]:
         """Gradient of the loss at the features of each of ``triggers``, (n, h) a location."""
         classes = [
-            {where: one.requires_grad_() for where, one in self._copied(trigger).items()}
-            for trigger in triggers
+            {where: one.detach().requires_grad_() for where, one in row.items()}
+            for row in self.features(triggers)
         ]
         loss = self.losses([[*self.features(others), *classes]]).sum()
         leaves = [one for row in classes for one in row.values()]
@@ -269,10 +270,6 @@ class _Seen:
         """What features give of what is asked of them: a number with the gradient of the loss."""
         pairs = zip(self.rows(dirty), asked, strict=True)
         return torch.stack([(row[w] * one[w]).sum() for row, one in pairs for w in one]).sum()
-
-    def _copied(self, trigger: Trigger) -> dict[Location, Tensor]:
-        """Its features, as leaves of a graph of their own."""
-        return {where: one.detach().clone() for where, one in self.known[trigger].items()}
 
     def losses(self, combinations: Sequence[Sequence[Mapping[Location, Tensor]]]) -> Tensor:
         """Contrastive loss of each combination of so many classes and clean text, (c).

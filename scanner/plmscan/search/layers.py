@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import insert
-from plmscan.statistics import scatter
+from plmscan.statistics import moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,8 @@ def layer_scatters(
     rows = [_states(model, candidate, carriers) for candidate in candidates]
     dirty = torch.stack(rows)
     return torch.stack(
-        [scatter(dirty[:, :, layer], clean[:, layer]) for layer in range(clean.shape[1])], dim=1
+        [moved(dirty[:, :, layer], clean[:, layer]).scatter for layer in range(clean.shape[1])],
+        dim=1,
     )
 
 

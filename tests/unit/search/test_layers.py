@@ -14,7 +14,7 @@ from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.layers import layer_scatters
 from plmscan.search.panel import Panel
 from plmscan.search.verify import measure
-from plmscan.statistics import scatter
+from plmscan.statistics import moved
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
@@ -76,5 +76,5 @@ def test_layers_are_those_of_texts_alone(tmp_path: Path, family: str) -> None:
     clean = one_by_one(model, (), carriers)
     for candidate, row in zip(candidates, found, strict=True):
         dirty = one_by_one(model, candidate, carriers)
-        wanted = [float(scatter(dirty[:, i], clean[:, i])) for i in range(model.num_layers)]
+        wanted = [float(moved(dirty[:, i], clean[:, i]).scatter) for i in range(model.num_layers)]
         assert row.tolist() == pytest.approx(wanted, rel=1e-3)
