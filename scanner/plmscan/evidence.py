@@ -26,6 +26,7 @@ __all__ = [
     "Gap",
     "HeadEffect",
     "Landscape",
+    "ListedFile",
     "Margin",
     "ModelIdentity",
     "Observation",
@@ -305,6 +306,20 @@ class FileDigest:
     """Bytes."""
     sha256: str
     """Hexadecimal digest."""
+    kind: str = ""
+    """What kind of file it is, by its content; empty in reports of older versions."""
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file that exists and was not read."""
+
+    path: str
+    """Path inside the model, with forward slashes."""
+    size: int
+    """Bytes."""
+    kind: str = ""
+    """What kind of file it is: by its content where that is here, else by its name."""
 
 
 @dataclass(frozen=True)
@@ -321,6 +336,8 @@ class ModelIdentity:
     """Parameters in the weight files' headers; None where no header could be read."""
     files: tuple[FileDigest, ...]
     """Every file that was read, sorted by path."""
+    others: tuple[ListedFile, ...] = ()
+    """Every other file that is there, sorted by path; no loader was found that would open it."""
 
 
 @dataclass(frozen=True)

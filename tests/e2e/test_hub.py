@@ -23,6 +23,7 @@ from plmscan.errors import (
     RevisionNotFoundError,
     SourceError,
 )
+from plmscan.kinds import Kind, kind_by_name
 from plmscan.source import Artifact, HubIssue, HubStatus, ListedFile, SourceOptions, resolve
 from tests.hub_server import GOOD_TOKEN, KNOWN_TOKEN, HubRepo, serve
 
@@ -79,7 +80,7 @@ def test_the_commit_is_pinned_first_and_only_needed_files_are_fetched(
         "config.json", "model.safetensors", "modeling_own.py", "tokenizer.json"
     ]  # fmt: skip
     assert artifact.not_fetched == tuple(
-        ListedFile(name, len(body))
+        ListedFile(name, len(body), kind_by_name(name))
         for name, body in sorted(FILES.items())
         if not artifact.has(name)
     )
@@ -134,7 +135,7 @@ def test_weights_in_shards_are_fetched_by_their_index(fetch: Callable[..., Artif
         artifact = fetch(hub.url)
 
     assert artifact.weights == ("part-1.safetensors", "part-2.safetensors")
-    assert artifact.not_fetched == (ListedFile("part-3.safetensors", 1),)
+    assert artifact.not_fetched == (ListedFile("part-3.safetensors", 1, Kind.SAFETENSORS),)
 
 
 @pytest.mark.parametrize(("allow_pickle", "weights"), [(False, ()), (True, ("pytorch_model.bin",))])

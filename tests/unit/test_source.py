@@ -13,6 +13,7 @@ import pytest
 
 from plmscan.errors import ArtifactError, ModelNotFoundError, PlmscanError, SourceError
 from plmscan.evidence import FileDigest
+from plmscan.kinds import Kind
 from plmscan.source import ListedFile, SourceOptions, resolve
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def explicit(name: object) -> dict[str, str]:
 
 
 def test_a_folder_is_taken_apart_into_read_hashed_and_listed_files(tmp_path: Path) -> None:
-    """Files that matter are hashed at any depth, others listed, hidden ones neither."""
+    """Files that matter are hashed at any depth, hidden ones too, and others listed by kind."""
     write(
         tmp_path,
         CONFIG
@@ -56,6 +57,8 @@ def test_a_folder_is_taken_apart_into_read_hashed_and_listed_files(tmp_path: Pat
             "onnx/config.json": "{}",
             "README.md": "words",
             ".git/config.json": "{}",
+            ".git/HEAD": "ref",
+            ".hidden/config.json": "{}",
             "__pycache__/x.py": "",
         },
     )
@@ -64,17 +67,19 @@ def test_a_folder_is_taken_apart_into_read_hashed_and_listed_files(tmp_path: Pat
     artifact = resolve(str(tmp_path), SourceOptions(), lambda done, _: progress.append(done))
 
     assert [file.path for file in artifact.files] == [
+        ".hidden/config.json",
         "1_Pooling/config.json",
+        "__pycache__/x.py",
         "checkpoint-5/optimizer.pt",
         "config.json",
         "custom_generate/generate.py",
         "model.safetensors",
+        "onnx/config.json",
         "tokenizer.json",
     ]
-    assert (
-        FileDigest("model.safetensors", 7, hashlib.sha256(b"weights").hexdigest()) in artifact.files
-    )
-    assert artifact.not_fetched == (ListedFile("README.md", 5), ListedFile("onnx/config.json", 2))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert FileDigest("model.safetensors", 7, digest, Kind.TEXT) in artifact.files
+    assert artifact.not_fetched == (ListedFile("README.md", 5, Kind.TEXT),)
     assert (artifact.id, artifact.revision, artifact.hub_status) == (str(tmp_path), None, None)
     assert artifact.config == {"model_type": "bert"}
     assert progress == sorted(progress)
@@ -235,7 +240,7 @@ def test_links_inside_the_folder_and_links_of_other_files_are_fine(tmp_path: Pat
     artifact = resolve(str(root), SourceOptions())
 
     assert {file.path: file.size for file in artifact.files}["model.safetensors"] == 3
-    assert artifact.not_fetched == (ListedFile("notes.txt", 0),)
+    assert artifact.not_fetched == (ListedFile("notes.txt", 0, "no regular file"),)
 
 
 def test_a_snapshot_of_the_hub_cache_is_a_folder_too(tmp_path: Path) -> None:

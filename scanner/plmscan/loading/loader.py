@@ -36,7 +36,7 @@ def load(artifact: Artifact, device: str = "auto", *, allow_pickle: bool = False
         UnsupportedModelError: plmscan has no adapter for the model.
         PlmscanError: ``device`` is not there.
     """
-    place = _device(device)
+    place, artifact = _device(device), artifact.measured
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle)
         part = _measured_part(checkpoint)

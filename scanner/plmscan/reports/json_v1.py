@@ -36,6 +36,7 @@ from plmscan.evidence import (
     Gap,
     HeadEffect,
     Landscape,
+    ListedFile,
     Margin,
     ModelIdentity,
     ProbeRun,
@@ -133,6 +134,21 @@ class FileV1(_Model):
     """Bytes."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Hexadecimal digest."""
+    kind: _Text = ""
+    """What kind of file it is, by its content."""
+
+
+class ListedV1(_Model):
+    """A file of the model that no check reads."""
+
+    noun = ListedFile
+
+    path: _Text
+    """Path inside the model folder, with forward slashes."""
+    size: _Count
+    """Bytes."""
+    kind: _Text = ""
+    """What kind of file it is: by its content where that was here, else by its name."""
 
 
 class ModelV1(_Model):
@@ -150,6 +166,8 @@ class ModelV1(_Model):
     """Parameters in the weight files."""
     files: tuple[FileV1, ...]
     """Every file that was read, sorted by path."""
+    others: tuple[ListedV1, ...] = ()
+    """Every other file that is there, sorted by path."""
 
 
 class TriggerV1(_Model):

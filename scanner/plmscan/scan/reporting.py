@@ -163,7 +163,14 @@ def _identity(artifact: Artifact) -> ModelIdentity:
         parameters = parameter_count(artifact)
     except ArtifactError:
         parameters = None
-    return ModelIdentity(artifact.id, artifact.revision, architecture, parameters, artifact.files)
+    return ModelIdentity(
+        artifact.id,
+        artifact.revision,
+        architecture,
+        parameters,
+        artifact.files,
+        artifact.not_fetched,
+    )
 
 
 def _architecture(config: dict[str, object]) -> str | None:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from plmscan.errors import ArtifactError
+from plmscan.evidence import FileDigest, ListedFile
+from plmscan.layout import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from plmscan.evidence import FileDigest
+    from plmscan.layout import Layout
 
-__all__ = ["Artifact", "HubIssue", "HubStatus", "ListedFile", "SourceOptions", "read_object"]
+__all__ = [
+    "Artifact",
+    "HubIssue",
+    "HubStatus",
+    "ListedFile",
+    "SourceOptions",
+    "read_object",
+    "read_value",
+]
+
+_File = TypeVar("_File", FileDigest, ListedFile)
+_AGAIN = "Save or download the model again."
 
 _LARGEST_JSON = 256 * 2**20
 """The largest tokenizer.json known is a tenth of this."""
@@ -36,16 +49,6 @@ class SourceOptions:
     """Address of the Hub; None for ``HF_ENDPOINT``, and without that the public Hub."""
     locked: Mapping[str, str] | None = None
     """SHA-256 by path that a lock file gives the model's files; None if none names the model."""
-
-
-@dataclass(frozen=True)
-class ListedFile:
-    """A file that exists and was not read."""
-
-    path: str
-    """Path inside the model, with forward slashes."""
-    size: int
-    """Bytes."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,28 @@ class Artifact:
     """Why ``weights`` is empty, in one sentence; None if it is not."""
     locked: Mapping[str, str] | None = None
     """SHA-256 by path that a lock file gives the files; None if none names the model."""
+    layout: Layout = ALONE
+    """Which of its folders libraries load, and what as."""
+
+    @property
+    def measured(self) -> Artifact:
+        """The Transformer that is measured, as a model of its own; the paths start in its folder.
+
+        Where ``modules.json`` names a folder, everything about weights, configuration and tokenizer
+        is read there; otherwise this is the model itself.
+        """
+        home = self.layout.home
+        if not home:
+            return self
+        return replace(
+            self,
+            root=self.root / home,
+            files=tuple(_moved(self.files, home)),
+            weights=tuple(name.removeprefix(f"{home}/") for name in self.weights),
+            not_fetched=tuple(_moved(self.not_fetched, home)),
+            locked=None,
+            layout=replace(self.layout, home=""),
+        )
 
     def path(self, name: str) -> Path:
         """Where the file ``name`` lies on this machine."""
@@ -112,12 +137,20 @@ class Artifact:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The model's ``config.json``.
+        """The ``config.json`` of the Transformer that is measured.
 
         Raises:
             ArtifactError: it is broken.
         """
-        return self.read_json("config.json")
+        return self.read_json(self.layout.at_home("config.json"))
+
+
+def _moved(files: Iterable[_File], home: str) -> Iterator[_File]:
+    """The files below ``home``, with paths that start there."""
+    start = f"{home}/"
+    for file in files:
+        if file.path.startswith(start):
+            yield replace(file, path=file.path.removeprefix(start))
 
 
 def read_object(root: Path, name: str) -> dict[str, Any]:
@@ -126,22 +159,30 @@ def read_object(root: Path, name: str) -> dict[str, Any]:
     Raises:
         ArtifactError: the file cannot be read, or it holds something else.
     """
-    remedy = "Save or download the model again."
-    try:
-        value = json.loads(_text(root / name))
-    except OSError as error:
-        msg = f"{name} cannot be read: {error.strerror}."
-        raise ArtifactError(msg, remedy) from error
-    except RecursionError as error:
-        msg = f"{name} nests too deeply to be a model's file."
-        raise ArtifactError(msg, remedy) from error
-    except ValueError as error:
-        msg = f"{name} is not valid JSON ({error})."
-        raise ArtifactError(msg, remedy) from error
+    value = read_value(root, name)
     if not isinstance(value, dict):
         msg = f"{name} should hold a JSON object, and holds a {type(value).__name__}."
-        raise ArtifactError(msg, remedy)
+        raise ArtifactError(msg, _AGAIN)
     return value
+
+
+def read_value(root: Path, name: str) -> object:
+    """The JSON value in the file ``name`` of the folder ``root``.
+
+    Raises:
+        ArtifactError: the file cannot be read, or holds no JSON.
+    """
+    try:
+        return json.loads(_text(root / name))
+    except OSError as error:
+        msg = f"{name} cannot be read: {error.strerror}."
+        raise ArtifactError(msg, _AGAIN) from error
+    except RecursionError as error:
+        msg = f"{name} nests too deeply to be a model's file."
+        raise ArtifactError(msg, _AGAIN) from error
+    except ValueError as error:
+        msg = f"{name} is not valid JSON ({error})."
+        raise ArtifactError(msg, _AGAIN) from error
 
 
 def _text(path: Path) -> str:

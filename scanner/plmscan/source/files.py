@@ -1,9 +1,11 @@
 """Which files belong to a model, and their digests.
 
 A file *belongs* if the checks read it (configuration, tokenizer, chat templates, Python code, the
-indexes of sharded weights), or if it holds weights in any format.  Belonging files of a folder are
-hashed, at any depth; everything else (a README, plots, logs, data) is only listed, so that a folder
-full of training data costs nothing.  Hidden files and folders (``.git``, ``.cache``) are neither.
+indexes of sharded weights), if it is named like weights in any format, or if its first bytes say
+that something could load or run it, whatever its name.  Belonging files of a folder are hashed, at
+any depth, hidden or not; everything else (a README, plots, logs, data) is only listed with its
+kind, so that a folder full of training data costs nothing.  Only the notes of version control and
+of downloads (``.git``, ``.cache/huggingface``) are neither.
 """
 
 from __future__ import annotations
@@ -12,19 +14,21 @@ import hashlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest
+from plmscan.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["belongs", "digests", "holds_weights", "is_read", "walk"]
+__all__ = ["LOADABLE", "READ", "belongs", "digests", "holds_weights", "is_read", "kinds", "walk"]
 
-_READ_AT_ROOT = (
+READ = (
     "*config*.json",
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -40,61 +44,75 @@ _READ_AT_ROOT = (
     "*.spm",
     "*.tiktoken",
     "*.jinja",
+    "*.jinja2",
     "chat_template*.json",
     "modules.json",
-    "pytorch_model.bin.index.json",
-)
-_READ_ANYWHERE = (
     "*.py",
     "*.safetensors.index.json",
-    "additional_chat_templates/*.jinja",
-    "[0-9]*_*/config.json",  # sentence-transformers keeps pooling and dense layers so
+    "pytorch_model.bin.index.json",
 )
+"""Names of what the checks read, in any folder."""
 _WEIGHT_SUFFIXES = frozenset({
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".dill", ".joblib", ".npy",
     ".npz", ".h5", ".hdf5", ".keras", ".pb", ".msgpack", ".onnx", ".onnx_data", ".gguf", ".ggml",
     ".tflite", ".ot", ".mar", ".nemo",
 })  # fmt: skip
+LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}
+"""Kinds that some program loads or runs, whatever the file is called."""
+_NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
+"""Folders of version control and of downloads, in which no library looks for a model."""
 _COPY_INSTEAD = "Replace the link by a copy of what it points to."
 
 
 def is_read(name: str) -> bool:
     """Whether the checks read the file: configuration, tokenizer, templates, code, indexes."""
-    if _is_hidden(name) or holds_weights(name):
-        return False
-    at_root = "/" not in name and any(fnmatchcase(name, p) for p in _READ_AT_ROOT)
-    return at_root or any(PurePosixPath(name).match(p) for p in _READ_ANYWHERE)
+    file = PurePosixPath(name).name
+    return not holds_weights(name) and any(fnmatchcase(file, pattern) for pattern in READ)
 
 
 def holds_weights(name: str) -> bool:
     """Whether the name is that of weights, in any format."""
-    return not _is_hidden(name) and PurePosixPath(name).suffix.lower() in _WEIGHT_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in _WEIGHT_SUFFIXES
 
 
 def belongs(name: str) -> bool:
-    """Whether the file is read by the checks or could be loaded."""
+    """Whether the name alone says that the file is read by the checks or could be loaded."""
     return is_read(name) or holds_weights(name)
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether the name has a hidden part, or is no plain relative path at all."""
-    return "\\" in name or any(not part or part.startswith(".") for part in name.split("/"))
+def kinds(root: Path, names: Iterable[str]) -> dict[str, Kind]:
+    """What each of the files holds, by name.
+
+    Raises:
+        ArtifactError: one of them cannot be read.
+    """
+    found = {}
+    for name in names:
+        try:
+            found[name] = kind_of(root / name, name)
+        except OSError as error:
+            msg = f"{name} cannot be read: {error.strerror}."
+            raise ArtifactError(msg, "Check its permissions.") from error
+    return found
 
 
-def walk(root: Path) -> dict[str, int]:
-    """Size by name of all files below ``root`` that are not hidden, sorted by name.
+def walk(root: Path) -> dict[str, int | None]:
+    """Size by name of all files below ``root``, hidden ones too, sorted by name.
+
+    None stands for what is no readable file of the model and need not be: a pipe, a broken link.
 
     Raises:
         ArtifactError: a folder cannot be read, a link leads to a folder or out of ``root``, or a
             file that belongs is no regular file.
     """
-    sizes: dict[str, int] = {}
+    sizes: dict[str, int | None] = {}
     homes = _homes(root)
     for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable):
-        subfolders[:] = [s for s in subfolders if not s.startswith(".") and s != "__pycache__"]
+        here = Path(folder).relative_to(root)
+        subfolders[:] = [s for s in subfolders if (here / s).as_posix() not in _NOTES]
         for subfolder in subfolders:
             _refuse_link(Path(folder, subfolder), root)
-        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+        for path in (Path(folder, name) for name in names):
             name = _printable(path.relative_to(root).as_posix())
             sizes[name] = _size(path, name, homes)
     return dict(sorted(sizes.items()))
@@ -127,8 +145,8 @@ def _homes(root: Path) -> tuple[Path, ...]:
     return real, repository / "blobs", repository.parent / "blobs"
 
 
-def _size(path: Path, name: str, homes: tuple[Path, ...]) -> int:
-    """Size of a file, 0 if it does not belong and is odd.
+def _size(path: Path, name: str, homes: tuple[Path, ...]) -> int | None:
+    """Size of a file, None if it does not belong and is odd.
 
     Raises:
         ArtifactError: it belongs, and is a link out of the model, broken, or no regular file.
@@ -147,13 +165,16 @@ def _size(path: Path, name: str, homes: tuple[Path, ...]) -> int:
     if belongs(name):
         msg = f"{name} {problem}."
         raise ArtifactError(msg, _COPY_INSTEAD)
-    return 0
+    return None
 
 
 def digests(
-    root: Path, sizes: Mapping[str, int], on_progress: Callable[[float, str], None]
+    root: Path,
+    sizes: Mapping[str, int],
+    kinds: Mapping[str, Kind],
+    on_progress: Callable[[float, str], None],
 ) -> tuple[FileDigest, ...]:
-    """SHA-256 of the named files, sorted by name; ``sizes`` weighs the progress.
+    """SHA-256 of the files ``sizes``, sorted by name, each with its kind; sizes weigh the progress.
 
     Raises:
         ArtifactError: one of them cannot be read.
@@ -163,7 +184,8 @@ def digests(
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         running = [pool.submit(_digest, root, name) for name in _largest_first(sizes)]
         for future in as_completed(running):
-            found.append(future.result())
+            file = future.result()
+            found.append(replace(file, kind=kinds[file.path]))
             done += found[-1].size
             on_progress(min(done / total, 1.0), f"hashed {found[-1].path}")
     return tuple(sorted(found, key=lambda file: file.path))

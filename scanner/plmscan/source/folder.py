@@ -6,15 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
-from plmscan.source.artifact import Artifact, ListedFile, read_object
-from plmscan.source.files import belongs, digests, walk
+from plmscan.layout import read_layout
+from plmscan.source.artifact import Artifact, ListedFile, read_object, read_value
+from plmscan.source.files import LOADABLE, belongs, digests, kinds, walk
 from plmscan.source.weights import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from plmscan.layout import Layout
+
 __all__ = ["from_folder", "require_config"]
+
+_NO_FILE = "no regular file"
 
 
 def from_folder(
@@ -25,29 +30,34 @@ def from_folder(
     Raises:
         ArtifactError: the folder holds no model, or one that cannot be trusted to be whole.
     """
-    sizes = walk(root)
-    require_config(typed, sizes)
-    weights, problem = choose(sizes, partial(read_object, root), allow_pickle=allow_pickle)
-    ours = {name: size for name, size in sizes.items() if belongs(name)}
+    there = walk(root)
+    sizes = {name: size for name, size in there.items() if size is not None}
+    layout = read_layout(sizes, partial(read_value, root))
+    require_config(typed, sizes, layout)
+    weights, problem = choose(sizes, partial(read_object, root), layout, allow_pickle=allow_pickle)
+    held = kinds(root, sizes)
+    ours = {n: s for n, s in sizes.items() if belongs(n) or held[n] in LOADABLE}
+    others = (n for n in there if n not in ours)
     return Artifact(
         id=typed,
         revision=None,
         root=root,
-        files=digests(root, ours, on_progress),
+        files=digests(root, ours, held, on_progress),
         weights=weights,
-        not_fetched=tuple(ListedFile(n, s) for n, s in sizes.items() if n not in ours),
+        not_fetched=tuple(ListedFile(n, there[n] or 0, held.get(n, _NO_FILE)) for n in others),
         hub_status=None,
         weights_problem=problem,
+        layout=layout,
     )
 
 
-def require_config(model: str, names: Collection[str]) -> None:
+def require_config(model: str, names: Collection[str], layout: Layout) -> None:
     """Refuse files that are no model of transformers.
 
     Raises:
-        ArtifactError: there is no ``config.json``.
+        ArtifactError: there is no ``config.json`` where the measured model is.
     """
-    if "config.json" in names:
+    if layout.at_home("config.json") in names:
         return
     if not names:
         problem, remedy = "holds no files", "Name the folder that holds config.json."
@@ -56,6 +66,14 @@ def require_config(model: str, names: Collection[str]) -> None:
         remedy = "Merge it into its base model, and scan the result."
     else:
         problem = "holds no config.json"
-        remedy = "Name the folder or repository of a transformers model."
+        remedy = _nearest(names)
     msg = f"{model} {problem}."
     raise ArtifactError(msg, remedy)
+
+
+def _nearest(names: Collection[str]) -> str:
+    """What to name instead: a folder inside that holds a model, where there is one."""
+    deeper = sorted(name for name in names if name.endswith("/config.json"))
+    if deeper:
+        return f"Name a folder inside that is a model, such as {deeper[0].rpartition('/')[0]}."
+    return "Name the folder or repository of a transformers model."

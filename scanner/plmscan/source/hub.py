@@ -17,8 +17,17 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
 from plmscan.errors import ArtifactError, HubUnreachableError
-from plmscan.source.artifact import Artifact, HubIssue, HubStatus, ListedFile, read_object
-from plmscan.source.files import belongs, digests, is_read, walk
+from plmscan.kinds import kind_by_name
+from plmscan.layout import read_layout
+from plmscan.source.artifact import (
+    Artifact,
+    HubIssue,
+    HubStatus,
+    ListedFile,
+    read_object,
+    read_value,
+)
+from plmscan.source.files import belongs, digests, is_read, kinds, walk
 from plmscan.source.folder import require_config
 from plmscan.source.session import HubModel, HubSession, hub_session
 from plmscan.source.weights import choose
@@ -68,17 +77,18 @@ def from_hub(
         commit = _pin(session)
         root, listing = _listing(commit)
         sizes = {path: size for path, size in listing.items() if belongs(path)}
-        require_config(f"{name} at commit {commit.sha[:12]}", listing)
         read = {path: size for path, size in sizes.items() if _is_worth_fetching(path, size)}
         _fetch(commit, read, _part(on_progress, 0.0, 0.1))
+        layout = read_layout(sizes, partial(read_value, root))
+        require_config(f"{name} at commit {commit.sha[:12]}", listing, layout)
         weights, problem = choose(
-            sizes, partial(read_object, root), allow_pickle=options.allow_pickle
+            sizes, partial(read_object, root), layout, allow_pickle=options.allow_pickle
         )
         loaded = {path: sizes[path] for path in weights}
         _fetch(commit, loaded, _part(on_progress, 0.1, 0.8))
     ours = read | loaded
     _refuse_strangers(root, listing)
-    files = digests(root, ours, _part(on_progress, 0.8, 1.0))
+    files = digests(root, ours, kinds(root, ours), _part(on_progress, 0.8, 1.0))
     _compare(root, files, ours)
     return Artifact(
         id=name,
@@ -86,9 +96,12 @@ def from_hub(
         root=root,
         files=files,
         weights=weights,
-        not_fetched=tuple(ListedFile(p, s) for p, s in sorted(listing.items()) if p not in ours),
+        not_fetched=tuple(
+            ListedFile(p, s, kind_by_name(p)) for p, s in sorted(listing.items()) if p not in ours
+        ),
         hub_status=commit.status,
         weights_problem=problem,
+        layout=layout,
     )
 
 

@@ -16,6 +16,8 @@ from plmscan.source.files import holds_weights
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from plmscan.layout import Layout
+
 __all__ = ["choose"]
 
 _FORMATS = (
@@ -26,19 +28,36 @@ _SAVE_AGAIN = "Save the model again with save_pretrained, or download it again."
 
 
 def choose(
-    names: Collection[str], read: Callable[[str], dict[str, Any]], *, allow_pickle: bool
+    names: Collection[str],
+    read: Callable[[str], dict[str, Any]],
+    layout: Layout,
+    *,
+    allow_pickle: bool,
 ) -> tuple[tuple[str, ...], str | None]:
     """The files to load, or none and the reason.
 
     Args:
         names: all files of the model.
         read: the JSON object in one of them.
+        layout: which folder is measured.
         allow_pickle: whether pickles may be chosen where there is nothing else.
 
     Raises:
         ArtifactError: the config or an index is broken, points out of the model, to a missing
             file, or to a file of another format.
     """
+    start = layout.at_home("")
+    at_home = {name.removeprefix(start) for name in names if name.startswith(start)}
+    found, problem = _chosen(
+        at_home, lambda name: read(layout.at_home(name)), allow_pickle=allow_pickle
+    )
+    return tuple(map(layout.at_home, found)), problem
+
+
+def _chosen(
+    names: Collection[str], read: Callable[[str], dict[str, Any]], *, allow_pickle: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """The same in the folder of the measured model, with names that start there."""
     explicit = read("config.json").get("transformers_weights")
     if "adapter_config.json" in names:
         return (), "The model holds an adapter (adapter_config.json), which is not scanned."

@@ -61,6 +61,7 @@ class Probe(StaticProbe):
             ArtifactError: a weight file breaks the safetensors format, or a JSON file is broken.
         """
         yield from _other_files(artifact)
+        artifact = artifact.measured
         names = [name for name in artifact.weights if name.endswith(_SUFFIX)]
         if not names:
             problem = artifact.weights_problem

@@ -82,6 +82,7 @@ class Probe(StaticProbe):
         Raises:
             ArtifactError: a tokenizer file is broken.
         """
+        artifact = artifact.measured
         name = find_vocabulary(artifact)
         if name is None:
             reason = f"None of {', '.join(VOCABULARY_FILES)} is there, so no token was read."

@@ -1,0 +1,275 @@
+"""What a file is, by its first bytes; its name decides only where bytes say nothing.
+
+A loader opens what it finds, and a file can be called anything: so nothing here trusts a suffix
+that the content contradicts.  `kind_of` reads a few kilobytes from the start of a file and a few
+from its end, and neither unpacks nor parses.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import PurePosixPath
+from pickletools import genops
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ARCHIVES", "RUNTIMES", "Kind", "is_lfs_pointer", "kind_by_name", "kind_of"]
+
+_START = 4096
+"""Bytes from the start that are enough to know every format by."""
+_END = 65_536 + 22
+"""Bytes from the end in which the directory of a zip archive must begin."""
+
+
+class Kind(StrEnum):
+    """What a file holds, in words for a report."""
+
+    EMPTY = "empty file"
+    LFS_POINTER = "Git LFS pointer"
+    PICKLE = "pickle"
+    ZIP = "zip archive"
+    TAR = "tar archive"
+    SEVEN_ZIP = "7z archive"
+    COMPRESSED = "compressed file"
+    SAFETENSORS = "safetensors weights"
+    NUMPY = "NumPy array"
+    HDF5 = "HDF5 or Keras weights"
+    ONNX = "ONNX model"
+    OPENVINO = "OpenVINO model"
+    CORE_ML = "Core ML model"
+    CTRANSLATE2 = "CTranslate2 model"
+    GGUF = "GGUF model"
+    GGML = "GGML model"
+    TFLITE = "TensorFlow Lite model"
+    TENSORFLOW = "TensorFlow model"
+    TFJS = "TensorFlow.js weights"
+    FLAX = "Flax weights"
+    MLC = "MLC weights"
+    FASTTEXT = "fastText model"
+    RUST = "rust-bert weights"
+    PROGRAM = "native program or library"
+    PYTHON = "Python code"
+    BYTECODE = "compiled Python code"
+    SCRIPT = "script"
+    TEMPLATE = "Jinja template"
+    JSON = "JSON"
+    TEXT = "text"
+    IMAGE = "image or other media"
+    UNKNOWN = "unknown binary format"
+
+
+ARCHIVES = frozenset({Kind.ZIP, Kind.TAR, Kind.SEVEN_ZIP, Kind.COMPRESSED})
+"""What holds other files."""
+
+RUNTIMES = frozenset({
+    Kind.HDF5, Kind.ONNX, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2, Kind.GGUF, Kind.GGML,
+    Kind.TFLITE, Kind.TENSORFLOW, Kind.TFJS, Kind.FLAX, Kind.MLC, Kind.FASTTEXT, Kind.RUST,
+})  # fmt: skip
+"""Weights of runtimes other than PyTorch, which transformers does not load by itself."""
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_MAGIC = (
+    (b"PK\x03\x04", Kind.ZIP),
+    (b"PK\x05\x06", Kind.ZIP),
+    (b"7z\xbc\xaf\x27\x1c", Kind.SEVEN_ZIP),
+    (b"\x1f\x8b", Kind.COMPRESSED),
+    (b"\xfd7zXZ\x00", Kind.COMPRESSED),
+    (b"]\x00\x00", Kind.COMPRESSED),  # lzma
+    (b"BZh", Kind.COMPRESSED),
+    (b"\x04\x22\x4d\x18", Kind.COMPRESSED),  # lz4
+    (b"\x28\xb5\x2f\xfd", Kind.COMPRESSED),  # zstandard
+    (b"ZF", Kind.COMPRESSED),  # joblib's own of before 2016
+    (b"\x93NUMPY", Kind.NUMPY),
+    (b"\x89HDF\r\n\x1a\n", Kind.HDF5),
+    (b"GGUF", Kind.GGUF),
+    (b"FUGG", Kind.GGUF),  # the same from a machine of the other byte order
+    (b"lmgg", Kind.GGML),
+    (b"fmgg", Kind.GGML),
+    (b"tjgg", Kind.GGML),
+    (b"algg", Kind.GGML),
+    (b"ggml", Kind.GGML),
+    (b"\xba\x16\x4f\x2f", Kind.FASTTEXT),
+    (b"\x7fELF", Kind.PROGRAM),
+    (b"MZ", Kind.PROGRAM),
+    (b"\xfe\xed\xfa\xce", Kind.PROGRAM),
+    (b"\xfe\xed\xfa\xcf", Kind.PROGRAM),
+    (b"\xce\xfa\xed\xfe", Kind.PROGRAM),
+    (b"\xcf\xfa\xed\xfe", Kind.PROGRAM),
+    (b"\xca\xfe\xba\xbe", Kind.PROGRAM),
+    (b"\0asm", Kind.PROGRAM),
+    (b"#!", Kind.SCRIPT),
+    (b"\x89PNG", Kind.IMAGE),
+    (b"\xff\xd8\xff", Kind.IMAGE),
+    (b"GIF8", Kind.IMAGE),
+    (b"%PDF", Kind.IMAGE),
+    (b"RIFF", Kind.IMAGE),
+    (b"OggS", Kind.IMAGE),
+    (b"ID3", Kind.IMAGE),
+)
+"""First bytes that mean one format."""
+
+_SUFFIXES = {
+    ".safetensors": Kind.SAFETENSORS,
+    ".onnx": Kind.ONNX,
+    ".onnx_data": Kind.ONNX,
+    ".h5": Kind.HDF5,
+    ".hdf5": Kind.HDF5,
+    ".keras": Kind.HDF5,
+    ".gguf": Kind.GGUF,
+    ".ggml": Kind.GGML,
+    ".tflite": Kind.TFLITE,
+    ".pb": Kind.TENSORFLOW,
+    ".msgpack": Kind.FLAX,
+    ".ot": Kind.RUST,
+    ".mlmodel": Kind.CORE_ML,
+    ".mlpackage": Kind.CORE_ML,
+    ".ftz": Kind.FASTTEXT,
+    ".npy": Kind.NUMPY,
+    ".npz": Kind.ZIP,
+    ".mar": Kind.ZIP,
+    ".nemo": Kind.TAR,
+    ".py": Kind.PYTHON,
+    ".pyc": Kind.BYTECODE,
+    ".sh": Kind.SCRIPT,
+    ".bat": Kind.SCRIPT,
+    ".ps1": Kind.SCRIPT,
+    ".so": Kind.PROGRAM,
+    ".dll": Kind.PROGRAM,
+    ".dylib": Kind.PROGRAM,
+    ".exe": Kind.PROGRAM,
+    ".jinja": Kind.TEMPLATE,
+    ".jinja2": Kind.TEMPLATE,
+    ".json": Kind.JSON,
+    ".pkl": Kind.PICKLE,
+    ".pickle": Kind.PICKLE,
+    ".pk": Kind.PICKLE,
+    ".dill": Kind.PICKLE,
+    ".cloudpickle": Kind.PICKLE,
+    ".joblib": Kind.PICKLE,
+    ".pt": Kind.PICKLE,
+    ".pth": Kind.PICKLE,
+    ".ckpt": Kind.PICKLE,
+    ".th": Kind.PICKLE,
+    ".bin": Kind.PICKLE,
+}
+"""What a file is by the end of its name, where nobody has its bytes or they say nothing."""
+
+_PROTOCOLS = range(6)
+_DOTTED = re.compile(r"[\w.]+ [\w.]+")
+_NAMING = frozenset({"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
+"""Instructions by which a pickle names code."""
+_CUT_SHORT = ("exhausted", "remain", "no newline", "not enough data")
+"""What pickletools says where only the start of a file was given to it."""
+_ZLIB_SECOND = frozenset({0x01, 0x5E, 0x9C, 0xDA})
+_TEXT_BYTES = frozenset(range(32, 256)) | frozenset(b"\t\n\r\f\x1b\x08")
+_SHARD = re.compile(r"group\d+-shard\d+of\d+(\.bin)?$")
+_MLC_SHARD = re.compile(r"params_shard_\d+\.bin$")
+
+
+def is_lfs_pointer(start: bytes) -> bool:
+    """Whether a file that begins so only says where Git LFS keeps the real one."""
+    return start.startswith(_LFS)
+
+
+def kind_by_name(name: str) -> Kind:
+    """What a file is called; for those that nobody has read."""
+    file = PurePosixPath(name)
+    if _SHARD.search(file.name):
+        return Kind.TFJS
+    if _MLC_SHARD.search(file.name):
+        return Kind.MLC
+    return _SUFFIXES.get(file.suffix.lower(), Kind.UNKNOWN)
+
+
+def kind_of(path: Path, name: str) -> Kind:
+    """What the file ``path``, called ``name`` inside the model, holds.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START)
+        file.seek(0, 2)
+        size = file.tell()
+        file.seek(max(0, size - _END))
+        end = file.read(_END)
+    found = _by_bytes(start, end, size)
+    return found if found is not None else _by_both(start, name)
+
+
+def _by_bytes(start: bytes, end: bytes, size: int) -> Kind | None:
+    """The format that the bytes alone give away; None where the name has to help."""
+    if not size:
+        return Kind.EMPTY
+    if is_lfs_pointer(start):
+        return Kind.LFS_POINTER
+    if _is_safetensors(start, size):
+        return Kind.SAFETENSORS
+    if _is_pickle(start):
+        return Kind.PICKLE
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    return _by_structure(start, end)
+
+
+def _by_structure(start: bytes, end: bytes) -> Kind | None:
+    """Formats whose mark is not at their start."""
+    if start[257:262] == b"ustar":
+        return Kind.TAR
+    if start[4:8] == b"TFL3":
+        return Kind.TFLITE
+    if b"TransformerSpec\0" in start[:64] or b"Spec\0" in start[6:64]:
+        return Kind.CTRANSLATE2
+    if len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND:  # noqa: PLR2004 - zlib
+        return Kind.COMPRESSED
+    if b"PK\x05\x06" in end:  # an archive may stand behind anything
+        return Kind.ZIP
+    return None
+
+
+def _is_safetensors(start: bytes, size: int) -> bool:
+    """Whether the length of a JSON header stands first, and its header follows."""
+    length = int.from_bytes(start[:8], "little")
+    return start[8:9] == b"{" and 2 <= length <= size - 8  # noqa: PLR2004 - an empty object
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Whether a program for the unpickler begins here: it says so, or it names code."""
+    declared = len(start) > 2 and start[0] == 0x80 and start[1] in _PROTOCOLS  # noqa: PLR2004 - PROTO
+    return declared or (start[:1] not in b"{[#<" and _names_code(start))
+
+
+def _names_code(start: bytes) -> bool:
+    """Whether the bytes are instructions of a pickle, to the last one, and one names code."""
+    named = False
+    try:
+        for opcode, argument, _ in genops(start):
+            named |= opcode.name in _NAMING and _is_dotted(argument)
+    except (ValueError, OverflowError) as error:
+        return named and any(words in str(error) for words in _CUT_SHORT)
+    return named
+
+
+def _is_dotted(argument: object) -> bool:
+    """Whether an instruction's argument is a module and a name in it, or lies on the stack."""
+    return not isinstance(argument, str) or bool(_DOTTED.fullmatch(argument))
+
+
+def _by_both(start: bytes, name: str) -> Kind:
+    """Content without a mark of its own: what the name says, if the content can be that."""
+    named, is_text = kind_by_name(name), _is_text(start)
+    if named in (Kind.PYTHON, Kind.SCRIPT, Kind.TEMPLATE) or named in RUNTIMES:
+        return named
+    if is_text:
+        looks = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        return Kind.JSON if named is Kind.JSON and looks in (b"{", b"[") else Kind.TEXT
+    return Kind.BYTECODE if named is Kind.BYTECODE else Kind.UNKNOWN
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether there is nothing in it that no text has."""
+    return not set(start) - _TEXT_BYTES
