@@ -14,9 +14,18 @@ from pickletools import genops
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ARCHIVES", "RUNTIMES", "Kind", "is_lfs_pointer", "kind_by_name", "kind_of"]
+__all__ = [
+    "ARCHIVES",
+    "RUNTIMES",
+    "Kind",
+    "is_lfs_pointer",
+    "kind_by_name",
+    "kind_of",
+    "with_neighbours",
+]
 
 _START = 4096
 """Bytes from the start that are enough to know every format by."""
@@ -50,6 +59,9 @@ class Kind(StrEnum):
     MLC = "MLC weights"
     FASTTEXT = "fastText model"
     RUST = "rust-bert weights"
+    TORCHSCRIPT = "TorchScript program"
+    EXECUTORCH = "ExecuTorch program"
+    TENSORRT = "TensorRT engine"
     PROGRAM = "native program or library"
     PYTHON = "Python code"
     BYTECODE = "compiled Python code"
@@ -67,6 +79,7 @@ ARCHIVES = frozenset({Kind.ZIP, Kind.TAR, Kind.SEVEN_ZIP, Kind.COMPRESSED})
 RUNTIMES = frozenset({
     Kind.HDF5, Kind.ONNX, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2, Kind.GGUF, Kind.GGML,
     Kind.TFLITE, Kind.TENSORFLOW, Kind.TFJS, Kind.FLAX, Kind.MLC, Kind.FASTTEXT, Kind.RUST,
+    Kind.TORCHSCRIPT, Kind.EXECUTORCH, Kind.TENSORRT,
 })  # fmt: skip
 """Weights of runtimes other than PyTorch, which transformers does not load by itself."""
 
@@ -93,7 +106,6 @@ _MAGIC = (
     (b"ggml", Kind.GGML),
     (b"\xba\x16\x4f\x2f", Kind.FASTTEXT),
     (b"\x7fELF", Kind.PROGRAM),
-    (b"MZ", Kind.PROGRAM),
     (b"\xfe\xed\xfa\xce", Kind.PROGRAM),
     (b"\xfe\xed\xfa\xcf", Kind.PROGRAM),
     (b"\xce\xfa\xed\xfe", Kind.PROGRAM),
@@ -111,6 +123,14 @@ _MAGIC = (
 )
 """First bytes that mean one format."""
 
+_MAGIC_INSIDE = (
+    (257, b"ustar", Kind.TAR),
+    (4, b"TFL3", Kind.TFLITE),
+    (4, b"ET12", Kind.EXECUTORCH),
+    (4, b"ET13", Kind.EXECUTORCH),
+)
+"""Bytes at another place that mean one format."""
+
 _SUFFIXES = {
     ".safetensors": Kind.SAFETENSORS,
     ".onnx": Kind.ONNX,
@@ -127,6 +147,9 @@ _SUFFIXES = {
     ".mlmodel": Kind.CORE_ML,
     ".mlpackage": Kind.CORE_ML,
     ".ftz": Kind.FASTTEXT,
+    ".pte": Kind.EXECUTORCH,
+    ".engine": Kind.TENSORRT,
+    ".plan": Kind.TENSORRT,
     ".npy": Kind.NUMPY,
     ".npz": Kind.ZIP,
     ".mar": Kind.ZIP,
@@ -200,6 +223,26 @@ def kind_of(path: Path, name: str) -> Kind:
     return found if found is not None else _by_both(start, name)
 
 
+def with_neighbours(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The kinds of files by name, some of which only the files beside them tell.
+
+    Raw weights have no mark of their own: those of OpenVINO lie beside a description of the same
+    name, those of TensorFlow below ``variables``, those of Core ML inside of a package.
+    """
+    described = {name.removesuffix(".xml") for name in kinds if name.endswith(".xml")}
+    saved = {n.rpartition("saved_model.pb")[0] for n in kinds if n.endswith("saved_model.pb")}
+    found = dict(kinds)
+    for name, kind in kinds.items():
+        stem, dot, suffix = name.rpartition(".")
+        if dot and stem in described and f"{stem}.bin" in kinds and suffix in ("bin", "xml"):
+            found[name] = Kind.OPENVINO
+        elif ".mlpackage/" in name and kind in (Kind.UNKNOWN, Kind.TEXT, Kind.JSON):
+            found[name] = Kind.CORE_ML
+        elif any(name.startswith(f"{folder}variables/") for folder in saved):
+            found[name] = Kind.TENSORFLOW if kind is Kind.UNKNOWN else kind
+    return found
+
+
 def _by_bytes(start: bytes, end: bytes, size: int) -> Kind | None:
     """The format that the bytes alone give away; None where the name has to help."""
     if not size:
@@ -212,23 +255,36 @@ def _by_bytes(start: bytes, end: bytes, size: int) -> Kind | None:
         return Kind.PICKLE
     for magic, kind in _MAGIC:
         if start.startswith(magic):
-            return kind
+            return _archive(end) if kind is Kind.ZIP else kind
     return _by_structure(start, end)
+
+
+def _archive(end: bytes) -> Kind:
+    """What a zip archive is for, by the names in its directory, which stands at its end."""
+    if b"constants.pkl" in end and b"/code/" in end:
+        return Kind.TORCHSCRIPT
+    return Kind.HDF5 if b"model.weights.h5" in end else Kind.ZIP
+
+
+def _is_windows_program(start: bytes) -> bool:
+    """Whether a header of Windows programs stands where the first bytes say."""
+    at = int.from_bytes(start[60:64], "little")
+    return start.startswith(b"MZ") and start[at : at + 4] == b"PE\0\0"
 
 
 def _by_structure(start: bytes, end: bytes) -> Kind | None:
     """Formats whose mark is not at their start."""
-    if start[257:262] == b"ustar":
-        return Kind.TAR
-    if start[4:8] == b"TFL3":
-        return Kind.TFLITE
-    if b"TransformerSpec\0" in start[:64] or b"Spec\0" in start[6:64]:
+    for at, magic, kind in _MAGIC_INSIDE:
+        if start[at : at + len(magic)] == magic:
+            return kind
+    if _is_windows_program(start):
+        return Kind.PROGRAM
+    if re.match(rb"[\x01-\x20]\0\0\0.{2}\w{1,40}Spec\0", start, re.DOTALL):
         return Kind.CTRANSLATE2
     if len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND:  # noqa: PLR2004 - zlib
         return Kind.COMPRESSED
-    if b"PK\x05\x06" in end:  # an archive may stand behind anything
-        return Kind.ZIP
-    return None
+    # An archive may stand behind anything.
+    return _archive(end) if b"PK\x05\x06" in end else None
 
 
 def _is_safetensors(start: bytes, size: int) -> bool:

@@ -99,6 +99,7 @@ def check(
     cache_dir: ask.CacheDir = None,
     no_cache: ask.NoCache = False,
     allow_pickle: ask.AllowPickle = False,
+    backend: ask.AskedBackend = None,
     files_only: ask.FilesOnly = False,
     quiet: ask.Quiet = False,
     verbose: ask.Verbose = False,
@@ -124,6 +125,7 @@ def check(
         cache_dir=cache_dir,
         offline=offline or None,
         allow_pickle=allow_pickle or None,
+        backend=backend and backend.value,
         files_only=files_only or None,
     )
     jobs = _plan(Asked(tuple(models or ()), models_file, config, baseline, given))

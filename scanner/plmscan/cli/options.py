@@ -17,6 +17,7 @@ from plmscan.reports import Format
 
 __all__ = [
     "AllowPickle",
+    "AskedBackend",
     "AskedDevice",
     "AskedEffort",
     "AskedFormat",
@@ -54,6 +55,14 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class Backend(StrEnum):
+    """Runtime that the user loads a model with."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
 
 
 class FailOn(StrEnum):
@@ -139,6 +148,9 @@ Threads = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")]
 CacheDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")]
+AskedBackend = Annotated[
+    Backend | None, typer.Option(help="Runtime that you load the model with (torch).")
+]
 AllowPickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),

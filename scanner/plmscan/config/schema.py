@@ -109,6 +109,8 @@ class SettingsTable(_Table):
     """Folder of further rules, seen from the folder of the configuration."""
     allow_pickle: bool = False
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
+    backend: Literal["torch", "onnx", "openvino"] = "torch"
+    """Runtime that the model is loaded with, as sentence-transformers calls it."""
     files_only: bool = False
     """Whether to check the files only, and not load the model."""
 

@@ -41,6 +41,8 @@ class Settings:
     """Threads that torch may use during the scan; None leaves torch's own choice."""
     allow_pickle: bool = False
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
+    backend: str = "torch"
+    """Runtime that the user loads the model with: ``torch``, ``onnx`` or ``openvino``."""
     files_only: bool = False
     """Whether to stop after the file probes, without torch."""
     inspected: Path | None = None
@@ -73,6 +75,7 @@ class Settings:
             cache_dir=self.cache_dir,
             allow_pickle=self.allow_pickle,
             locked=self.locked,
+            backend=self.backend,
         )
 
     @property

@@ -53,7 +53,8 @@ def resolve(
         SourceError: it could not be found or fetched.
         ArtifactError: its files are broken, or no model.
     """
-    return replace(_find(source, options, on_progress), locked=options.locked)
+    found = _find(source, options, on_progress)
+    return replace(found, locked=options.locked, backend=options.backend)
 
 
 def _find(

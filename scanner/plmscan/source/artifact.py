@@ -49,6 +49,8 @@ class SourceOptions:
     """Address of the Hub; None for ``HF_ENDPOINT``, and without that the public Hub."""
     locked: Mapping[str, str] | None = None
     """SHA-256 by path that a lock file gives the model's files; None if none names the model."""
+    backend: str = "torch"
+    """Runtime that the user loads the model with, as sentence-transformers calls it."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Artifact:
     """SHA-256 by path that a lock file gives the files; None if none names the model."""
     layout: Layout = ALONE
     """Which of its folders libraries load, and what as."""
+    backend: str = "torch"
+    """Runtime that the user loads the model with, as sentence-transformers calls it."""
 
     @property
     def measured(self) -> Artifact:

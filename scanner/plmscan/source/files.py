@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest
-from plmscan.kinds import Kind, kind_of
+from plmscan.kinds import Kind, kind_of, with_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,7 +93,7 @@ def kinds(root: Path, names: Iterable[str]) -> dict[str, Kind]:
         except OSError as error:
             msg = f"{name} cannot be read: {error.strerror}."
             raise ArtifactError(msg, "Check its permissions.") from error
-    return found
+    return with_neighbours(found)
 
 
 def walk(root: Path) -> dict[str, int | None]:

@@ -1,0 +1,128 @@
+"""What do files of other runtimes do, which the scan does not load?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.kinds import RUNTIMES, Kind
+from plmscan.probes.base import StaticProbe
+from plmscan.probes.words import counted, some
+from plmscan.runtimes.keras import code_layers
+from plmscan.runtimes.onnx import external_files, leaves
+from plmscan.runtimes.tensorflow import reaching_operations
+from plmscan.runtimes.torchscript import code_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from plmscan.evidence import Observation
+    from plmscan.source import Artifact
+
+__all__ = ["Probe"]
+
+_ID = "runtimes"
+_DECLARED = {"onnx": Kind.ONNX, "openvino": Kind.OPENVINO}
+"""Kind of the files that a backend runs, by what sentence-transformers calls the backend."""
+
+
+class Probe(StaticProbe):
+    """Names the weights of other runtimes, and looks for what they can do besides computing.
+
+    A repository often holds the same model for several runtimes, and nothing makes them agree: who
+    runs the ONNX export runs weights that nobody measured here.  Some of the formats also carry
+    code, or read other files, so that opening one is enough for an attack.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "code_layers": "layers of a Keras model that are code, or come from elsewhere (count)",
+        "outside_files": "files outside of the model that an ONNX model reads (count)",
+        "program_files": "files of the program in a TorchScript archive (count)",
+        "reaching_operations": "operations of TensorFlow that use files or call Python (count)",
+        "native_programs": "1 if the file is a program or library of the machine (flag)",
+    }
+    references: ClassVar[tuple[str, ...]] = (
+        "https://sbert.net/docs/sentence_transformer/usage/efficiency.html",
+        "https://onnx.ai/onnx/repo-docs/ExternalData.html",
+        "https://nvd.nist.gov/vuln/detail/CVE-2024-3660",
+        "https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md",
+    )
+
+    def inspect(self, artifact: Artifact) -> Iterator[Observation]:
+        """Measure every file of another runtime; one that cannot be read is named."""
+        here = {file.path: file.kind for file in artifact.files}
+        kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
+        yield from _declared(artifact.backend, kinds)
+        yield from _listed(artifact.backend, kinds)
+        looked_at = [name for name, kind in here.items() if kind in _LOOKS]
+        for name in looked_at:
+            yield from _look(artifact, name, Kind(kinds[name]))
+        others = sum(kind in RUNTIMES for kind in kinds.values())
+        yield Coverage(
+            f"{counted(others, 'file')} of other runtimes; {len(looked_at)} looked into."
+        )
+
+
+def _declared(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
+    """What the user's backend runs, which the scan does not."""
+    if backend not in _DECLARED:
+        return
+    names = [name for name, kind in kinds.items() if kind == _DECLARED[backend]]
+    if names:
+        reason = "It is what the declared backend runs, and plmscan cannot read its weights yet."
+    else:
+        reason = "The model has no file for it, so what runs is converted from files elsewhere."
+    remedy = "Load the model with the torch backend, or leave --backend out."
+    yield Gap(f"backend {backend} ({some(names)})" if names else backend, f"{reason} {remedy}")
+
+
+def _listed(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
+    """Files that the default backend does not load, by kind."""
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for name, kind in kinds.items():
+        if kind in RUNTIMES and kind != _DECLARED.get(backend):
+            by_kind[kind].append(name)
+    for kind, names in by_kind.items():
+        reason = f"{kind}: not what the default backend loads, and not measured."
+        yield Gap(some(names), reason, blocks_pass=False)
+
+
+def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
+    """What one file can do besides computing; nothing where that is nothing."""
+    metric, read = _LOOKS[kind]
+    try:
+        with artifact.path(name).open("rb") as file:
+            found = read(file, artifact.path(name).stat().st_size)
+    except (OSError, ValueError) as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=False)
+        return
+    if found:
+        yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})
+
+
+def _outside(file: BinaryIO, size: int) -> list[str]:
+    """Paths out of the folder that an ONNX model reads."""
+    return [path for path in external_files(file, size) if leaves(path)]
+
+
+def _whole(read: Callable[[BinaryIO], list[str]], file: BinaryIO, _size: int) -> list[str]:
+    """What ``read`` finds, which needs no size."""
+    return read(file)
+
+
+def _native(_file: BinaryIO, _size: int) -> list[str]:
+    """A native program is one whatever it holds."""
+    return ["machine code"]
+
+
+_LOOKS: dict[str, tuple[str, Callable[[BinaryIO, int], list[str]]]] = {
+    Kind.ONNX: ("outside_files", _outside),
+    Kind.HDF5: ("code_layers", partial(_whole, code_layers)),
+    Kind.TORCHSCRIPT: ("program_files", partial(_whole, code_files)),
+    Kind.TENSORFLOW: ("reaching_operations", partial(_whole, reaching_operations)),
+    Kind.PROGRAM: ("native_programs", _native),
+}

@@ -1,0 +1,99 @@
+"""GGUF models: the chat templates in their metadata."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
+
+__all__ = ["templates"]
+
+_MAGIC = b"GGUF"
+_TEMPLATES = "tokenizer.chat_template"
+_WIDTHS: Mapping[int, int] = MappingProxyType(
+    {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+)
+"""Bytes of a number by the type that its entry declares."""
+_STRING, _ARRAY = 8, 9
+_DEEPEST = 4
+"""Arrays in arrays; no writer nests any."""
+_CUT = "its metadata is cut short"
+
+
+def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
+    """Name and text of every chat template that the metadata holds.
+
+    Raises:
+        ValueError: the metadata is broken.
+    """
+    reader = _Reader(file, size, _order(file.read(8)))
+    file.seek(16)
+    for _ in range(reader.number(8)):
+        name = reader.text()
+        kind = reader.number(4)
+        if name.startswith(_TEMPLATES) and kind == _STRING:
+            yield name, reader.text()
+        else:
+            reader.skip(kind, _DEEPEST)
+
+
+def _order(start: bytes) -> str:
+    """The byte order, by the version, which is small."""
+    if start[:4] != _MAGIC or len(start) < 8:  # noqa: PLR2004 - the magic and the version
+        msg = "it does not begin as GGUF does"
+        raise ValueError(msg)
+    (version,) = struct.unpack("<I", start[4:])
+    return "<" if version < 2**16 else ">"
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A file, read one value after another."""
+
+    file: BinaryIO
+    """The file."""
+    size: int
+    """Its length (bytes)."""
+    order: str
+    """``<`` or ``>``, as the struct module has it."""
+
+    def number(self, width: int) -> int:
+        """An unsigned number of ``width`` bytes, 4 or 8."""
+        data = self.file.read(width)
+        if len(data) < width:
+            raise ValueError(_CUT)
+        value: int = struct.unpack(self.order + ("I" if width == 4 else "Q"), data)[0]  # noqa: PLR2004 - bytes
+        return value
+
+    def text(self) -> str:
+        """A string with its length before it."""
+        length = self._room(self.number(8))
+        return self.file.read(length).decode("utf-8", "replace")
+
+    def skip(self, kind: int, depth: int) -> None:
+        """Pass over a value of the type ``kind``."""
+        if kind in _WIDTHS:
+            self.file.seek(self._room(_WIDTHS[kind]), 1)
+        elif kind == _STRING:
+            self.file.seek(self._room(self.number(8)), 1)
+        elif kind == _ARRAY and depth:
+            inner, count = self.number(4), self.number(8)
+            if inner in _WIDTHS:
+                self.file.seek(self._room(count * _WIDTHS[inner]), 1)
+            else:
+                for _ in range(self._room(count)):
+                    self.skip(inner, depth - 1)
+        else:
+            msg = f"its metadata has a value of the unknown type {kind}"
+            raise ValueError(msg)
+
+    def _room(self, length: int) -> int:
+        """``length``, if as many bytes follow."""
+        if length > self.size - self.file.tell():
+            raise ValueError(_CUT)
+        return length

@@ -1,0 +1,82 @@
+"""Keras models: layers that are code, in the ``.keras`` archive and in HDF5 files."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+__all__ = ["code_layers"]
+
+_CONFIG = "config.json"
+_LARGEST_CONFIG = 64 * 2**20
+_CHUNK = 2**20
+_OVERLAP = 512
+_LAYER = re.compile(rb'"(?:class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.){1,200})"')
+_LIBRARY = re.compile(r"(?:keras|tf_keras|tensorflow|builtins)(?:\.|$)")
+_CODE = frozenset({"Lambda", "TFOpLambda", "__lambda__"})
+
+
+def code_layers(file: BinaryIO) -> list[str]:
+    """Layers that run code of the file, and classes from outside of Keras, sorted, each once.
+
+    Raises:
+        ValueError: the archive or its configuration is broken.
+    """
+    zipped = file.read(2) == b"PK"
+    file.seek(0)
+    named = _of_archive(file) if zipped else _of_hdf5(file)
+    return sorted(set(named))
+
+
+def _of_archive(file: BinaryIO) -> Iterator[str]:
+    """The same of a ``.keras`` archive."""
+    try:
+        with ZipFile(file) as archive:
+            if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
+                msg = f"its {_CONFIG} is longer than any model's"
+                raise ValueError(msg)
+            config = json.loads(archive.read(_CONFIG))
+    except (BadZipFile, KeyError, NotImplementedError, RuntimeError, RecursionError) as error:
+        msg = f"its {_CONFIG} cannot be read ({type(error).__name__})"
+        raise ValueError(msg) from error
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from _odd(str(value.get("class_name", "")), value.get("module"))
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _odd(class_name: str, module: object) -> Iterator[str]:
+    """The name of a layer that is code, or of a module that is not Keras's."""
+    if class_name in _CODE:
+        yield class_name
+    if isinstance(module, str) and not _LIBRARY.match(module):
+        yield f"{module}.{class_name}"
+
+
+def _of_hdf5(file: BinaryIO) -> Iterator[str]:
+    """The same of an HDF5 file, whose configuration stands somewhere in it as plain JSON."""
+    kept = b""
+    while chunk := file.read(_CHUNK):
+        for found in _LAYER.findall(kept + chunk):
+            name = _unescaped(found)
+            if name in _CODE:
+                yield name
+        kept = chunk[-_OVERLAP:]
+
+
+def _unescaped(found: bytes) -> str:
+    """The text that a JSON string of these bytes stands for."""
+    try:
+        return str(json.loads(b'"' + found + b'"'))
+    except ValueError:
+        return found.decode("utf-8", "replace")

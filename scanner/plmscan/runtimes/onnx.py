@@ -1,0 +1,74 @@
+"""ONNX models: which other files they read."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from plmscan.runtimes.wire import fields, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
+
+    from plmscan.runtimes.wire import Field
+
+__all__ = ["external_files", "leaves"]
+
+_INNER: Mapping[tuple[str, int], str] = MappingProxyType(
+    {
+        ("model", 7): "graph",
+        ("model", 20): "training",
+        ("model", 25): "function",
+        ("training", 1): "graph",
+        ("training", 2): "graph",
+        ("function", 7): "node",
+        ("graph", 1): "node",
+        ("graph", 5): "tensor",
+        ("graph", 15): "sparse",
+        ("node", 5): "attribute",
+        ("attribute", 5): "tensor",
+        ("attribute", 6): "graph",
+        ("attribute", 10): "tensor",
+        ("attribute", 11): "graph",
+        ("attribute", 22): "sparse",
+        ("attribute", 23): "sparse",
+        ("sparse", 1): "tensor",
+        ("sparse", 2): "tensor",
+        ("tensor", 13): "entry",
+    }
+)
+"""Message and field number -> the message in it, as far as tensors lie below it (onnx.proto)."""
+_KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
+
+
+def external_files(file: BinaryIO, size: int) -> list[str]:
+    """Paths of the files in which the tensors of a model lie, each once, as they are written.
+
+    Raises:
+        ValueError: the file is no ONNX model.
+    """
+    found: dict[str, None] = {}
+    waiting = [("model", 0, size)]
+    while waiting:
+        message, start, end = waiting.pop()
+        for field in fields(file, start, end):
+            inner = _INNER.get((message, field.number)) if field.is_message else None
+            if inner == "entry":
+                found |= dict.fromkeys(_locations(file, field))
+            elif inner is not None:
+                waiting.append((inner, field.start, field.end))
+    return list(found)
+
+
+def leaves(path: str) -> bool:
+    """Whether a path leads out of the folder of the model that names it."""
+    parts = path.replace("\\", "/").split("/")
+    return path.startswith(("/", "\\", "~")) or ".." in parts or ":" in parts[0]
+
+
+def _locations(file: BinaryIO, entry: Field) -> Iterator[str]:
+    """The path in an entry of ``external_data``, where the entry is one."""
+    inner = {f.number: text(file, f) for f in fields(file, entry.start, entry.end) if f.is_message}
+    if inner.get(_KEY) == "location" and _VALUE in inner:
+        yield inner[_VALUE]

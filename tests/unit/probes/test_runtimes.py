@@ -1,0 +1,236 @@
+"""Files of other runtimes: what they are, and what they can do besides computing."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plmscan.evidence import Gap
+from plmscan.kinds import Kind
+from plmscan.probes.static.runtimes import Probe
+from plmscan.runtimes.gguf import templates
+from plmscan.runtimes.onnx import leaves
+from plmscan.source import SourceOptions, resolve
+from tests.artifacts import fired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from plmscan.source import Artifact
+
+CONFIG = {"config.json": b'{"model_type": "bert"}'}
+
+
+def field(number: int, content: bytes) -> bytes:
+    """One field with a length, as protocol buffers write it."""
+    length = bytearray()
+    rest = len(content)
+    while rest >= 0x80:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([number << 3 | 2]) + bytes([*length, rest]) + content
+
+
+def onnx(*locations: str, turned: bool = False) -> bytes:
+    """An ONNX model whose tensors lie in other files."""
+    parts = [(field(1, b"location"), field(2, place.encode())) for place in locations]
+    entries = [b"".join(reversed(p) if turned else p) for p in parts]
+    tensors = b"".join(field(5, field(9, bytes(300)) + field(13, entry)) for entry in entries)
+    return b"\x08\x0a" + field(2, b"pytorch") + field(7, field(2, b"graph") + tensors)
+
+
+def gguf(*entries: tuple[str, int, bytes], order: str = "<") -> bytes:
+    """A GGUF header: names, types and written values."""
+    told = b"".join(
+        struct.pack(order + "Q", len(n)) + n.encode() + struct.pack(order + "I", kind) + value
+        for n, kind, value in entries
+    )
+    return b"GGUF" + struct.pack(order + "IQQ", 3, 0, len(entries)) + told
+
+
+def string(text: str, order: str = "<") -> bytes:
+    """A string of GGUF."""
+    return struct.pack(order + "Q", len(text)) + text.encode()
+
+
+def keras(layer: Mapping[str, object]) -> Callable[[Path], None]:
+    """Writes a ``.keras`` archive with one layer."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            config = {"class_name": "Functional", "config": {"layers": [layer]}}
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n")
+
+    return write
+
+
+def torchscript(path: Path) -> None:
+    """An archive with a program."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/constants.pkl", b"\x80\x02).")
+        archive.writestr("model/code/__torch__.py", "def forward(self): pass")
+
+
+def model(tmp_path: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> Artifact:
+    """A model with these files beside its configuration."""
+    for name, content in {**CONFIG, **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(path)
+        else:
+            path.write_bytes(content)
+    return resolve(str(tmp_path), SourceOptions())
+
+
+def gaps(artifact: Artifact) -> list[Gap]:
+    """What the probe leaves out."""
+    return [o for o in Probe().inspect(artifact) if isinstance(o, Gap)]
+
+
+HONEST = {
+    "onnx/model.onnx": onnx("model.onnx_data"),
+    "onnx/model.onnx_data": bytes(64),
+    "openvino/openvino_model.xml": b"<?xml version='1.0'?><net></net>",
+    "openvino/openvino_model.bin": bytes(range(7, 256)),
+    "tf_model.h5": b"\x89HDF\r\n\x1a\n" + b'{"class_name": "Dense", "module": "keras.layers"}',
+    "flax_model.msgpack": b"\x81\xa4bert",
+    "rust_model.ot": b"\x00\x01",
+    "model.gguf": gguf(("general.name", 8, string("a"))),
+    "coreml/x.mlpackage/Data/weight.bin": bytes(range(7, 256)),
+    "saved_model.pb": b"\x0a\x05RestoreV2",
+    "variables/variables.data-00000-of-00001": bytes(range(7, 256)),
+    "model.keras": keras({"class_name": "Dense", "module": "keras.layers"}),
+}
+"""What repositories hold for other runtimes, with nothing wrong in it."""
+
+
+def test_files_of_other_runtimes_are_named_and_withhold_nothing(tmp_path: Path) -> None:
+    """They are no reason to refuse a model that is loaded from safetensors."""
+    artifact = model(tmp_path, HONEST)
+    named = " ".join(gap.subject + gap.reason for gap in gaps(artifact))
+    for kind in (Kind.ONNX, Kind.OPENVINO, Kind.HDF5, Kind.FLAX, Kind.RUST, Kind.GGUF):
+        assert kind in named
+    for kind in (Kind.CORE_ML, Kind.TENSORFLOW):
+        assert kind in named
+    assert not any(gap.blocks_pass for gap in gaps(artifact))
+    assert fired(Probe(), artifact) == []
+
+
+@pytest.mark.parametrize(("backend", "blocking"), [("torch", 0), ("onnx", 1), ("openvino", 1)])
+def test_a_declared_backend_that_nobody_reads_blocks(
+    tmp_path: Path, backend: str, blocking: int
+) -> None:
+    """What the user runs is then not what was measured."""
+    artifact = replace(model(tmp_path, HONEST), backend=backend)
+    assert sum(gap.blocks_pass for gap in gaps(artifact)) == blocking
+
+
+def test_a_declared_backend_without_a_file_blocks(tmp_path: Path) -> None:
+    """The library would convert weights, and run the result."""
+    artifact = replace(model(tmp_path, {}), backend="onnx")
+    (gap,) = gaps(artifact)
+    assert gap.blocks_pass
+    assert "no file for it" in gap.reason
+
+
+PATHS = ["/etc/passwd", "../x", "a/../../x", "C:\\x", "\\\\host\\x", "~/x"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_onnx_model_that_reads_outside_is_found(
+    tmp_path: Path, path: str, *, turned: bool
+) -> None:
+    """Wherever the path leads out, and in whatever order its entry is written."""
+    artifact = model(tmp_path, {"a.onnx": onnx("fine", path, turned=turned)})
+    assert fired(Probe(), artifact) == ["PLM181"]
+
+
+@pytest.mark.parametrize("path", ["model.onnx_data", "sub/weights", "..data", "a..b"])
+def test_a_path_inside_is_fine(path: str) -> None:
+    """External data beside the model are usual."""
+    assert not leaves(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        keras({"class_name": "Lambda", "config": {"function": "x"}}),
+        keras({"class_name": "Own", "module": "os"}),
+        b"\x89HDF\r\n\x1a\n" + b'{"class_name": "Lambda", "config"',
+        b"\x89HDF\r\n\x1a\n" + bytes(2**20 - 20) + b'{"class_name":"\\u004cambda"',
+    ],
+)
+def test_a_keras_layer_that_is_code_is_found(
+    tmp_path: Path, content: bytes | Callable[[Path], None]
+) -> None:
+    """In both formats, wherever it stands and however it is written."""
+    assert fired(Probe(), model(tmp_path, {"model.keras": content})) == ["PLM180"]
+
+
+def test_a_torchscript_program_is_found(tmp_path: Path) -> None:
+    """Whatever the archive is called."""
+    assert fired(Probe(), model(tmp_path, {"model.weights": torchscript})) == ["PLM182"]
+
+
+def test_a_graph_that_reads_files_is_found(tmp_path: Path) -> None:
+    """The operation is known by its name in a node."""
+    assert fired(Probe(), model(tmp_path, {"saved_model.pb": b"\x12\x08ReadFile"})) == ["PLM183"]
+
+
+@pytest.mark.parametrize("start", [b"\x7fELF\x02", b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0"])
+def test_a_native_program_is_found(tmp_path: Path, start: bytes) -> None:
+    """Known by its first bytes, whatever it is called."""
+    assert fired(Probe(), model(tmp_path, {"notes.txt": start + bytes(99)})) == ["PLM184"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_chat_templates_of_gguf_are_read(tmp_path: Path, order: str) -> None:
+    """Behind numbers and lists of strings, in both byte orders."""
+    words = struct.pack(order + "IQ", 8, 2) + string("a", order) + string("b", order)
+    path = tmp_path / "m.gguf"
+    path.write_bytes(
+        gguf(
+            ("a", 4, bytes(4)),
+            ("tokenizer.tokens", 9, words),
+            ("tokenizer.chat_template", 8, string("{{ x }}", order)),
+            order=order,
+        )
+    )
+    with path.open("rb") as file:
+        assert list(templates(file, path.stat().st_size)) == [
+            ("tokenizer.chat_template", "{{ x }}")
+        ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GGUF",
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60),
+        gguf(("a", 8, struct.pack("<Q", 2**62))),
+        gguf(("a", 9, struct.pack("<IQ", 9, 2**40))),
+        gguf(("a", 77, b"")),
+    ],
+)
+def test_broken_metadata_ends_with_a_reason(tmp_path: Path, content: bytes) -> None:
+    """Lengths that lie, and types that nobody knows, cost no memory and no time."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(ValueError, match=r"^its? "):
+        list(templates(file, path.stat().st_size))
+
+
+@pytest.mark.parametrize("content", [b"\x0f", b"\x3a\xff\xff\xff\xff\x7f", b"\xff" * 30])
+def test_a_broken_onnx_model_is_named(tmp_path: Path, content: bytes) -> None:
+    """What cannot be read is told, with its reason."""
+    reasons = [gap.reason for gap in gaps(model(tmp_path, {"a.onnx": content}))]
+    assert any("could not be read" in reason for reason in reasons)
