@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from lzma import LZMAError
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,8 @@ _CHUNK = 2**20
 _OVERLAP = 512
 _LAYER = re.compile(rb'"(?:class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.){1,200})"')
 _LIBRARY = re.compile(r"(?:keras|tf_keras|tensorflow|builtins)(?:\.|$)")
+_UNREADABLE = (BadZipFile, EOFError, KeyError, RuntimeError, LZMAError, ZlibError)
+"""What reading a broken archive, or JSON that nests too deeply, raises besides ValueError."""
 _CODE = frozenset({"Lambda", "TFOpLambda", "__lambda__"})
 
 
@@ -42,7 +46,7 @@ def _of_archive(file: BinaryIO) -> Iterator[str]:
                 msg = f"its {_CONFIG} is longer than any model's"
                 raise ValueError(msg)
             config = json.loads(archive.read(_CONFIG))
-    except (BadZipFile, KeyError, NotImplementedError, RuntimeError, RecursionError) as error:
+    except _UNREADABLE as error:
         msg = f"its {_CONFIG} cannot be read ({type(error).__name__})"
         raise ValueError(msg) from error
     waiting = [config]

@@ -1,0 +1,1 @@
+"""Broken and hostile files for the probes of files, by the thousand."""
