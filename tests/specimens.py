@@ -17,6 +17,7 @@ from plmscan.evidence import (
     Gap,
     HeadEffect,
     Landscape,
+    ListedFile,
     ModelIdentity,
     ProbeRun,
     ProbeStatus,
@@ -97,8 +98,13 @@ def report(*runs: ProbeRun, identity: str = "example/encoder") -> Report:
             architecture="BertModel",
             parameters=22713216,
             files=(
-                FileDigest("config.json", 612, "0" * 64),
-                FileDigest("model.safetensors", 90868376, "1" * 64),
+                FileDigest("config.json", 612, "0" * 64, "JSON"),
+                FileDigest("model.safetensors", 90868376, "1" * 64, "safetensors weights"),
+            ),
+            others=(
+                ListedFile("README.md", 1200, "text"),
+                ListedFile("notes <b>.txt", 7, "text"),
+                ListedFile("plot.png", 42000, "image or other media"),
             ),
         ),
         findings=decision.findings,

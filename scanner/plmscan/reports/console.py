@@ -22,6 +22,7 @@ from plmscan.reports.visible import visible
 from plmscan.reports.wording import (
     MEANINGS,
     Alike,
+    besides,
     command,
     inspected,
     left_out,
@@ -189,6 +190,7 @@ def _model(report: Report) -> RenderableType:
         ("architecture", model.architecture or "unknown"),
         ("parameters", parameters),
         ("files", f"{len(model.files)} with sha256 digests, {_bytes(size)}"),
+        *([("besides", besides(model))] if model.others else []),
     )
 
 

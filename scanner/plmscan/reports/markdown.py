@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from plmscan.evidence import Report, Verdict
 from plmscan.reports.visible import visible
-from plmscan.reports.wording import MEANINGS, Alike, command, left_out, legend, margin, short
+from plmscan.reports.wording import (
+    MEANINGS,
+    Alike,
+    besides,
+    command,
+    left_out,
+    legend,
+    margin,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -166,6 +175,8 @@ def _facts(model: ModelIdentity) -> Iterator[str]:
     if model.parameters is not None:
         yield f"{model.parameters:,} parameters"
     yield f"{len(model.files):,} files with sha256 digests"
+    if model.others:
+        yield _prose(besides(model))
 
 
 def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[str]:

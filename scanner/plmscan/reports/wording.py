@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ from plmscan.reports.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from plmscan.evidence import Evidence, Finding, Margin, ProbeRun, Report, Trigger
+    from plmscan.evidence import Evidence, Finding, Margin, ModelIdentity, ProbeRun, Report, Trigger
 
 __all__ = [
     "MEANINGS",
     "TEXTS",
     "Alike",
+    "besides",
     "command",
     "inspected",
     "left_out",
@@ -176,6 +178,13 @@ class Alike:
         explained = [f.evidence.subject for f in others if f.evidence.explains]
         plain = [f.message for f in others if not f.evidence.explains]
         return cls((first.message, *plain), len(named), tuple(explained))
+
+
+def besides(model: ModelIdentity) -> str:
+    """How many files nobody read, and of which kinds; empty without any."""
+    kinds = Counter(file.kind or "of unknown kind" for file in model.others)
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(model.others):,} not read ({told})" if told else ""
 
 
 def _plain(value: float, digits: int = 3) -> str:
