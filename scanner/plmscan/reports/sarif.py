@@ -1,10 +1,12 @@
-"""The report for code scanning: SARIF 2.1.0, one run a model.
+"""The report for code scanning: SARIF 2.1.0, one run for all models.
 
 A model is seldom a file of the repository that is scanned, so a result points at the line that
 names the model, at a file of a model folder, or else at the model's name; the logical location
 always says which model and what in it.  GitHub rejects a result without a physical location, an
-absolute URI, an empty text, and two runs of one category.  It closes the alerts of a category that
-a new upload does not repeat, so fingerprints hold neither revision nor numbers nor severity.
+absolute URI and an empty text.  It takes 20 runs a file and none of a category twice, so all models
+are one run, however many they are; the run names no category, so that whoever uploads it may.
+GitHub closes the alerts of a category that a new upload does not repeat, so fingerprints hold
+neither revision nor numbers nor severity.
 
 Text that comes from a model is made visible, and then escaped as sections 3.11.5 and 3.11.6 of the
 specification ask: a brace starts no placeholder, and a bracket starts no link.
@@ -28,7 +30,7 @@ from plmscan.rules import load_rules
 from plmscan.waivers import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from plmscan.evidence import Finding, Waived
     from plmscan.rules import Rule
@@ -58,6 +60,8 @@ _PRECISION = {Confidence.HIGH: "high", Confidence.MEDIUM: "medium", Confidence.L
 _TAGS = ["security", "machine-learning", "supply-chain"]
 _SEMANTIC = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&])")
+_MOST_RESULTS = 25_000
+"""Results that GitHub takes of a run."""
 _LONGEST = 1024
 """Characters that GitHub takes of a description."""
 _CUT = "{}\\"
@@ -118,54 +122,46 @@ class _Words:
 
 def render(survey: Survey) -> str:
     """``survey`` as a SARIF log that ends with a newline."""
-    packaged = load_rules()
-    runs = [
-        _run(entry, category, packaged, survey)
-        for entry, category in zip(survey.entries, _categories(survey), strict=True)
-    ]
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": runs}
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(survey)]}
     return json.dumps(log, indent=2, allow_nan=False) + "\n"
 
 
-def _categories(survey: Survey) -> Iterator[str]:
-    """Automation id of each run; a model that is asked about again gets a number."""
-    used: set[str] = set()
-    for entry in survey.entries:
-        name, number = _shown(entry.model), 1
-        while (category := f"{name}:{number}" if number > 1 else name) in used:
-            number += 1
-        used.add(category)
-        yield f"plmscan/{category}/"
-
-
-def _run(entry: Entry, category: str, packaged: Collection[Rule], survey: Survey) -> _Json:
-    """What the survey says about one model."""
-    rules = _rules(entry, packaged)
+def _run(survey: Survey) -> _Json:
+    """What the survey says about its models."""
+    rules = _rules(survey, load_rules())
+    results = list(_results(survey, [words.id for words in rules]))
     return {
-        "tool": {"driver": _driver(_version(entry, survey), rules)},
-        "automationDetails": {"id": category},
-        "invocations": [_invocation(entry, survey.verdict)],
-        "results": list(_results(entry, [words.id for words in rules])),
-        "properties": _properties(entry),
+        "tool": {"driver": _driver(_version(survey), rules)},
+        "invocations": [_invocation(survey, len(results) - _MOST_RESULTS)],
+        "results": _worst(results),
+        "properties": {
+            "verdict": survey.verdict.name.lower(),
+            "models": [_model(entry) for entry in survey.entries],
+        },
     }
 
 
-def _rules(entry: Entry, packaged: Iterable[Rule]) -> list[_Words]:
-    """The packaged rules that the scan could apply, and whatever else fired, sorted by id."""
-    report = entry.outcome
-    if not isinstance(report, Report):
-        return []
-    replaced = str(report.settings.get("rules_overridden")).split(", ")
-    ran = {run.id for run in report.probes}
+def _worst(results: list[_Json]) -> list[_Json]:
+    """The worst ``results`` of those that GitHub takes, in their order."""
+    ranks = ("error", "warning", "note")
+    by_rank = sorted(range(len(results)), key=lambda at: ranks.index(results[at]["level"]))
+    return [results[at] for at in sorted(by_rank[:_MOST_RESULTS])]
+
+
+def _rules(survey: Survey, packaged: Iterable[Rule]) -> list[_Words]:
+    """The packaged rules that a scan could apply, and whatever else fired, sorted by id."""
+    reports = survey.reports
+    replaced = {i for r in reports for i in str(r.settings.get("rules_overridden")).split(", ")}
+    ran = {run.id for report in reports for run in report.probes}
     known = {r.id: _Words.of(r) for r in packaged if r.probe in ran and r.id not in replaced}
-    guessed = {f.rule: _Words.guessed(f) for f in report.findings if f.rule not in known}
+    fired = [finding for report in reports for finding in report.findings]
+    guessed = {f.rule: _Words.guessed(f) for f in fired if f.rule not in known}
     return [words for _, words in sorted((known | guessed).items())]
 
 
-def _version(entry: Entry, survey: Survey) -> str:
-    """Version of plmscan that judged the model; a refusal has that of the other models."""
-    known = [r.outcome for r in (entry, *survey.entries) if isinstance(r.outcome, Report)]
-    versions = known[0].versions if known else {}
+def _version(survey: Survey) -> str:
+    """Version of plmscan that judged the models."""
+    versions = survey.reports[0].versions if survey.reports else {}
     return versions.get("judged-by") or versions.get("plmscan") or plmscan.__version__
 
 
@@ -231,69 +227,84 @@ def _escaped(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", _shown(text))
 
 
-def _invocation(entry: Entry, verdict: Verdict) -> _Json:
-    """How the scan of one model ended, in a process that exits with the verdict on all."""
-    finished = entry.verdict is not Verdict.INCONCLUSIVE
-    level = "warning" if finished else "error"
-    told = {
-        "executionSuccessful": finished,
-        "exitCode": verdict.value,
-        "exitCodeDescription": f"{verdict.name.lower()}: the verdict on all models together",
+def _invocation(survey: Survey, left_out: int) -> _Json:
+    """How the scan of the models ended: one process, which exits with the verdict on all."""
+    alone = len(survey.entries) == 1
+    notes = [note for entry in survey.entries for note in _notifications(entry, alone=alone)]
+    if left_out > 0:
+        told = f"{left_out} results are left out, the mildest: GitHub takes {_MOST_RESULTS} a run."
+        notes.append(_notification("warning", told))
+    told_all = {
+        "executionSuccessful": all(e.verdict is not Verdict.INCONCLUSIVE for e in survey.entries),
+        "exitCode": survey.verdict.value,
+        "exitCodeDescription": f"{survey.verdict.name.lower()}: the verdict on all models together",
     }
-    notes = [{"level": level, "message": {"text": _message(t)}} for t in _notifications(entry)]
-    return {**told, "toolExecutionNotifications": notes} if notes else told
+    return {**told_all, "toolExecutionNotifications": notes} if notes else told_all
 
 
-def _notifications(entry: Entry) -> Iterable[str]:
+def _notifications(entry: Entry, *, alone: bool) -> Iterator[_Json]:
     """Why a model has no verdict, or has one in spite of what was not measured; each once."""
+    level = "error" if entry.verdict is Verdict.INCONCLUSIVE else "warning"
     report = entry.outcome
     if not isinstance(report, Report):
-        return (f"{entry.model}: {report.diagnostics}",)
+        yield _notification(level, f"{entry.model}: {report.diagnostics}")
+        return
+    named = "" if alone else f"{_named(report)}: "
+    for told in dict.fromkeys(_untold(report)):
+        yield _notification(level, f"{named}{told}")
+
+
+def _notification(level: str, text: str) -> _Json:
+    """Something that is to be said about a scan as a whole."""
+    return {"level": level, "message": {"text": _message(text)}}
+
+
+def _untold(report: Report) -> Iterator[str]:
+    """Reasons of a verdict that no result tells, and what blocks a pass."""
     results = tuple(f"{finding.rule} " for finding in report.findings)
-    reasons = () if report.verdict is Verdict.PASS else report.reasons
     failing = report.verdict is Verdict.FAIL
-    told = [reason for reason in reasons if not (failing and reason.startswith(results))]
-    gaps = [
-        f"{run.id}: {gap.subject}: {gap.reason}"
-        for run in report.probes
-        for gap in run.gaps
-        if gap.blocks_pass
-    ]
-    return dict.fromkeys([*told, *gaps])
+    if report.verdict is not Verdict.PASS:
+        yield from (r for r in report.reasons if not (failing and r.startswith(results)))
+    for run in report.probes:
+        yield from (f"{run.id}: {gap.subject}: {gap.reason}" for gap in run.gaps if gap.blocks_pass)
 
 
-def _properties(entry: Entry) -> _Json:
+def _model(entry: Entry) -> _Json:
     """The verdict on one model, and which revision it is about."""
     revision = entry.outcome.model.revision if isinstance(entry.outcome, Report) else None
-    told = {"verdict": entry.verdict.name.lower(), "model": _shown(entry.model)}
+    told = {"model": _shown(entry.model), "verdict": entry.verdict.name.lower()}
     return {**told, "revision": _shown(revision)} if revision else told
 
 
-def _results(entry: Entry, ids: list[str]) -> Iterator[_Json]:
-    """Every finding, in the report's order."""
-    report = entry.outcome
-    if not isinstance(report, Report):
-        return
+def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
+    """Every finding, model by model, in the order of its report."""
     # Section 3.27.23: either all results of a run say whether they are suppressed, or none does.
-    suppressible = any(finding.waived for finding in report.findings)
+    suppressible = any(f.waived for report in survey.reports for f in report.findings)
     seen: Counter[str] = Counter()
-    for finding in report.findings:
-        stable = fingerprint(report.model.id, finding)
-        seen[stable] += 1
-        result = {
-            "ruleId": _shown(finding.rule),
-            "ruleIndex": ids.index(finding.rule),
-            "level": _LEVELS[finding.severity],
-            "message": {"text": _message(f"{finding.message} Model: {_named(report)}.")},
-            "locations": [_location(entry, report, finding)],
-            "partialFingerprints": {
-                "plmscan/v1": stable,
-                "primaryLocationLineHash": f"{stable}:{seen[stable]}",
-            },
-        }
-        waivers = [finding.waived] if finding.waived else []
-        suppressions = {"suppressions": list(map(_suppression, waivers))} if suppressible else {}
-        yield result | suppressions
+    for entry, report in _reported(survey):
+        for finding in report.findings:
+            stable = fingerprint(report.model.id, finding)
+            seen[stable] += 1
+            result = {
+                "ruleId": _shown(finding.rule),
+                "ruleIndex": ids.index(finding.rule),
+                "level": _LEVELS[finding.severity],
+                "message": {"text": _message(f"{finding.message} Model: {_named(report)}.")},
+                "locations": [_location(entry, report, finding)],
+                "partialFingerprints": {
+                    "plmscan/v1": stable,
+                    "primaryLocationLineHash": f"{stable}:{seen[stable]}",
+                },
+            }
+            waivers = [_suppression(finding.waived)] if finding.waived else []
+            yield result | ({"suppressions": waivers} if suppressible else {})
+
+
+def _reported(survey: Survey) -> Iterator[tuple[Entry, Report]]:
+    """The models that there is a report about."""
+    for entry in survey.entries:
+        if isinstance(entry.outcome, Report):
+            yield entry, entry.outcome
 
 
 def _suppression(waived: Waived) -> _Json:

@@ -15,6 +15,7 @@ from jsonschema import Draft4Validator
 
 from plmscan.evidence import Confidence, FileDigest, Gap, Report, Severity, Verdict
 from plmscan.reports import Format, render
+from plmscan.reports import sarif as module
 from plmscan.rules import load_rules
 from plmscan.survey import Entry, Place, Refusal, Survey
 from plmscan.waivers import fingerprint
@@ -76,9 +77,10 @@ def only(subject: Report | Entry) -> dict[str, Any]:
 
 def rejections(log: dict[str, Any]) -> Iterator[str]:
     """What code scanning would refuse, or would not show."""
-    categories = [run["automationDetails"]["id"].rpartition("/")[0] for run in log["runs"]]
-    if len(set(categories)) < len(categories) or not all(categories):
-        yield "two runs of one category, or one without"
+    if len(log["runs"]) != 1 or "automationDetails" in log["runs"][0]:
+        yield "two runs of the uploader's category, or one of another"
+    if len(log["runs"][0]["results"]) > 25_000:
+        yield "too many results"
     yield from (f"empty text at {place}" for place, text in texts(log) if text == "")
     for made in log["runs"]:
         yield from (f"rule: {problem}" for problem in rule_problems(made))
@@ -365,18 +367,43 @@ def test_a_model_that_could_not_be_scanned_is_a_failed_run() -> None:
     assert made["invocations"][0]["executionSuccessful"] is False
     notes = made["invocations"][0]["toolExecutionNotifications"]
     assert notes[0]["message"]["text"] == "example/gated: The Hub refuses. Set HF_TOKEN."
-    assert made["properties"] == {"verdict": "inconclusive", "model": "example/gated"}
+    told = {"model": "example/gated", "verdict": "inconclusive"}
+    assert made["properties"] == {"verdict": "inconclusive", "models": [told]}
 
 
-def test_every_run_has_a_category_of_its_own() -> None:
-    """Also where a model is asked about twice, and where another has the numbered name."""
-    numbered = replace(clean(), model=replace(clean().model, id="example/encoder:2"))
-    runs = sarif(Survey.of(numbered, poisoned(), clean()))["runs"]
-    assert [made["automationDetails"]["id"] for made in runs] == [
-        "plmscan/example/encoder:2/",
-        "plmscan/example/encoder/",
-        "plmscan/example/encoder:3/",
-    ]
+def test_many_models_are_one_run() -> None:
+    """GitHub takes 20 runs a file: 45 models upload, each with its results, notes and verdict."""
+    names = [f"org/model-{number}" for number in range(45)]
+    half = [replace(m, model=replace(m.model, id=n)) for n, m in zip(names, _kinds(), strict=True)]
+    (made,) = sarif(Survey((*map(Entry, half), Entry(refusal()))))["runs"]
+    places = [r["locations"][0]["logicalLocations"][0] for r in made["results"]]
+    found = {place["fullyQualifiedName"].partition("@")[0] for place in places}
+    assert found == {m.model.id for m in half if m.findings}
+    notes = [n["message"]["text"] for n in made["invocations"][0]["toolExecutionNotifications"]]
+    assert {note.partition("@")[0] for note in notes[:-1]} == {
+        m.model.id for m in half if m.verdict is Verdict.INCONCLUSIVE
+    }
+    assert notes[-1] == "example/gated: The Hub refuses. Set HF_TOKEN."
+    assert [model["model"] for model in made["properties"]["models"]] == [*names, "example/gated"]
+    marks = [r["partialFingerprints"]["primaryLocationLineHash"] for r in made["results"]]
+    assert len(set(marks)) == len(marks)
+
+
+def _kinds() -> list[Report]:
+    """Reports of 45 models, of every verdict."""
+    return [poisoned(), clean(), unfinished()] * 15
+
+
+def test_the_worst_results_stay_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub refuses more than 25 000 results; what is left out is the mildest, and told."""
+    assert module._MOST_RESULTS == 25_000
+    monkeypatch.setattr(module, "_MOST_RESULTS", 3)
+    made = poisoned()
+    mild = replace(made.findings[0], severity=Severity.LOW)
+    run_ = only(replace(made, findings=(*[mild] * 4, made.findings[0])))
+    assert [result["level"] for result in run_["results"]] == ["note", "note", "error"]
+    note = run_["invocations"][0]["toolExecutionNotifications"][-1]["message"]["text"]
+    assert note == "2 results are left out, the mildest: GitHub takes 3 a run."
 
 
 @pytest.mark.parametrize(
