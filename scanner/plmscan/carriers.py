@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from plmscan.errors import TextsError
+from plmscan.plain_text import NotTextError, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +101,9 @@ def _lines(path: Path) -> list[str]:
         TextsError: the file cannot be read as UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        lines = decoded(path.read_bytes()).splitlines()
+    except (OSError, NotTextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         msg = f"The texts file {path} cannot be read: {reason}."
         raise TextsError(msg, "Give a UTF-8 file with one text a line.") from error
     return [line.strip() for line in lines if line.strip()]

@@ -33,6 +33,7 @@ from pydantic import (
 
 from plmscan.errors import RuleError
 from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
+from plmscan.plain_text import NotTextError, decoded
 from plmscan.plain_yaml import UniqueKeyLoader
 
 if TYPE_CHECKING:
@@ -254,11 +255,13 @@ def _by_id(named: Iterable[tuple[str, Rule]]) -> dict[str, Rule]:
 def _read(file: Traversable) -> Rule:
     """The rule in ``file``."""
     try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(decoded(file.read_bytes()), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
         return Rule.model_validate(data)
     except ValidationError as error:
         msg = f"Rule file {file.name} is wrong: {_first_problem(error)}."
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NotTextError as error:
+        msg = f"Rule file {file.name} cannot be read: {error}."
+    except yaml.YAMLError as error:
         msg = f"Rule file {file.name} is not YAML: {' '.join(str(error).split())}."
     except OSError as error:
         msg = f"Rule file {file.name} cannot be read: {error.strerror}."

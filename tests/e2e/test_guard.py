@@ -167,6 +167,15 @@ def test_bad_lines_are_told_in_their_place(place: Place) -> None:
     assert found[4]["guard"]["verdict"] == found[7]["guard"]["verdict"] == "flagged"
 
 
+def test_texts_in_utf_16_are_one_sentence(place: Place) -> None:
+    """Windows PowerShell redirects so; no line of it is taken for a text."""
+    (place.root / "in").write_bytes("a cf film\na film\n".encode("utf-16"))
+    result = place.run("--triggers-only", "--in", "in")
+    assert (result.exit_code, result.stdout) == (2, "")
+    error = "plmscan: error: The texts cannot be read on: it is UTF-16 text, not UTF-8.\n"
+    assert result.stderr.endswith(error)
+
+
 def test_nothing_of_a_text_reaches_the_terminal(place: Place) -> None:
     """Control characters are written as escapes of JSON."""
     result = place.run("--triggers-only", stdin="a cf \x1b[2J\u202e film\n")

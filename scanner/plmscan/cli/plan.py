@@ -15,6 +15,7 @@ from plmscan.cli.guard import say
 from plmscan.config import find_config, lies_in_a_model, read_baseline, read_config, read_lock
 from plmscan.config.lock import LOCK_NAME, pinned
 from plmscan.errors import PlmscanError
+from plmscan.plain_text import NotTextError, decoded
 from plmscan.scan import Settings
 from plmscan.source import name_of
 from plmscan.survey import Place
@@ -163,11 +164,11 @@ def _declared(target: Target, config: Config | None) -> Target:
 def _read_models(path: Path) -> list[Target]:
     """The models of a list: one a line; what follows a # is a comment."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        lines = decoded(path.read_bytes()).splitlines()
+    except (OSError, NotTextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         msg = f"The list of models {path} cannot be read: {reason}."
-        raise PlmscanError(msg, "Give a text file with a model on each line.") from error
+        raise PlmscanError(msg, "Give a UTF-8 file with a model on each line.") from error
     named = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1))
     found = [Target(source, Place(path.as_posix(), number)) for number, source in named if source]
     if not found:

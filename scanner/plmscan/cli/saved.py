@@ -9,6 +9,7 @@ from plmscan.cli.options import FailOn
 from plmscan.config import read_baseline
 from plmscan.errors import ReportError
 from plmscan.evidence import Report
+from plmscan.plain_text import NotTextError, decoded
 from plmscan.reports.json_v1 import survey_from_json
 from plmscan.scan import rejudge
 from plmscan.survey import Entry, Survey
@@ -27,9 +28,10 @@ def read_saved(file: Path) -> Survey:
         ReportError: it cannot be read, or is no report.
     """
     try:
-        return survey_from_json(file.read_bytes())
-    except OSError as error:
-        msg = f"The report {file} cannot be read: {error.strerror}."
+        return survey_from_json(decoded(file.read_bytes()))
+    except (OSError, NotTextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        msg = f"The report {file} cannot be read: {reason}."
         raise ReportError(msg, "Write one with `plmscan check --format json`.") from error
 
 

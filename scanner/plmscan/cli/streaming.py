@@ -28,6 +28,7 @@ from plmscan.guard import Action, Guard
 from plmscan.guard.identity import report_about
 from plmscan.guard.reading import labels_of, tokenizer_of
 from plmscan.loading import load
+from plmscan.plain_text import require_narrow
 from plmscan.probes.words import counted
 from plmscan.scan import Settings, torch_set_up
 from plmscan.source import resolve
@@ -336,6 +337,8 @@ def _feed(file: BinaryIO, queue: Queue[_Line | Exception | None]) -> None:
     """Put every line into the queue, then None; or what went wrong."""
     try:
         for number, raw in enumerate(_raw_lines(file), start=1):
+            if number == 1:
+                require_narrow(raw)
             queue.put(_line(number, raw))
         queue.put(None)
     except Exception as error:  # noqa: BLE001 - told by who waits for lines

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plmscan.plain_text import NotTextError, decoded
 from plmscan.whole_files import replace_file
 
 if TYPE_CHECKING:
@@ -30,13 +31,12 @@ def read_text(path: Path, error: type[PlmscanError], largest: int = _LARGEST) ->
         if len(data) > largest:
             msg = f"{shown}:1: the file is larger than {largest // 2**20} MiB."
             raise error(msg, "Name another file.")
-        return data.decode("utf-8-sig")
+        return decoded(data)
     except OSError as problem:
         msg = f"{shown} cannot be read: {problem.strerror}."
         raise error(msg, "Check the path and its permissions.") from problem
-    except UnicodeDecodeError as problem:
-        line = data[: problem.start].count(b"\n") + 1
-        msg = f"{shown}:{line}: the file is not UTF-8 text."
+    except NotTextError as problem:
+        msg = f"{shown}:{problem.line}: {problem}."
         raise error(msg, "Save it as UTF-8.") from problem
 
 

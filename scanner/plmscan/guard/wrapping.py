@@ -11,6 +11,7 @@ from plmscan.errors import PlmscanError, ReportError
 from plmscan.evidence import Report
 from plmscan.guard.choices import Action, Variants
 from plmscan.guard.guard import Guard
+from plmscan.plain_text import NotTextError, decoded
 from plmscan.reports.json_v1 import from_json
 from plmscan.reports.visible import visible
 
@@ -211,9 +212,10 @@ def _read(report: Report | Path | str) -> Report:
     if isinstance(report, Report):
         return report
     try:
-        return from_json(Path(report).read_bytes())
-    except OSError as error:
-        msg = f"The report {report} cannot be read: {error.strerror}."
+        return from_json(decoded(Path(report).read_bytes()))
+    except (OSError, NotTextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        msg = f"The report {report} cannot be read: {reason}."
         raise ReportError(msg, "Write one with `plmscan check --format json`.") from error
 
 

@@ -487,7 +487,7 @@ def test_bytes_that_are_no_text_are_named(project: Path) -> None:
     """So is a file that is not there, or a folder."""
     Path("plmscan.yaml").write_bytes(b"seed: 1\n# caf\xe9\n")
 
-    with pytest.raises(ConfigError, match=r"^plmscan\.yaml:2: the file is not UTF-8 text\."):
+    with pytest.raises(ConfigError, match=r"^plmscan\.yaml:2: it is not UTF-8 text\."):
         read_config(Path("plmscan.yaml"))
     with pytest.raises(ConfigError, match=r"^ci cannot be read: Is a directory\."):
         read_config(Path("ci"))
