@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from plmscan.errors import ArtifactError
+from plmscan.source import refuse_hollow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,8 @@ _BITS = {
 }
 _NOT_PARAMETERS = frozenset({"BOOL", "I64"})
 """Types of masks and position ids, which nobody trains."""
-_LFS_POINTER = b"version https://git-lfs"
+_LONGEST_MARK = 64
+"""Bytes that tell what else a file is."""
 _FETCH_AGAIN = "Save or download the file again."
 _WORD_EMBEDDING = re.compile(
     r"(?:^|\.)(?:word_embeddings?|wte|embed_tokens|shared|tok_embeddings|embed_in|tokens_embed)"
@@ -176,10 +178,8 @@ def word_embedding(tensors: Mapping[str, TensorInfo]) -> tuple[str, TensorInfo] 
 def _header_text(path: Path, size: int) -> bytes:
     """The bytes of the header, once its length has been found plausible."""
     with path.open("rb") as file:
-        start = file.read(len(_LFS_POINTER))
-        if start == _LFS_POINTER:
-            msg = "it is a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"
-            raise ValueError(msg)
+        start = file.read(_LONGEST_MARK)
+        refuse_hollow(path.name, start)
         length = int.from_bytes(start[:_LENGTH_BYTES], "little")
         if size < _LENGTH_BYTES or length > size - _LENGTH_BYTES:
             msg = f"it is cut short ({size} bytes), or no safetensors file"

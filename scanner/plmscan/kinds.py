@@ -83,7 +83,12 @@ RUNTIMES = frozenset({
 })  # fmt: skip
 """Weights of runtimes other than PyTorch, which transformers does not load by itself."""
 
-_LFS = b"version https://git-lfs.github.com/spec/"
+_LFS = (
+    b"version https://git-lfs.github.com/spec/",
+    b"version https://hawser.github.com/spec/",
+    b"version http://git-media.io/v/",
+)
+"""First bytes of a pointer, by the specification and by the two names that Git LFS had before."""
 _MAGIC = (
     (b"PK\x03\x04", Kind.ZIP),
     (b"PK\x05\x06", Kind.ZIP),

@@ -279,7 +279,7 @@ REFUSED: dict[str, tuple[Damage, str, str]] = {
     "a file for a folder": (a_file, "", "is not a folder"),
     "no config": (file("config.json", None), "", "holds no config.json"),
     "config is a folder": (folder("config.json"), "", "holds no config.json"),
-    "config is empty": (file("config.json", b""), "", "config.json is not valid JSON"),
+    "config is empty": (file("config.json", b""), "", "config.json is empty (0 bytes). Save or"),
     "config is no JSON": (file("config.json", b"{"), "", "config.json is not valid JSON"),
     "config is a list": (file("config.json", b"[1]"), "", "should hold a JSON object"),
     "config is not UTF-8": (file("config.json", b'{"a": "\xe9"}'), "", "not valid JSON"),
@@ -331,12 +331,12 @@ REFUSED: dict[str, tuple[Damage, str, str]] = {
 
 UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "weights cut short": (cut_short, "", f"{WEIGHTS} is broken: its tensors take"),
-    "empty weights": (file(WEIGHTS, b""), "", "is cut short (0 bytes)"),
+    "empty weights": (file(WEIGHTS, b""), "", f"{WEIGHTS} is empty (0 bytes)"),
     "junk for weights": (file(WEIGHTS, b"\x89junk" * 999), "", "is cut short"),
     "pointer for weights": (
         file(WEIGHTS, b"version https://git-lfs.github.com/spec/v1\nsize 9"),
         "",
-        "it is a Git LFS pointer",
+        f"{WEIGHTS} is a Git LFS pointer, not the file itself. Run `git lfs pull`",
     ),
     "huge header": (
         file(WEIGHTS, (2**62).to_bytes(8, "little") + b"{}"),

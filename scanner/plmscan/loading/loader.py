@@ -14,6 +14,7 @@ from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
+from plmscan.source import require_contents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ def load(artifact: Artifact, device: str = "auto", *, allow_pickle: bool = False
         PlmscanError: ``device`` is not there.
     """
     place, artifact = _device(device), artifact.measured
+    require_contents(artifact)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle)
         part = _measured_part(checkpoint)

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from plmscan.errors import ArtifactError
 from plmscan.loading.quiet import explained, quiet
+from plmscan.vocabularies import CONVERT, find_vocabulary, foreign_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from plmscan.source import Artifact
 
 __all__ = ["Vocabulary", "decode", "read_vocabulary", "tokenize"]
-
-_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
-"""One of these holds the vocabulary.  Without one the library makes up a tokenizer of its own."""
 
 _REDIRECTS = frozenset({"fast_tokenizer_files", "gguf_file", "init_inputs", "merges", "vocab"})
 """Settings of a tokenizer that make the library read other files than the usual ones."""
@@ -102,7 +92,11 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 def _read_tokenizer(artifact: Artifact, config: PretrainedConfig) -> PreTrainedTokenizerBase:
     """The library's tokenizer, from the model's own files."""
-    if not any(artifact.has(name) for name in _FILES):
+    if find_vocabulary(artifact) is None:  # the library would make up a tokenizer of its own
+        other = foreign_vocabulary(artifact)
+        if other is not None:
+            msg = f"The tokenizer is in {other}, which plmscan does not read."
+            raise ArtifactError(msg, CONVERT)
         msg = "There is no tokenizer: no tokenizer.json, and none of the older vocabulary files."
         raise ArtifactError(msg, _FETCH_AGAIN)
     name = "tokenizer_config.json"

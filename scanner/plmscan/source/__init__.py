@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING
 
 from plmscan.errors import ModelNotFoundError, SourceError
 from plmscan.source.artifact import Artifact, HubIssue, HubStatus, ListedFile, SourceOptions
+from plmscan.source.contents import (
+    HollowError,
+    hollow,
+    refuse_hollow,
+    require_contents,
+)
+from plmscan.source.files import is_read
 from plmscan.source.folder import from_folder
 
 if TYPE_CHECKING:
@@ -21,13 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "HollowError",
     "HubIssue",
     "HubStatus",
     "ListedFile",
     "SourceOptions",
+    "hollow",
     "is_folder",
+    "is_read",
     "looks_like_path",
     "name_of",
+    "refuse_hollow",
+    "require_contents",
     "resolve",
     "split_revision",
 ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest, ListedFile
 from plmscan.layout import ALONE
+from plmscan.plain_text import require_narrow
+from plmscan.source.contents import refuse_hollow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -177,7 +180,7 @@ def read_value(root: Path, name: str) -> object:
         ArtifactError: the file cannot be read, or holds no JSON.
     """
     try:
-        return json.loads(_text(root / name))
+        return json.loads(_text(root / name, name))
     except OSError as error:
         msg = f"{name} cannot be read: {error.strerror}."
         raise ArtifactError(msg, _AGAIN) from error
@@ -189,11 +192,20 @@ def read_value(root: Path, name: str) -> object:
         raise ArtifactError(msg, _AGAIN) from error
 
 
-def _text(path: Path) -> str:
-    """The text of a file that is small enough to be parsed."""
-    with path.open(encoding="utf-8") as file:
-        text = file.read(_LARGEST_JSON + 1)
-    if len(text) > _LARGEST_JSON:
+def _text(path: Path, name: str) -> str:
+    """The text of a file that is small enough to be parsed.
+
+    Raises:
+        ArtifactError: there is nothing in it.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_JSON + 1)
+    refuse_hollow(name, data)
+    if len(data) > _LARGEST_JSON:
         msg = "longer than any model's"
         raise ValueError(msg)
-    return text
+    if data.startswith(BOM_UTF8):
+        msg = "it begins with a byte order mark, which transformers does not take either"
+        raise ValueError(msg)
+    require_narrow(data)
+    return data.decode("utf-8")

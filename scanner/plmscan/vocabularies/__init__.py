@@ -7,21 +7,25 @@ written, with its repetitions and contradictions.
 from __future__ import annotations
 
 from plmscan.vocabularies.files import (
+    CONVERT,
     VOCABULARY_FILES,
     Component,
     TokenizerData,
     find_vocabulary,
+    foreign_vocabulary,
     read_tokens,
 )
 from plmscan.vocabularies.rewrites import KNOWN_STEPS, Rewrite, rewrites
 
 __all__ = [
+    "CONVERT",
     "KNOWN_STEPS",
     "VOCABULARY_FILES",
     "Component",
     "Rewrite",
     "TokenizerData",
     "find_vocabulary",
+    "foreign_vocabulary",
     "read_tokens",
     "rewrites",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plmscan.errors import ArtifactError
+from plmscan.source import refuse_hollow
 from plmscan.vocabularies.charsmap import charsmap_rules
 from plmscan.vocabularies.pieces import read_pieces
 
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
 
     from plmscan.source import Artifact
 
-__all__ = ["VOCABULARY_FILES", "Component", "TokenizerData", "find_vocabulary", "read_tokens"]
+__all__ = [
+    "CONVERT",
+    "VOCABULARY_FILES",
+    "Component",
+    "TokenizerData",
+    "find_vocabulary",
+    "foreign_vocabulary",
+    "read_tokens",
+]
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -38,6 +48,15 @@ _PLACES = {
     "decoder": "decoders",
 }
 _REMEDY = "Save or download the tokenizer again."
+CONVERT = (
+    "Convert it to tokenizer.json: AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) "
+    "does so where tiktoken or mistral-common is installed."
+)
+"""How a vocabulary of another format becomes a tokenizer.json."""
+_START = 64
+"""Bytes that tell what else a file is."""
+_TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
+"""A line of tiktoken: a token in base64, and its rank."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,9 @@ def read_tokens(path: Path) -> TokenizerData:
         ArtifactError: the file is broken.
     """
     try:
+        with path.open("rb") as file:
+            refuse_hollow(path.name, start := file.read(_START))
+        _refuse_tiktoken(path.name, start)
         return _reader(path.name)(path)
     except OSError as error:
         msg = f"{path.name} cannot be read: {error.strerror}."
@@ -99,6 +121,24 @@ def read_tokens(path: Path) -> TokenizerData:
     except (ValueError, TypeError, AttributeError) as error:
         msg = f"{path.name} is broken: {' '.join(str(error).split()) or type(error).__name__}."
     raise ArtifactError(msg, _REMEDY)
+
+
+def foreign_vocabulary(artifact: Artifact) -> str | None:
+    """A vocabulary file of tiktoken or Mistral, which nothing here reads; None if there is none."""
+    names = sorted(file.path for file in artifact.files)
+    foreign = (n for n in names if n.endswith(".tiktoken") or n == "tekken.json")
+    return next(foreign, None)
+
+
+def _refuse_tiktoken(name: str, start: bytes) -> None:
+    """Refuse a vocabulary of tiktoken under the name of another format, as Llama 3 has it.
+
+    Raises:
+        ArtifactError: the file begins like one.
+    """
+    if _TIKTOKEN.match(start):
+        msg = f"{name} is a vocabulary of tiktoken, which plmscan does not read."
+        raise ArtifactError(msg, CONVERT)
 
 
 def _reader(name: str) -> Callable[[Path], TokenizerData]:

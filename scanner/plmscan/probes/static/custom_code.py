@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import some
+from plmscan.source import HollowError, refuse_hollow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +72,12 @@ def _names_code(name: str) -> bool:
 def _references(artifact: Artifact, name: str) -> Iterator[Evidence | Gap]:
     """The code that one JSON file names; nothing where it names none."""
     try:
-        value = json.loads(artifact.path(name).read_text(encoding="utf-8"))
+        data = artifact.path(name).read_bytes()
+        refuse_hollow(name, data)
+        value = json.loads(data.decode("utf-8"))
+    except HollowError as error:
+        yield Gap(name, f"It cannot be read, so it may name code: {error}")
+        return
     except (OSError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         yield Gap(name, f"It cannot be read, so it may name code: {problem}.")

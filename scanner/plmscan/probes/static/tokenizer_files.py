@@ -15,9 +15,11 @@ from plmscan.headers import tensors_of, word_embedding
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import some
 from plmscan.vocabularies import (
+    CONVERT,
     KNOWN_STEPS,
     VOCABULARY_FILES,
     find_vocabulary,
+    foreign_vocabulary,
     read_tokens,
     rewrites,
 )
@@ -85,8 +87,7 @@ class Probe(StaticProbe):
         artifact = artifact.measured
         name = find_vocabulary(artifact)
         if name is None:
-            reason = f"None of {', '.join(VOCABULARY_FILES)} is there, so no token was read."
-            yield Gap("tokenizer", reason)
+            yield Gap("tokenizer", _why_not_read(artifact))
             return
         data = read_tokens(artifact.path(name))
         added = _added_tokens(artifact, data)
@@ -94,6 +95,14 @@ class Probe(StaticProbe):
         yield _measure(artifact, data, added)
         steps = len(data.components)
         yield Coverage(f"{name}: {len(data.tokens)} tokens, {len(added)} added, {steps} steps.")
+
+
+def _why_not_read(artifact: Artifact) -> str:
+    """Why there is no vocabulary to read, and what to do about it."""
+    other = foreign_vocabulary(artifact)
+    if other is not None:
+        return f"{other} is a vocabulary that plmscan does not read. {CONVERT}"
+    return f"None of {', '.join(VOCABULARY_FILES)} is there, so no token was read."
 
 
 def _added_tokens(artifact: Artifact, data: TokenizerData) -> list[tuple[str, int]]:
