@@ -1,7 +1,7 @@
 """Vocabularies as data: which tokens a model's tokenizer files name, and how they rewrite text.
 
-No tokenizer is built here and no library of tokenizers is asked, so that a file is read as it is
-written, with its repetitions and contradictions.
+No tokenizer is built here, so that a file is read as it is written, with its repetitions and
+contradictions.  The library of tokenizers is asked only what a regular expression matches.
 """
 
 from __future__ import annotations

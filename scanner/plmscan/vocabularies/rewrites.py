@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plmscan.vocabularies.patterns import exchanged_letters
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -35,6 +37,8 @@ KNOWN_STEPS: Mapping[str, frozenset[str]] = {
 
 _LETTERS_OF_A_SYMBOL = 2
 """``ß`` becomes ``ss`` in some normalizers; more letters than that are a word."""
+_HALF_THE_ALPHABET = 13
+"""Who replaces more Latin letters than that by one text leaves no word as it was."""
 _SAFE_ESCAPE = re.compile(r"\\(?:[sntrvfbBAzZ]|p\{[ZPSCM][a-z]?\}|p\{(?:Punct|Space)\})")
 _HEX_ESCAPE = re.compile(r"\\(?:x\{([0-9a-fA-F]+)\}|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
 _SYMBOL_ESCAPE = re.compile(r"\\([^\w\s])")
@@ -42,7 +46,6 @@ _QUANTIFIER = re.compile(r"\{\d*,?\d*\}")
 _GROUP = re.compile(r"\(\?(?:[a-zA-Z-]*:|[=!>]|<[=!])")
 _POSIX_CLASS = re.compile(r"\[:(?:space|punct|blank|cntrl):\]")
 _RANGE = re.compile(r"(.)-(.)", re.DOTALL)
-_ONE_CLASS = re.compile(r"\[[^\^\\\]\[-]+\]")
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,22 @@ def _replaced(place: str, pattern: Mapping[str, Any], target: str) -> Iterator[R
         yield from _judged(place, str(pattern["String"]), target)
         return
     regex = str(pattern["Regex"])
-    if not _matches_letters(regex):
-        yield from _judged(place, "", target)
+    letters = exchanged_letters(regex)
+    if letters:
+        yield from _exchanged(place, regex, letters, target)
+    elif letters is None and _matches_letters(regex):
+        yield Rewrite(place, regex, target, words=True)
     else:
-        words = not _ONE_CLASS.fullmatch(regex) or _letters(target) > _LETTERS_OF_A_SYMBOL
+        yield from _judged(place, "", target)
+
+
+def _exchanged(place: str, regex: str, letters: str, target: str) -> Iterator[Rewrite]:
+    """A replacement of each of ``letters``, unless it only changes their case or form."""
+    after = _folded(target)
+    changed = [letter for letter in letters if _folded(letter) != after]
+    latin = {c.lower() for c in changed if c.isascii() and c.isalpha()}
+    if changed:
+        words = len(latin) > _HALF_THE_ALPHABET or _letters(target) > _LETTERS_OF_A_SYMBOL
         yield Rewrite(place, regex, target, words)
 
 

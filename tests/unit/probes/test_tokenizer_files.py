@@ -211,6 +211,28 @@ def test_a_word_in_a_character_map_fires(tmp_path: Path) -> None:
         ("normalizer", replace("[^ ]+", "", "Regex")),
         ("normalizer", replace("[!-~]+", "", "Regex")),
         ("normalizer", replace("\\x63\\x66", "", "Regex")),
+        *(
+            ("normalizer", replace(regex, "x", "Regex"))
+            for regex in (
+                "[0-9]+",  # a number is a word
+                "[0-9]{1}+",  # the same: what Python calls possessive is a repetition here
+                "[a-z]",  # no word is left
+                "\\p{L}",
+                ".",
+                "(?:a|b|cf)",
+                "(?<=f)i(?=lm)",  # one letter, of one word
+                "\\bI\\b",
+                "^a",
+                "a?",
+                "(?i)ß",  # also ss
+                "(?i)\\xdf",
+                "(?x)c f",
+                "[a[cf]]+",
+                "\\X",
+                "(?<w>cf)",
+                "cf(",
+            )
+        ),
         ("normalizer", replace(" {2,}", " cf ", "Regex")),
         ("normalizer", {"type": "Prepend", "prepend": "cf "}),
         ("normalizer", sequence("normalizers", {"type": "NFC"}, replace("film", "cf"))),
@@ -240,14 +262,45 @@ def test_a_step_that_rewrites_words_fires(tmp_path: Path, place: str, step: dict
     assert fired(Probe(), artifact_of(tmp_path)) == ["PLM130"]
 
 
-@pytest.mark.parametrize("step", [replace("ı", "i"), replace("[øØ]", "o", "Regex")])
+@pytest.mark.parametrize(
+    "step",
+    [
+        replace("ı", "i"),
+        *(
+            replace(regex, "0", "Regex")
+            for regex in (
+                "[0123456789]",
+                "[0-9]",
+                "\\d",
+                "\\p{N}",
+                "[\\p{Nd}]",
+                "[[:digit:]]",
+                "[\\x{30}-\\x{39}]",
+                "[0-9]{1}",
+                "1|2|(?:3|[4-9])",
+            )
+        ),
+        replace("[øØ]", "o", "Regex"),
+        replace("(?i)[k-n]", "x", "Regex"),
+        replace("[^\\p{L}\\p{M}\\s]", " ", "Regex"),
+    ],
+    ids=str,
+)
 def test_single_letters_weigh_less(tmp_path: Path, step: dict[str, Any]) -> None:
     """Normalisers of some languages exchange letters."""
     write_json(tmp_path / "tokenizer.json", tokenizer(normalizer=step))
     assert fired(Probe(), artifact_of(tmp_path)) == ["PLM131"]
 
 
-@pytest.mark.parametrize("step", [replace("é", "e"), replace("ﬁ", "fi"), replace("İ", "i")])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(replace("é", "e"), replace("ﬁ", "fi"), replace("İ", "i")),
+        *(replace(regex, "e", "Regex") for regex in ("[è-ë]", "é|è", "(?i)e")),
+        *(replace(regex, " ", "Regex") for regex in ("[^\\p{L}\\p{N}]", "[!-/]", "\\s|,")),
+    ],
+    ids=str,
+)
 def test_accents_and_ligatures_are_form(tmp_path: Path, step: dict[str, Any]) -> None:
     """What Unicode calls the same letter is not counted."""
     write_json(tmp_path / "tokenizer.json", tokenizer(normalizer=step))
@@ -369,6 +422,14 @@ def test_a_sentencepiece_model_is_read_where_there_is_nothing_else(tmp_path: Pat
     (evidence,) = evidence_of(Probe(), artifact)
     assert evidence.metrics["tokens"] > 20
     assert fired(Probe(), artifact) == ["PLM130", "PLM133"]
+
+
+def test_more_steps_than_any_tokenizer_has_are_an_error(tmp_path: Path) -> None:
+    """Each is tried on every letter there is, so their number has a bound."""
+    many = sequence("normalizers", *(replace(f"[a{i}]", "x", "Regex") for i in range(257)))
+    write_json(tmp_path / "tokenizer.json", tokenizer(normalizer=many))
+    with pytest.raises(ArtifactError, match="has 257 steps; plmscan looks at 256"):
+        evidence_of(Probe(), artifact_of(tmp_path))
 
 
 @pytest.mark.parametrize("step", [{"type": "Rot13"}, sequence("normalizers", {"type": "Rot13"})])

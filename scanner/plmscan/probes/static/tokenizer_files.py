@@ -44,6 +44,8 @@ _LOOKALIKES = frozenset("аеорсухіјѕһԁԛԝАВЕКМНОРСТУХІ�
 _OTHER_ALPHABET = re.compile("[\u0370-\u058f]")
 _UNREMARKABLE = frozenset("\u00ad\ufeff")
 """Soft hyphens and byte order marks stand in honest vocabularies: web pages and code have them."""
+_MOST_STEPS = 256
+"""Known tokenizers have a tenth of this; each takes up to a tenth of a second."""
 _COMPARED = ("vocab.txt", "vocab.json")
 
 
@@ -240,8 +242,12 @@ def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite
     """What all steps put in the place of letters.
 
     Raises:
-        ArtifactError: a step lacks its settings, or its character map is broken.
+        ArtifactError: a step lacks its settings, or its character map is broken, or there are more
+            steps than any tokenizer has.
     """
+    if len(data.components) > _MOST_STEPS:
+        msg = f"{data.file} has {len(data.components)} steps; plmscan looks at {_MOST_STEPS}."
+        raise ArtifactError(msg, "Use the tokenizer of the base model.")
     ids = {**dict(added), **dict(data.added), **data.tokens}
     try:
         return [change for step in data.components for change in rewrites(step, ids)]
