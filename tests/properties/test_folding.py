@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plmscan.guard import Guard, How, Matcher
 from plmscan.guard.cutting import cut
 from plmscan.guard.folding import fold
-from plmscan.guard.lookalikes import LOOKALIKES
+from plmscan.lookalikes import LOOKALIKES
 from tests.guarding import report_on, trigger
 from tests.zoo.tiny import tiny_tokenizer
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from plmscan.guard.lookalikes import LOOKALIKES
+from plmscan.lookalikes import LOOKALIKES
 
 __all__ = ["WORD", "Folded", "fold", "is_foreign"]
 

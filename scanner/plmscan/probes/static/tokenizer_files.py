@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenizers.decoders import ByteLevel
@@ -12,6 +12,7 @@ from tokenizers.decoders import ByteLevel
 from plmscan.errors import ArtifactError
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.headers import tensors_of, word_embedding
+from plmscan.lookalikes import LOOKALIKES
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import some
 from plmscan.vocabularies import (
@@ -27,6 +28,8 @@ from plmscan.vocabularies import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from regex import Pattern  # type: ignore[import-untyped]
+
     from plmscan.evidence import Observation
     from plmscan.source import Artifact
     from plmscan.vocabularies import Rewrite, TokenizerData
@@ -39,11 +42,15 @@ _ID = "tokenizer-files"
 _PLAIN_WORD = re.compile(r"[^\W\d_](?:[^\W_]|[ '’-](?=[^\W_]))*[^\W_]")
 _USUAL_NAMES = frozenset({"pad", "unk", "cls", "sep", "mask", "bos", "eos", "eot", "eod", "eop"})
 """Special tokens that some tokenizers write without brackets."""
-_LOOKALIKES = frozenset("аеорсухіјѕһԁԛԝАВЕКМНОРСТУХІЈЅ" + "οΟΑΒΕΖΗΙΚΜΝΡΤΥΧ" + "օոս")
-"""Cyrillic, Greek and Armenian letters that show as Latin ones."""
 _OTHER_ALPHABET = re.compile("[\u0370-\u058f]")
-_UNREMARKABLE = frozenset("\u00ad\ufeff")
+_UNREMARKABLE = "\u00ad\ufeff"
 """Soft hyphens and byte order marks stand in honest vocabularies: web pages and code have them."""
+_NOTHING_TO_SEE = (
+    r"\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Zl}\p{Zp}"
+    r"\N{BRAILLE PATTERN BLANK}\N{MUSICAL SYMBOL NULL NOTEHEAD}"
+)
+"""What shows as nothing: by properties of Unicode, and two signs whose shape is to be empty."""
+_WHITE_SPACE = "\t\n\r"
 _MOST_STEPS = 256
 """Known tokenizers have a tenth of this; each takes up to a tenth of a second."""
 _COMPARED = ("vocab.txt", "vocab.json")
@@ -203,8 +210,8 @@ def _adding(data: TokenizerData, added: list[tuple[str, int]], names: list[str])
 
 def _disguising(texts: list[str], names: list[str]) -> _Facts:
     """Tokens that look like something else."""
-    hidden = {text for text in texts if _has_hidden_character(text, _UNREMARKABLE)}
-    hidden |= {name for name in names if _has_hidden_character(name, frozenset())}
+    hidden = {text for text in texts if not text.isascii() and _hides(text, _UNREMARKABLE)}
+    hidden |= {name for name in names if _hides(name)}
     lookalikes = {text for text in (*texts, *names) if _has_lookalike(text)}
     other = sum(_OTHER_ALPHABET.search(text) is not None for text in texts)
     numbers = {
@@ -261,20 +268,34 @@ def _is_plain_word(text: str) -> bool:
     return _PLAIN_WORD.fullmatch(text) is not None and text.lower() not in _USUAL_NAMES
 
 
-def _has_hidden_character(text: str, accepted: frozenset[str]) -> bool:
+def _hides(text: str, accepted: str = "") -> bool:
     """Whether an invisible character that is not ``accepted`` stands in a Latin word."""
-    if text.isascii() or not any(c.isascii() and c.isalpha() for c in text):
-        return False
-    return any(unicodedata.category(c) == "Cf" for c in text if c not in accepted)
+    return bool(_invisible(accepted).search(text) and _latin().search(text))
 
 
 def _has_lookalike(text: str) -> bool:
     """Whether Latin letters and look-alikes of them, and no others, make up one token."""
-    if text.isascii() or _LOOKALIKES.isdisjoint(text):
+    if text.isascii() or LOOKALIKES.keys().isdisjoint(text):
         return False
-    letters = [character for character in text if character.isalpha()]
-    latin = [character for character in letters if character.isascii()]
-    return bool(latin) and all(c.isascii() or c in _LOOKALIKES for c in letters)
+    foreign = [c for c in text if c.isalpha() and not (c.isascii() or _latin().match(c))]
+    plain = any(c.isascii() and c.isalpha() for c in text)
+    return plain and bool(foreign) and all(c in LOOKALIKES for c in foreign)
+
+
+@cache
+def _invisible(accepted: str) -> Pattern:
+    """Finds characters that do not show, and are neither ``accepted`` nor white space."""
+    import regex  # noqa: PLC0415 - few words are worth its import
+
+    return regex.compile(f"[{_NOTHING_TO_SEE}--[{_WHITE_SPACE}{accepted}]]", regex.V1)
+
+
+@cache
+def _latin() -> Pattern:
+    """Finds letters of the Latin script."""
+    import regex  # noqa: PLC0415
+
+    return regex.compile(r"\p{Script=Latin}")
 
 
 def _contradictions(data: TokenizerData, added: list[tuple[str, int]]) -> list[str]:
