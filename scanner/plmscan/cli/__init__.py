@@ -19,7 +19,7 @@ import typer
 from plmscan import __version__
 from plmscan.cli import options as ask
 from plmscan.cli.delivery import Delivery
-from plmscan.cli.guard import ERROR, GuardedGroup, say
+from plmscan.cli.guard import ERROR, GuardedGroup, mistake, say
 from plmscan.cli.guarding import guard as guard_texts
 from plmscan.errors import PlmscanError
 from plmscan.probes.words import counted
@@ -375,7 +375,11 @@ def main() -> None:
         os.environ.setdefault(name, "1")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    app(prog_name="plmscan")
+    try:
+        app(prog_name="plmscan")
+    except OSError as error:  # help and version are printed before any command runs
+        say(f"error: {mistake(error, debug=False).diagnostics()}")
+        sys.exit(ERROR)
 
 
 def _detail(*, quiet: bool, verbose: bool) -> Detail:

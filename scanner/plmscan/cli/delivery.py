@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.cli.guard import say
+from plmscan.cli.guard import is_terminal, say
 from plmscan.cli.output import check_writable, write
 from plmscan.errors import PlmscanError
 from plmscan.reports import Detail, Format, Screen, render
@@ -97,10 +97,11 @@ def _target(asked: str) -> tuple[Format, Path]:
 
 def _screen(detail: Detail) -> Screen:
     """What stdout is: a terminal, or a log of 80 columns."""
-    on_terminal = sys.stdout.isatty()
+    on_terminal = is_terminal(sys.stdout)
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if on_terminal else 80
     colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Screen(width, colour=colour, encoding=sys.stdout.encoding or "utf-8", detail=detail)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return Screen(width, colour=colour, encoding=encoding, detail=detail)
 
 
 def _in_short(survey: Survey) -> str:

@@ -150,7 +150,7 @@ def _hub(*, offline: bool) -> tuple[Health, str]:
 
 def _terminal() -> tuple[Health, str]:
     """What the report will look like."""
-    encoding = sys.stdout.encoding or "unknown"
+    encoding = getattr(sys.stdout, "encoding", None) or "unknown"
     unicode = encoding.lower().startswith("utf")
     colour = (
         "NO_COLOR is set" if os.environ.get("NO_COLOR") else "colours where there is a terminal"

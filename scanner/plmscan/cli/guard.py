@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 from typer.core import TyperGroup
 
+from plmscan.cli.machine import check_variables, trouble
 from plmscan.errors import PlmscanError
 from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from typer import Context
 
-__all__ = ["DEBUG", "ERROR", "GuardedGroup", "mistake", "say"]
+__all__ = ["DEBUG", "ERROR", "GuardedGroup", "is_terminal", "mistake", "say"]
 
 ERROR = 2
 """Exit code of an error: neither a pass nor a fail."""
@@ -27,8 +31,14 @@ DEBUG = "plmscan.debug"
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    typer.echo(f"plmscan: {visible(line)}", err=True)
+    """One line on stderr; where nobody can read it, the exit code still tells."""
+    with suppress(OSError):
+        typer.echo(f"plmscan: {visible(line)}", err=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at ``stream``, which is None where it was closed before the start."""
+    return stream is not None and stream.isatty()
 
 
 class GuardedGroup(TyperGroup):
@@ -37,6 +47,7 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Context) -> object:  # type: ignore[override] # typer's own class
         """Run the command."""
         try:
+            check_variables()
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
@@ -59,11 +70,19 @@ def _silence_stdout() -> None:
 
 
 def mistake(error: Exception, *, debug: bool) -> PlmscanError:
-    """What plmscan says when it made a mistake itself; ``debug`` prints the traceback."""
+    """What plmscan says about an error that it does not expect; ``debug`` prints the traceback.
+
+    If neither the machine nor a library is to blame, it says that it made a mistake itself.
+    """
+    if debug:
+        with suppress(OSError):
+            typer.echo("".join(traceback.format_exception(error)), err=True)
+    told = trouble(error)
+    if told is not None:
+        return told
     words = " ".join(str(error).split())[:200]
     problem = f"plmscan made a mistake ({type(error).__name__}: {words})."
     if debug:
-        typer.echo("".join(traceback.format_exception(error)), err=True)
         return PlmscanError(problem, "Please report it.")
     return PlmscanError(
         problem, "Please report it with the output of the same command and --debug."

@@ -13,6 +13,7 @@ from plmscan.whole_files import beside, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TextIO
 
 __all__ = ["check_writable", "write"]
 
@@ -45,13 +46,30 @@ def write(text: str, path: Path | None) -> None:
         PlmscanError: the file cannot be written.
     """
     if path is None:
-        encoding = sys.stdout.encoding or "utf-8"
-        typer.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
+        _write_out(text, sys.stdout)
         return
     try:
         _write_file(text, path)
     except OSError as error:
         _refuse(path, error.strerror or str(error))
+
+
+def _write_out(text: str, stdout: TextIO | None) -> None:
+    """Write ``text`` to the standard output; to nobody if that was closed before the start.
+
+    Raises:
+        PlmscanError: it cannot be written.
+    """
+    if stdout is None:
+        return
+    encoding = stdout.encoding or "utf-8"
+    try:
+        typer.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        msg = f"The report cannot be written to the standard output: {error.strerror}."
+        raise PlmscanError(msg, "Make room, or write it to a file with --output.") from error
 
 
 def _write_file(text: str, path: Path) -> None:

@@ -7,8 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
+from plmscan.cli.guard import is_terminal, say
 from plmscan.reports import Detail
 from plmscan.reports.visible import visible
 from plmscan.scan.events import Done, Estimated, ProbeFinished, ProbeStarted, Resolved
@@ -51,7 +50,7 @@ def watching(detail: Detail = Detail.NORMAL) -> Iterator[Watcher]:
     if detail is Detail.BRIEF:
         yield _Silence()
         return
-    if detail is Detail.FULL or not sys.stderr.isatty():
+    if detail is Detail.FULL or not is_terminal(sys.stderr):
         yield _Lines(detail)
         return
     from rich import progress  # noqa: PLC0415 - not needed for a log
@@ -103,7 +102,7 @@ class _Lines:
     def _say(self, line: str) -> None:
         """Print one line to stderr."""
         self._spoke = time.monotonic()
-        typer.echo(f"plmscan: {visible(line)}", err=True)
+        say(line)
 
 
 class _Bars:

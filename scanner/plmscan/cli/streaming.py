@@ -59,7 +59,7 @@ def guard_stream(asked: Asked, texts: Path | None, output: Path | None) -> int:
     """
     _require_two_files(texts, output)
     check_writable(output)
-    stdout = sys.stdout.buffer
+    stdout: BinaryIO | None = getattr(sys.stdout, "buffer", None)
     # What libraries print must not come between the answers.
     torch_settings = Settings(threads=asked.threads, seed=asked.seed)
     with _source(texts) as source, redirect_stdout(sys.stderr), torch_set_up(torch_settings):
@@ -285,7 +285,14 @@ def _source(path: Path | None) -> Iterator[_Source]:
 
 
 def _standard_input() -> BinaryIO:
-    """Stdin without a buffer, which a thread that waits could keep locked at the end."""
+    """Stdin without a buffer, which a thread that waits could keep locked at the end.
+
+    Raises:
+        PlmscanError: it is closed.
+    """
+    if not sys.stdin:  # closed before the start
+        msg = "The standard input is closed, so there are no texts."
+        raise PlmscanError(msg, "Open it, or name a file with --in.")
     try:
         number = sys.stdin.fileno()
     except (AttributeError, UnsupportedOperation):
@@ -294,15 +301,18 @@ def _standard_input() -> BinaryIO:
 
 
 @contextmanager
-def _sink(path: Path | None, stdout: BinaryIO) -> Iterator[BinaryIO]:
+def _sink(path: Path | None, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
     """The file of that name, or stdout; a file grows line by line.
 
     Raises:
         PlmscanError: it cannot be written.
     """
-    if path is None:
+    if path is None and stdout is not None:
         yield stdout
         return
+    if path is None:
+        msg = "The standard output is closed, so nobody would get the answers."
+        raise PlmscanError(msg, "Open it, or name a file with --out.")
     try:
         file = path.open("wb")
     except OSError as error:

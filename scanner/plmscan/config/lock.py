@@ -34,6 +34,8 @@ SCHEMA = "plmscan.lock/v1"
 """Name and version of the format."""
 LOCK_NAME = "plmscan.lock"
 """The file's name where the configuration says no other."""
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Bytes of a file name that are no text, as Python has them."""
 _AGAIN = "Write it anew with `plmscan lock`."
 
 
@@ -157,8 +159,12 @@ def write_lock(lock: Lock) -> None:
     """Write ``lock`` to its file; the same lock gives the same bytes.
 
     Raises:
-        LockError: the file cannot be written.
+        LockError: the file cannot be written, or not be read again.
     """
+    for key in lock.models:
+        if _NO_TEXT.search(key):
+            msg = f"{key} is a name that is no UTF-8 text, so that no lock file can hold it."
+            raise LockError(msg, "Rename the folder.")
     models = {
         key: {"revision": model.revision, "files": dict(sorted(model.files.items()))}
         for key, model in sorted(lock.models.items())

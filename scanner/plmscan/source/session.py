@@ -28,6 +28,7 @@ from plmscan.errors import (
     RevisionNotFoundError,
     SourceError,
 )
+from plmscan.source.machine import bad_proxy, check_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,9 @@ __all__ = ["HubModel", "HubSession", "hub_session"]
 
 _ATTEMPTS = 2
 """How often one request is sent: huggingface_hub's own six take half a minute to fail."""
+_NAME_CERTIFICATES = (
+    "Behind a proxy that opens connections, name its certificates in SSL_CERT_FILE."
+)
 _CHECK_NETWORK = "Check the network and HF_ENDPOINT; --offline scans the copy in the cache, if any."
 
 
@@ -80,6 +84,8 @@ class HubSession:
 @contextmanager
 def hub_session(model: HubModel) -> Iterator[HubSession]:
     """Silence huggingface_hub and limit its retries while the block runs."""
+    if not model.offline:
+        check_certificates()
     session = HubSession(model)
     factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 - the setter has no getter
     verbosity, telemetry = hub_logging.get_verbosity(), constants.HF_HUB_DISABLE_TELEMETRY
@@ -167,6 +173,11 @@ def _failure(error: BaseException, model: HubModel) -> PlmscanError:
     match error:
         case hub.HfHubHTTPError():
             return _bad_status(error.response.status_code, model)
+        case ImportError() | ValueError() | httpx2.InvalidURL() if proxy := bad_proxy():
+            return proxy
+        case httpx2.HTTPError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            msg = f"The certificate of {model.endpoint} is not to be trusted ({error})."
+            return HubUnreachableError(msg, _NAME_CERTIFICATES)
         case httpx2.HTTPError() | httpx2.InvalidURL():
             reason = str(error) or type(error).__name__
             nowhere = f"There is no folder {model.id}, and the Hub"

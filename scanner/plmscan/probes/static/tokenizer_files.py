@@ -270,6 +270,8 @@ def _is_plain_word(text: str) -> bool:
 
 def _hides(text: str, accepted: str = "") -> bool:
     """Whether an invisible character that is not ``accepted`` stands in a Latin word."""
+    if text.isascii() and text.isprintable():
+        return False
     return bool(_invisible(accepted).search(text) and _latin().search(text))
 
 

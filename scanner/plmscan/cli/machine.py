@@ -1,0 +1,79 @@
+"""What is wrong with the machine rather than with plmscan or a model, as a sentence.
+
+Variables that stop the libraries, libraries that are missing or broken, and no room to write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import TYPE_CHECKING
+
+from plmscan.errors import PlmscanError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ["check_variables", "trouble"]
+
+_SECONDS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT")
+"""What huggingface_hub makes a whole number of as soon as it is imported."""
+_SOME_SECONDS = re.compile(r"[0-9]{1,6}")
+"""Clocks overflow on much more."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_REINSTALL = "Install plmscan again, as with `pip install --force-reinstall plmscan`."
+
+
+def check_variables() -> None:
+    """Refuse variables over which the libraries would break; an empty one counts as not set.
+
+    Raises:
+        PlmscanError: there is one.
+    """
+    for name in _SECONDS:
+        value = os.environ.get(name)
+        if value is None:
+            continue
+        if not value.strip():
+            del os.environ[name]
+        elif not _SOME_SECONDS.fullmatch(value.strip()):
+            msg = f"The variable {name} is {value[:40]!r}, and must be a whole number of seconds."
+            raise PlmscanError(msg, "Set it to one, such as 30, or unset it.")
+
+
+def trouble(error: Exception) -> PlmscanError | None:
+    """What the machine lacks, if ``error`` is about that; None if it is not."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, ImportError) and (name := _library(error.name)):
+        return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
+    if libraries := list(_being_imported(error)):
+        name = libraries[-1]
+        return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        place = "The output" if error.filename is None else str(error.filename)
+        msg = f"{place} cannot be written: {error.strerror}."
+        return PlmscanError(msg, "Make room, or write to another place.")
+    return None
+
+
+def _library(module: str | None) -> str | None:
+    """The library that ``module`` belongs to; None for plmscan's own."""
+    name = (module or "").partition(".")[0]
+    return name if name not in ("", "__main__", "plmscan") else None
+
+
+def _being_imported(error: Exception) -> Iterator[str]:
+    """Libraries whose import raised ``error``, from the one that was asked for to the cause."""
+    for frame in _frames(error):
+        if frame.f_code.co_name == "<module>" and (name := _library(frame.f_globals["__name__"])):
+            yield name
+
+
+def _frames(error: Exception) -> Iterator[FrameType]:
+    """Where ``error`` passed, from the outside."""
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
