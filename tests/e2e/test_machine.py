@@ -163,6 +163,7 @@ VARIABLES = {
     "proxy of another kind": ({"HTTPS_PROXY": "ftp://u:secret@h:1"}, "HTTPS_PROXY does not name"),
     "proxy that is no address": ({"https_proxy": "http://[::1"}, "https_proxy does not name a"),
     "SOCKS": ({"ALL_PROXY": "socks5://u:secret@h:1"}, "ALL_PROXY names a SOCKS proxy, which needs"),
+    "token": ({"HF_TOKEN": "sec\u00f6secret"}, "HF_TOKEN holds letters that no token has"),
     "timeout of letters": (
         {"HF_HUB_DOWNLOAD_TIMEOUT": "ten"},
         "HF_HUB_DOWNLOAD_TIMEOUT is 'ten', and must be a whole number of seconds.",
@@ -189,6 +190,19 @@ def test_a_variable_that_keeps_from_the_network_is_named(
     assert len(result.stderr.splitlines()) == 1
     assert_one_sentence(result.stderr.encode(), words)
     assert "secret" not in result.stderr
+
+
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths mean nothing there."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = CliRunner().invoke(app, ["check", "a/b", "--config", "c.yaml"], prog_name="plmscan")
+    monkeypatch.chdir(tmp_path)
+    assert result.exit_code == 2
+    assert_one_sentence(result.stderr.encode(), "The working folder is gone. Change to a folder")
 
 
 def test_a_folder_needs_no_network(intact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,11 +51,22 @@ def trouble(error: Exception) -> PlmscanError | None:
     if libraries := list(_being_imported(error)):
         name = libraries[-1]
         return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_lost():
+        return PlmscanError("The working folder is gone.", "Change to a folder that is there.")
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         place = "The output" if error.filename is None else str(error.filename)
         msg = f"{place} cannot be written: {error.strerror}."
         return PlmscanError(msg, "Make room, or write to another place.")
     return None
+
+
+def _is_lost() -> bool:
+    """Whether the working folder of this process has been removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the same, without a path
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _library(module: str | None) -> str | None:

@@ -13,9 +13,10 @@ import httpx2
 
 from plmscan.errors import SourceError
 
-__all__ = ["bad_proxy", "check_certificates"]
+__all__ = ["bad_variable", "check_certificates"]
 
 _CERTIFICATES = "SSL_CERT_FILE"
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -40,8 +41,12 @@ def check_certificates() -> None:
     raise SourceError(msg, "Name a file of certificates in PEM format, or unset the variable.")
 
 
-def bad_proxy() -> SourceError | None:
-    """What is wrong with the proxy that the environment names; None if nothing is."""
+def bad_variable() -> SourceError | None:
+    """What is wrong with the proxy or the token that the environment names; None if nothing is."""
+    for name in _TOKENS:
+        if not os.environ.get(name, "").isascii():
+            msg = f"The variable {name} holds letters that no token has."
+            return SourceError(msg, "Copy the token again, or unset it.")
     for name in _PROXIES:
         value = os.environ.get(name, "")
         if value.startswith("socks") and find_spec("socksio") is None:

@@ -28,7 +28,7 @@ from plmscan.errors import (
     RevisionNotFoundError,
     SourceError,
 )
-from plmscan.source.machine import bad_proxy, check_certificates
+from plmscan.source.machine import bad_variable, check_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,8 +173,8 @@ def _failure(error: BaseException, model: HubModel) -> PlmscanError:
     match error:
         case hub.HfHubHTTPError():
             return _bad_status(error.response.status_code, model)
-        case ImportError() | ValueError() | httpx2.InvalidURL() if proxy := bad_proxy():
-            return proxy
+        case ImportError() | ValueError() | httpx2.InvalidURL() if told := bad_variable():
+            return told
         case httpx2.HTTPError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             msg = f"The certificate of {model.endpoint} is not to be trusted ({error})."
             return HubUnreachableError(msg, _NAME_CERTIFICATES)
