@@ -10,8 +10,8 @@ import pytest
 import plmscan
 from plmscan.errors import ArtifactError
 from plmscan.evidence import Verdict
-from plmscan.loading import load
 from plmscan.kinds import is_lfs_pointer
+from plmscan.loading import load
 from plmscan.source import SourceOptions, resolve
 from plmscan.vocabularies import read_tokens
 from tests.tiny_models import build_tiny
