@@ -153,7 +153,7 @@ def test_wrong_usage_is_two(args: str) -> None:
         (("check", "{model}", "--texts", "{tmp}/none"), "{tmp}/none"),
         (("judge", "{tmp}/none"), "cannot be read"),
         (("judge", "{model}/config.json"), "not a plmscan.report/v1 report"),
-        (("judge", "{model}/model.safetensors"), "not a plmscan.report/v1 report"),
+        (("judge", "{model}/model.safetensors"), "it is not UTF-8 text"),
         (("rules", "--rules", "{tmp}/none"), "rules folder"),
         (("rules", "explain", "PLM999"), "There is no rule PLM999."),
     ],

@@ -172,7 +172,8 @@ class TestReports:
         run("check", "./models/good", "./models/bad", "--files-only", "--output", "a.json")
         assert run("judge", "a.json", "--report=sarif=a.sarif").exit_code == 1
         assert run("judge", "a.json", "--fail-on", "none").exit_code == 0
-        assert len(json.loads(Path("a.sarif").read_text())["runs"]) == 2
+        (told,) = json.loads(Path("a.sarif").read_text())["runs"]
+        assert len(told["properties"]["models"]) == 2
 
 
 class TestConfiguration:
