@@ -92,6 +92,7 @@ def check(
     threads: ask.Threads = None,
     texts: ask.Texts = None,
     reference: ask.Reference = None,
+    used_as: ask.UsedAs = None,
     rules: ask.Rules = None,
     baseline: ask.Baseline = None,
     config: ask.Configuration = None,
@@ -121,6 +122,7 @@ def check(
         threads=threads,
         texts=texts,
         reference=reference,
+        used_as=used_as and used_as.value,
         rules=rules,
         cache_dir=cache_dir,
         offline=offline or None,
@@ -153,6 +155,7 @@ def inspect(
     device: ask.AskedDevice = None,
     seed: ask.Seed = None,
     threads: ask.Threads = None,
+    used_as: ask.UsedAs = None,
     rules: ask.Rules = None,
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
@@ -177,6 +180,7 @@ def inspect(
         device=device and device.value,
         seed=seed,
         threads=threads,
+        used_as=used_as and used_as.value,
         rules=rules,
         cache_dir=cache_dir,
         offline=offline,
@@ -204,6 +208,7 @@ def purify(
         Path, typer.Option("--output", "-o", metavar="DIR", help="New folder for the model.")
     ],
     reference: ask.Reference = None,
+    used_as: ask.UsedAs = None,
     texts: ask.Texts = None,
     effort: ask.AskedEffort = None,
     revision: ask.Revision = None,
@@ -221,6 +226,7 @@ def purify(
 
     given = _given(
         reference=reference,
+        used_as=used_as and used_as.value,
         texts=texts,
         effort=effort,
         revision=revision,

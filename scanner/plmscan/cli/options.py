@@ -45,6 +45,7 @@ __all__ = [
     "Texts",
     "Threads",
     "TimeLimit",
+    "UsedAs",
     "Verbose",
 ]
 
@@ -63,6 +64,12 @@ class Backend(StrEnum):
     TORCH = "torch"
     ONNX = "onnx"
     OPENVINO = "openvino"
+
+
+class Used(StrEnum):
+    """What is read of the model."""
+
+    FEATURES = "features"
 
 
 class FailOn(StrEnum):
@@ -154,6 +161,10 @@ AskedBackend = Annotated[
 AllowPickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
+]
+UsedAs = Annotated[
+    Used | None,
+    typer.Option(help="Declare that only features are used: nobody reads a head of the model."),
 ]
 Configuration = Annotated[
     Path | None,

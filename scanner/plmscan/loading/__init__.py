@@ -2,7 +2,9 @@
 
 `load` builds a `LoadedModel` from exactly the weight files of an `Artifact`: no pickle without
 permission, no remote code, no network, nothing printed, and no weight that is not in the files.
-A location or a head whose weights the files do not hold is skipped, with the reason.
+A head is known by the tensors of the files, as the library's own classes would load them; what no
+probe measures of the files is told, with the reason.  A location whose weights the files do not
+hold is skipped.
 """
 
 from plmscan.loading.families import FAMILIES, Family, Location

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from safetensors.torch import load_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    MODEL_MAPPING,
-)
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
+from plmscan.loading.account import Account
 from plmscan.loading.families import FAMILIES, Family
 from plmscan.loading.heads import share_base
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.readers import Candidate, Reader, read_by
+from plmscan.loading.recognition import is_measurable, recognised
+from plmscan.loading.use import Use, use_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from plmscan.evidence import Gap
+    from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -72,18 +74,6 @@ _MOST_LABELS = 100_000
 _QUANTIZED = frozenset({torch.int8, torch.int16, torch.float8_e4m3fn, torch.float8_e5m2})
 """Weights of these types mean nothing without their scales."""
 
-_HEADS: Mapping[str, tuple[str, Mapping[type, Any]]] = MappingProxyType(
-    {
-        "ForSequenceClassification": (
-            "classifier",
-            cast("Mapping[type, Any]", MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
-        ),
-        "ForMaskedLM": ("masked-lm", cast("Mapping[type, Any]", MODEL_FOR_MASKED_LM_MAPPING)),
-    }
-)
-"""End of an architecture's name -> what its head is called here, and the classes that have it."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """The modules of a model with the weights of its files."""
@@ -96,13 +86,15 @@ class Checkpoint:
     """The model without a head, in evaluation mode, without gradients."""
     heads: Mapping[str, PreTrainedModel]
     """Models with the ``classifier`` or ``masked-lm`` head, whose weights are all in the files."""
-    skipped_heads: Mapping[str, str]
-    """Head -> why it is not used."""
+    gaps: tuple[Gap, ...]
+    """What the files hold beside them, and why it is not measured."""
     has_pooler: bool
     """Whether the base model has a pooler with the weights of the files."""
 
 
-def read_checkpoint(artifact: Artifact, *, allow_pickle: bool) -> Checkpoint:
+def read_checkpoint(
+    artifact: Artifact, *, allow_pickle: bool, used_as: UsedAs | None = None
+) -> Checkpoint:
     """Build the model that ``artifact`` describes from exactly its weight files.
 
     Raises:
@@ -118,9 +110,10 @@ def read_checkpoint(artifact: Artifact, *, allow_pickle: bool) -> Checkpoint:
     _require_size(base_class, config, tensors)
     base, missing = _fill(base_class, config, tensors)
     has_pooler = _settle_pooler(base, family, missing)
-    heads, skipped = _read_heads(artifact, base, tensors)
+    built = _Built(family, config, tensors, base, has_pooler)
+    heads, account = _read_heads(built, settings.get("architectures"), use_of(artifact, used_as))
     _require_finite((base, *heads.values()))
-    return Checkpoint(family, config, base, heads, skipped, has_pooler)
+    return Checkpoint(family, config, base, heads, tuple(account.gaps()), has_pooler)
 
 
 def _read_settings(artifact: Artifact) -> tuple[dict[str, Any], Family]:
@@ -282,51 +275,101 @@ def _settle_pooler(base: PreTrainedModel, family: Family, missing: frozenset[str
     return bool(family.pooler) and not made_up
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A base model, and what it was made of."""
+
+    family: Family
+    """How the model is read."""
+    config: PretrainedConfig
+    """Its settings."""
+    tensors: Mapping[str, Tensor]
+    """All tensors of the weight files."""
+    base: PreTrainedModel
+    """The model without a head."""
+    has_pooler: bool
+    """Whether it has a pooler of the files."""
+
+    def reader(self) -> Reader:
+        """How the base model reads the files.
+
+        Raises:
+            ArtifactError: two tensors are meant for one of its weights.
+        """
+        reader = read_by(type(self.base), self.config, self.tensors)
+        if reader is None:
+            msg = f"{type(self.base).__name__} cannot be built without its weights."
+            raise ArtifactError(msg, _FETCH_AGAIN)
+        _require_single(reader, self.tensors)
+        return reader
+
+    def measured(self, reader: Reader) -> Iterator[str]:
+        """Tensors of the files in the part of the base model that is measured."""
+        ties = self.base.get_expanded_tied_weights_keys(all_submodels=True)
+        part, pooler = self.family.encoder, self.family.pooler
+        shared = {source for to, source in ties.items() if to.startswith(f"{part}.")}
+        for name, to in reader.weights.items():
+            unused = bool(pooler) and not self.has_pooler and to.startswith(f"{pooler}.")
+            if not unused and (not part or to.startswith(f"{part}.") or to in shared):
+                yield name
+
+
 def _read_heads(
-    artifact: Artifact, base: PreTrainedModel, tensors: Mapping[str, Tensor]
-) -> tuple[dict[str, PreTrainedModel], dict[str, str]]:
-    """Heads that the config names and the files fill, and why the others are skipped."""
-    heads: dict[str, PreTrainedModel] = {}
-    skipped: dict[str, str] = {}
-    for architecture in _architectures(artifact, base):
-        name, classes = _head_kind(architecture)
-        head_class = classes.get(type(base.config), None)
-        if head_class is None or not _head_is_readable(base.config):
-            skipped[name] = f"plmscan measures the model under {architecture}, not its head"
-            continue
-        head, missing = _fill(head_class, base.config, tensors)
-        if missing:
-            skipped[name] = f"{_some(missing)} not in the files and would be made up at random"
-            continue
-        share_base(head, base)
-        heads[name] = head
-    return heads, skipped
+    built: _Built, architectures: object, use: Use
+) -> tuple[dict[str, PreTrainedModel], Account]:
+    """Heads that probes read, and an account of everything that the files hold.
+
+    Raises:
+        ArtifactError: two tensors are meant for one weight.
+    """
+    reader = built.reader()
+    found = recognised(built.config, built.tensors, architectures)
+    read: dict[str, Candidate] = {}
+    for head in found.counted if use is not Use.DECLARED else ():
+        if is_measurable(head, built.config):
+            read.setdefault(head.kind.value, head)
+    heads = {name: _read_head(built, head.reader) for name, head in read.items()}
+    on_top = (head.reader.own | head.reader.copies for head in read.values())
+    account = Account(
+        names=frozenset(built.tensors),
+        measured=frozenset(built.measured(reader)).union(*on_top),
+        base=reader,
+        heads=found,
+        unread=tuple(head for head in found.counted if head not in read.values()),
+        family=built.family,
+        config=built.config,
+        use=use,
+    )
+    return heads, account
 
 
-def _architectures(artifact: Artifact, base: PreTrainedModel) -> tuple[str, ...]:
-    """Classes that the config names, apart from the base model's own."""
-    names = artifact.config.get("architectures")
-    found = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    return tuple(name for name in found if name != type(base).__name__)
+def _read_head(built: _Built, reader: Reader) -> PreTrainedModel:
+    """The head that ``reader`` fills, on top of the base model.
+
+    Raises:
+        ArtifactError: two tensors are meant for one of its weights, or one is missing.
+    """
+    _require_single(reader, built.tensors)
+    head, missing = _fill(reader.model_class, built.config, built.tensors)
+    if missing:
+        msg = f"The files lack weights of {reader.name}, such as {min(missing)}."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+    share_base(head, built.base)
+    return head
 
 
-def _head_kind(architecture: str) -> tuple[str, Mapping[type, Any]]:
-    """What plmscan calls a head, and the classes that have it; none for one it cannot read."""
-    kinds = (kind for ending, kind in _HEADS.items() if architecture.endswith(ending))
-    return next(kinds, (architecture, {}))
+def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse two different tensors for one weight: a loader takes one, and another the other.
 
-
-def _head_is_readable(config: PretrainedConfig) -> bool:
-    """Whether the head reads a location that plmscan reads: BART's ends its decoder instead."""
-    family = FAMILIES[config.model_type]
-    summary = getattr(config, "summary_type", "last") if family.cls_last else "last"
-    return not family.encoder and summary == "last"
-
-
-def _some(names: frozenset[str]) -> str:
-    """The first of ``names``, and how many there are."""
-    first = min(names)
-    return f"{first} is" if len(names) == 1 else f"{first} and {len(names) - 1} more weights are"
+    Raises:
+        ArtifactError: there are such tensors.
+    """
+    first: dict[str, str] = {}
+    for name, weight in reader.weights.items():
+        other = first.setdefault(weight, name)
+        if not torch.equal(tensors[name], tensors[other]):
+            msg = f"{other} and {name} differ, and both are meant for the weight {weight}."
+            raise ArtifactError(msg, _FETCH_AGAIN)
 
 
 def _require_finite(models: Sequence[PreTrainedModel]) -> None:

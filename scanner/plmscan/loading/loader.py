@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
 __all__ = ["load"]
 
 
-def load(artifact: Artifact, device: str = "auto", *, allow_pickle: bool = False) -> LoadedModel:
+def load(
+    artifact: Artifact,
+    device: str = "auto",
+    *,
+    allow_pickle: bool = False,
+    used_as: UsedAs | None = None,
+) -> LoadedModel:
     """Load the weights and the tokenizer of ``artifact``; runs none of its code.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``.  Only safetensors files are read, or with
-    ``allow_pickle`` also pickles, weights only.
+    ``allow_pickle`` also pickles, weights only.  ``used_as`` ``features`` leaves every head out,
+    because nobody will read it.
 
     Raises:
         ArtifactError: the files are broken, incomplete, or contradict each other.
@@ -40,7 +48,7 @@ def load(artifact: Artifact, device: str = "auto", *, allow_pickle: bool = False
     place, artifact = _device(device), artifact.measured
     require_contents(artifact)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
-        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle)
+        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, used_as=used_as)
         part = _measured_part(checkpoint)
         rows = cast("torch.Tensor", part.get_input_embeddings().weight).shape[0]
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
@@ -86,7 +94,7 @@ def _assemble(
         device=device,
         locations=locations,
         skipped_locations=skipped,
-        skipped_heads=MappingProxyType(dict(checkpoint.skipped_heads)),
+        gaps=checkpoint.gaps,
         labels=_labels(checkpoint),
         special_ids=vocabulary.special_ids,
         mask_id=vocabulary.mask_id,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from plmscan.evidence import Gap
     from plmscan.loading.features import BaseOutputs
 
 __all__ = ["Attended", "LoadedModel", "Outputs", "TokenMeter"]
@@ -94,8 +95,8 @@ class LoadedModel:
     """Where features are read."""
     skipped_locations: Mapping[Location, str]
     """Locations that the architecture has and that are not read -> why."""
-    skipped_heads: Mapping[str, str]
-    """Heads that the config names and that are not used -> why."""
+    gaps: tuple[Gap, ...]
+    """Heads and other tensors of the files that are not measured, and why."""
     labels: tuple[str, ...]
     """Names of a sequence classifier's labels; empty without one."""
     special_ids: frozenset[int]

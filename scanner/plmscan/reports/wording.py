@@ -58,6 +58,7 @@ _OPTIONS = (
     "threads",
     "texts",
     "reference",
+    "used_as",
     "rules",
 )
 """Settings that are options with a value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from plmscan.budget import Effort
 from plmscan.evidence import Severity
@@ -43,6 +43,8 @@ class Settings:
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
     backend: str = "torch"
     """Runtime that the user loads the model with: ``torch``, ``onnx`` or ``openvino``."""
+    used_as: Literal["features"] | None = None
+    """``features`` declares that nobody reads a head of the model; None that anybody may."""
     files_only: bool = False
     """Whether to stop after the file probes, without torch."""
     inspected: Path | None = None
