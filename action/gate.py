@@ -30,6 +30,7 @@ OPTIONS = (
     "fail-on",
     "effort",
     "reference",
+    "used-as",
     "rules",
     "baseline",
     "time-limit",

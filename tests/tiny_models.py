@@ -11,8 +11,15 @@ from transformers import (
     AlbertTokenizer,
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForNextSentencePrediction,
+    AutoModelForPreTraining,
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertTokenizer,
     CamembertTokenizer,
     DebertaTokenizer,
@@ -29,12 +36,12 @@ from transformers import (
 from plmscan.loading.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "WORDS", "build_tiny"]
+__all__ = ["FAMILIES", "LOADERS", "WORDS", "build_tiny"]
 
 _TEXT = """
 the a of and to in is was it for on as with at by from this that good bad film story plot
@@ -112,34 +119,52 @@ _SHAPES: dict[str, dict[str, Any]] = {
 FAMILIES: tuple[str, ...] = tuple(_SHAPES)
 """Every ``model_type`` that `build_tiny` knows."""
 
-_HEADS = {
+LOADERS: Mapping[str | None, Any] = {
     None: AutoModel,
     "classifier": AutoModelForSequenceClassification,
     "masked-lm": AutoModelForMaskedLM,
+    "token-classification": AutoModelForTokenClassification,
+    "question-answering": AutoModelForQuestionAnswering,
+    "multiple-choice": AutoModelForMultipleChoice,
+    "next-sentence": AutoModelForNextSentencePrediction,
+    "causal-lm": AutoModelForCausalLM,
+    "sequence-to-sequence": AutoModelForSeq2SeqLM,
+    "pre-training": AutoModelForPreTraining,
 }
+"""Head -> the class of the library that loads it."""
 
 
-def build_tiny(family: str, folder: Path, *, head: str | None = None, seed: int = 0) -> Path:
+def build_tiny(
+    family: str,
+    folder: Path,
+    *,
+    head: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
     """Save a random model of ``family`` and its tokenizer into ``folder``, which is returned.
 
-    ``head`` is None, ``classifier`` (three labels) or ``masked-lm``.
+    ``head`` is one of `LOADERS`; a classifier has three labels, unless ``settings`` of the config
+    say otherwise.
     """
     tokenizer = _TOKENIZERS[family]()
-    config = _config(family, tokenizer)
+    config = _config(family, tokenizer, settings or {})
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        _HEADS[head].from_config(config).save_pretrained(folder)
+        LOADERS[head].from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
 
 
-def _config(family: str, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
+def _config(
+    family: str, tokenizer: PreTrainedTokenizerBase, asked: Mapping[str, Any]
+) -> PretrainedConfig:
     """The library's config of a tiny model of ``family``."""
     roles = ("pad", "bos", "eos", "cls", "sep")
     special = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     labels = {0: "negative", 1: "neutral", 2: "positive"}
     settings = {**_SHAPES[family], **special, "vocab_size": len(tokenizer), "id2label": labels}
-    return AutoConfig.for_model(family, **settings)
+    return AutoConfig.for_model(family, **{**settings, **asked})
 
 
 def _ids(tokens: Iterable[str]) -> dict[str, int]:

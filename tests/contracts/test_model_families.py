@@ -348,9 +348,11 @@ def test_masked_lm_logits_are_the_librarys(family: str, tmp_path: Path) -> None:
     assert_close(found, expected, **CLOSE)
 
 
-def test_barts_classifier_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    """BART's head reads the decoder, which plmscan does not measure; the report can say so."""
+def test_barts_classifier_blocks_with_a_reason(tmp_path: Path) -> None:
+    """BART's head reads the decoder, which plmscan does not measure; the report says so."""
     model = load(artifact_of(build_tiny("bart", tmp_path, head="classifier")), "cpu")
     assert model.labels == ()
     assert model.forward(*model.batch(rows_of(model))).logits is None
-    assert "BartForSequenceClassification" in model.skipped_heads["classifier"]
+    gaps = {gap.subject: gap for gap in model.gaps if gap.blocks_pass}
+    assert "BartForSequenceClassification" in gaps["classifier head"].reason
+    assert "decoder.*" in gaps["rest of the model"].reason

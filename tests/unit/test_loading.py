@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from plmscan.evidence import Gap
+
 WEIGHTS = "model.safetensors"
 LAST_NORM = "encoder.layer.1.output.LayerNorm.weight"
 ONE_LAYER = "encoder.layer.1.output.dense.weight"
@@ -273,27 +275,90 @@ def test_made_up_weights_leave_no_trace(tmp_path: Path) -> None:
         state = torch.random.get_rng_state()
         model = load(artifact_of(folder), "cpu")
         assert torch.equal(torch.random.get_rng_state(), state)
-        seen.append((features_of(model), model.non_embedding_parameters, model.skipped_heads))
+        seen.append((features_of(model), model.non_embedding_parameters, model.gaps))
     assert_close(seen[0][0], seen[1][0], rtol=0, atol=0)
     assert seen[0][1:] == seen[1][1:]
 
 
+def gap_of(model: LoadedModel, subject: str) -> Gap:
+    """The only gap about ``subject``."""
+    (found,) = (gap for gap in model.gaps if gap.subject == subject)
+    return found
+
+
 @pytest.mark.parametrize("lost", ["classifier.weight", "bert.pooler.dense.weight"])
-def test_a_head_that_is_not_in_the_files_is_skipped(tmp_path: Path, lost: str) -> None:
-    """A classifier without its own weights, or without the pooler under it, gives no logits."""
+def test_half_a_head_gives_no_logits_and_blocks(tmp_path: Path, lost: str) -> None:
+    """A classifier without its own weights, or without the pooler under it, is not made whole."""
     folder = build_tiny("bert", tmp_path, head="classifier")
     tensors(lambda held: held.pop(lost))(folder)
     model = load(artifact_of(folder), "cpu")
     assert model.labels == ()
     assert model.forward(torch.tensor([[2, 89, 3]])).logits is None
-    assert "not in the files" in model.skipped_heads["classifier"]
+    named = gap_of(model, "classifier head")
+    assert f"{lost.removeprefix('bert.')} is not in the files" in named.reason.replace("bert.", "")
+    assert not named.blocks_pass
+    assert any(gap.blocks_pass and "classifier." in gap.reason for gap in model.gaps)
 
 
-def test_a_head_that_plmscan_cannot_read_is_skipped(folder: Path) -> None:
-    """The report can say that a token classifier's head was not measured."""
-    config(architectures=["BertForTokenClassification"])(folder)
+def test_a_head_that_is_not_there_at_all_blocks_nothing(folder: Path) -> None:
+    """What a config names and the files do not hold is told: there is nothing to be read."""
+    config(architectures=["BertForTokenClassification", "BertForIrony\x07"])(folder)
     model = load(artifact_of(folder), "cpu")
-    assert "not its head" in model.skipped_heads["BertForTokenClassification"]
+    assert "not in the files" in gap_of(model, "token-classification head").reason
+    assert "no AutoModel class" in gap_of(model, "architecture").reason
+    assert not any(gap.blocks_pass for gap in model.gaps)
+
+
+def test_two_tensors_for_one_weight_are_refused(folder: Path) -> None:
+    """One loader takes the one, and another the other; the same twice is only the same."""
+    twin = f"bert.{ONE_LAYER}"
+    tensors(lambda held: held.update({twin: held[ONE_LAYER].clone()}))(folder)
+    assert load(artifact_of(folder), "cpu").num_layers == 2
+    tensors(lambda held: held[twin].add_(1.0))(folder)
+    with pytest.raises(ArtifactError, match="both are meant for the weight"):
+        load(artifact_of(folder), "cpu")
+
+
+def test_a_pickle_of_many_unknown_tensors_is_told_in_a_sentence(folder: Path) -> None:
+    """Names by the thousand, and long ones, are counted instead of printed."""
+    more = {f"extra{i}_{'x' * 200}": torch.zeros(1) for i in range(1000)}
+    tensors(lambda held: held.update(more))(folder)
+    gap = gap_of(load(artifact_of(folder), "cpu"), "other tensors")
+    assert gap.blocks_pass
+    assert "988 more" in gap.reason
+    assert len(gap.reason) < 2000
+
+
+@pytest.mark.parametrize(
+    ("value", "spared"),
+    [
+        ([{"path": "", "type": "sentence_transformers.models.Transformer"}], True),
+        ([{"path": "", "type": "sentence_transformers.models.Router"}], False),
+        ([{"path": "", "type": "evil.Transformer"}], False),
+        ([{"path": 3, "type": "sentence_transformers.models.Transformer"}], False),
+        (["Transformer"], False),
+        ({}, False),
+        ([], False),
+    ],
+)
+def test_modules_say_what_is_used(folder: Path, value: object, spared: bool) -> None:
+    """Only the library's own Transformer in front makes the features the use."""
+    head = {"qa_outputs.weight": torch.zeros(2, 32), "qa_outputs.bias": torch.zeros(2)}
+    tensors(lambda held: held.update({f"bert.{n}": held.pop(n) for n in list(held)} | head))(folder)
+    config(id2label={"0": "first", "1": "last"}, label2id=None)(folder)
+    (folder / "modules.json").write_text(json.dumps(value))
+    gap = gap_of(load(artifact_of(folder), "cpu"), "question-answering head")
+    assert gap.blocks_pass is not spared
+    assert ("modules.json" in gap.reason) is spared
+    assert ("--used-as features" in gap.reason) is not spared
+
+
+def test_broken_modules_spare_no_head(folder: Path) -> None:
+    """What cannot be read says nothing about the use."""
+    tensors(lambda held: held.update({"linear.weight": torch.zeros(2, 32)}))(folder)
+    for name, text in (("modules.json", "{"), ("sentence_bert_config.json", "[]")):
+        (folder / name).write_text(text)
+        assert gap_of(load(artifact_of(folder), "cpu"), "other tensors").blocks_pass
 
 
 def test_asking_for_a_head_that_is_not_there_is_refused(folder: Path) -> None:
@@ -376,7 +441,7 @@ def test_weight_names_of_old_checkpoints_are_understood(tmp_path: Path) -> None:
     config(architectures=["BertForMaskedLM"])(folder)
     model = load(artifact_of(folder), "cpu")
     assert_close(features_of(model), plain, rtol=0, atol=0)
-    assert "cls.predictions" in model.skipped_heads["masked-lm"]
+    assert "cls.predictions" in gap_of(model, "masked-lm head").reason
 
 
 def test_special_tokens_beyond_the_table_are_left_out(folder: Path) -> None:

@@ -185,6 +185,9 @@ def test_the_options_that_the_action_uses_exist() -> None:
     (plain,) = re.findall(r"^OPTIONS = \((.*?)\)$", script, re.MULTILINE | re.DOTALL)
     named |= set(re.findall(r'"([\w-]+)"', plain))
     assert {f"--{name}" for name in named} <= options
+    handed = next(step["env"] for step in steps_of(ACTION) if step.get("id") == "scan")
+    for name in re.findall(r'"([\w-]+)"', plain):
+        assert handed[f"INPUT_{name.upper().replace('-', '_')}"] == f"${{{{ inputs.{name} }}}}"
     assert len(named) >= 10
     formats = re.search(
         r"Formats are (.*)\.", " ".join(read(ACTION)["inputs"]["reports"]["description"].split())

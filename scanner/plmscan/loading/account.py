@@ -132,7 +132,9 @@ class Account:
             said = f"{self._listed(copies | buffers)} not read: copies and constants."
             yield Gap("copies and constants", said, blocks_pass=False)
         rest -= copies | buffers
-        silent = [re.compile(p) for p in frozenset[str]().union(*(r.ignored for r in self._readers()))]
+        silent = [
+            re.compile(p) for p in frozenset[str]().union(*(r.ignored for r in self._readers()))
+        ]
         spent = frozenset(
             name
             for name in rest

@@ -74,6 +74,7 @@ _MOST_LABELS = 100_000
 _QUANTIZED = frozenset({torch.int8, torch.int16, torch.float8_e4m3fn, torch.float8_e5m2})
 """Weights of these types mean nothing without their scales."""
 
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The modules of a model with the weights of its files."""
@@ -367,7 +368,7 @@ def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:
     first: dict[str, str] = {}
     for name, weight in reader.weights.items():
         other = first.setdefault(weight, name)
-        if not torch.equal(tensors[name], tensors[other]):
+        if name != other and not torch.equal(tensors[name], tensors[other]):
             msg = f"{other} and {name} differ, and both are meant for the weight {weight}."
             raise ArtifactError(msg, _FETCH_AGAIN)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+from transformers.initialization import no_init_weights
 from transformers.models.auto import modeling_auto
 
 from plmscan.loading.quiet import quiet
@@ -129,7 +130,7 @@ def read_by(
 ) -> Reader | None:
     """How ``model_class`` reads ``tensors``; None if it cannot be built, and so not loaded."""
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]), quiet():
+        with torch.device("meta"), no_init_weights(), quiet():
             model: PreTrainedModel = model_class(config)
     except Exception:  # noqa: BLE001 - constructors raise anything; what they leave unread is told
         return None
@@ -148,9 +149,7 @@ def read_by(
     )
 
 
-def _matched(
-    model: PreTrainedModel, tensors: Mapping[str, Tensor]
-) -> Iterator[tuple[str, str]]:
+def _matched(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
     """Tensors and the weights of ``model`` that they become, as the library matches them."""
     changes = get_model_conversion_mapping(model)
     renamings = [change for change in changes if isinstance(change, WeightRenaming)]

@@ -78,7 +78,7 @@ def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
 def gives_scores(config: PretrainedConfig) -> bool:
     """Whether a classifier of ``config`` gives numbers and chooses nothing."""
     problem: Any = getattr(config, "problem_type", None)
-    return config.num_labels < 2 or problem == "regression"  # noqa: PLR2004 - a choice
+    return (config.num_labels or 0) < 2 or problem == "regression"  # noqa: PLR2004 - a choice
 
 
 def _names(named: object) -> tuple[str, ...]:
@@ -87,9 +87,7 @@ def _names(named: object) -> tuple[str, ...]:
     return tuple(n for n in names if isinstance(n, str)) if isinstance(names, list) else ()
 
 
-def _could_be_used(
-    head: Candidate, every: Sequence[Candidate], names: Sequence[str]
-) -> bool:
+def _could_be_used(head: Candidate, every: Sequence[Candidate], names: Sequence[str]) -> bool:
     """Whether anybody would load ``head`` to use it.
 
     The library can let an encoder write, by the head that fills its masks; nobody does, unless the

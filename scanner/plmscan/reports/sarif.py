@@ -263,7 +263,8 @@ def _untold(report: Report) -> Iterator[str]:
     """Reasons of a verdict that no result tells, and what blocks a pass."""
     results = tuple(f"{finding.rule} " for finding in report.findings)
     failing = report.verdict is Verdict.FAIL
-    if report.verdict is not Verdict.PASS:
+    restricted = report.settings.get("used_as") is not None
+    if restricted or report.verdict is not Verdict.PASS:
         yield from (r for r in report.reasons if not (failing and r.startswith(results)))
     for run in report.probes:
         yield from (f"{run.id}: {gap.subject}: {gap.reason}" for gap in run.gaps if gap.blocks_pass)

@@ -383,7 +383,7 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()
     )
-    found = [loaded, *skipped, *model.gaps]
+    found: list[Observation] = [loaded, *skipped, *model.gaps]
     return model, finished(_LOADING, found, seconds_since(began))
 
 

@@ -110,11 +110,13 @@ def rejudge(
         RuleError: a rule file breaks the format.
     """
     files_only = report.settings.get("files_only") is True
+    declared = report.settings.get("used_as") == "features"
     inspected, reference = (report.settings.get(name) for name in ("inspected", "reference"))
     asked = Settings(
         rules=rules,
         fail_on=fail_on,
         files_only=files_only,
+        used_as="features" if declared else None,
         inspected=None if inspected is None else Path(str(inspected)),
         reference=None if reference is None else str(reference),
         waivers=waivers,
@@ -138,12 +140,21 @@ def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Setti
     required = [probe_id for probe_id in asked if probe_id in judged]
     bar, waivers = settings.fail_on, settings.waivers
     decision = decide(runs, rules, fail_on=bar, required=required, waivers=waivers)
-    if not settings.files_only:
+    note = _restriction(settings)
+    if not note:
         return decision
-    note = "Only the files were checked."
     if decision.verdict is Verdict.PASS:
         return replace(decision, reasons=(f"{note} {decision.reasons[0]}",))
     return replace(decision, reasons=(*decision.reasons, note))
+
+
+def _restriction(settings: Settings) -> str:
+    """What the user left out of the question; empty if nothing."""
+    if settings.files_only:
+        return "Only the files were checked."
+    if settings.used_as == "features":
+        return "Only features are used, as --used-as features declares: no head was measured."
+    return ""
 
 
 def _told_judgement(settings: Settings) -> dict[str, Scalar]:

@@ -29,7 +29,7 @@ models:
   - id: ./models/intent
     fail-on: medium
     texts: texts/intent.txt
-  - {id: org/name, revision: main}
+  - {id: org/name, revision: main, used-as: features}
 effort: deep
 fail-on: none
 time-limit: 1200
@@ -62,7 +62,7 @@ models = [
   "sentence-transformers/all-MiniLM-L6-v2", # a name
   "org/classifier@v2",
   { id = "./models/intent", fail-on = "medium", texts = "texts/intent.txt" },
-  { id = 'org/name', revision = "main" },
+  { id = 'org/name', revision = "main", used-as = "features" },
 ]
 effort = "deep"
 fail-on = "none"
@@ -153,6 +153,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     }
     own = {"fail_on": Severity.MEDIUM, "texts": Path("texts/intent.txt")}
     assert read.models[2].options == {**read.options, **own}
+    assert read.models[3].options == {**read.options, "used_as": "features"}
     assert read.models[0].options == read.options
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
     first, second = read.ignores

@@ -179,6 +179,8 @@ def test_again_is_the_command() -> None:
     )
     line = "plmscan check 'my model' --fail-on none --effort deep --files-only"
     assert line in render(made, Format.CONSOLE)
+    declared = replace(made, settings={"used_as": "features"})
+    assert "plmscan check 'my model' --used-as features" in render(declared, Format.CONSOLE)
 
 
 def test_explanations_take_one_line_a_rule() -> None:

@@ -75,6 +75,7 @@ def test_another_byte_is_another_model(model: Path, store: Store, tmp_path: Path
 def variants() -> Iterator[Settings]:
     """Settings that may change a report."""
     yield replace(FILES_ONLY, seed=1)
+    yield replace(FILES_ONLY, used_as="features")
     yield replace(FILES_ONLY, fail_on=Severity.LOW)
     yield replace(FILES_ONLY, locked={"config.json": "0" * 64})
     yield replace(FILES_ONLY, waivers=Waivers("m", TODAY, (IGNORE,)))

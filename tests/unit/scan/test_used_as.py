@@ -1,0 +1,106 @@
+"""What nobody read does not pass, unless the user declares that nobody will."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from plmscan.budget import Effort
+from plmscan.cli import app
+from plmscan.evidence import Severity, Verdict
+from plmscan.reports import Format, render
+from plmscan.scan import Settings, check, rejudge
+from tests.layouts import LAYOUTS, build
+from tests.tiny_models import WORDS, build_tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plmscan.evidence import Report
+
+NOTE = "Only features are used, as --used-as features declares: no head was measured."
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The least work, on texts in the words of the tiny models."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(100)]
+    file = tmp_path_factory.mktemp("texts") / "texts.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=file)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model that writes."""
+    return build_tiny("llama", tmp_path_factory.mktemp("llama"), head="causal-lm")
+
+
+@pytest.fixture(scope="module")
+def declared(writer: Path, settings: Settings) -> Report:
+    """The report of the same, declared to be used for its features."""
+    return check(str(writer), replace(settings, used_as="features"))
+
+
+def test_a_language_model_whose_writing_was_not_read_is_inconclusive(
+    writer: Path, settings: Settings
+) -> None:
+    """The reason names the class, its tensors, what was not read, and the remedy."""
+    report = check(str(writer), settings)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    (reason,) = (one for one in report.reasons if "causal-lm head" in one)
+    assert "LlamaForCausalLM" in reason
+    assert "lm_head.weight" in reason
+    assert "no probe reads what it writes" in reason
+    assert "--used-as features" in reason
+
+
+def test_a_declared_use_passes_and_says_so(declared: Report) -> None:
+    """Nobody reads the head, the user says: the first words of the report are these."""
+    assert declared.verdict is Verdict.PASS
+    assert declared.reasons[0].startswith(NOTE)
+    assert declared.settings["used_as"] == "features"
+
+
+@pytest.mark.parametrize("report_format", Format)
+def test_every_report_tells_what_was_declared(declared: Report, report_format: Format) -> None:
+    """Whatever format a reader gets, and in its own words where it is for people."""
+    text = " ".join(render(declared, report_format).split())
+    if report_format in (Format.IN_TOTO, Format.CYCLONEDX):
+        assert "used_as" in text
+        assert "features" in text
+    else:
+        assert "--used-as features" in text.replace("\\-", "-")
+
+
+def test_judging_again_keeps_the_declaration(declared: Report) -> None:
+    """What was left out stays left out, by whatever rules the rest is judged."""
+    again = rejudge(declared, None, Severity.HIGH)
+    assert again.verdict is Verdict.PASS
+    assert again.reasons == declared.reasons
+
+
+@pytest.mark.parametrize("name", ["bert-base-NER", "bge-reranker-base", "colbertv2.0", "bart-base"])
+def test_no_unread_head_passes(name: str, tmp_path: Path, settings: Settings) -> None:
+    """Tags, scores, a dense layer that only its authors know, and what a decoder writes."""
+    (layout,) = (one for one in LAYOUTS if one.name == name)
+    report = check(str(build(layout, tmp_path)), settings)
+    assert report.verdict is not Verdict.PASS
+    assert any(reason.startswith("loading: ") for reason in report.reasons)
+
+
+def test_the_command_line_takes_it(writer: Path, settings: Settings) -> None:
+    """For a check, and for the texts of an inspection; another word is refused."""
+    shared = ["--quiet", "--used-as", "features"]
+    options = ["--effort", "quick", "--texts", str(settings.texts), "--no-cache", *shared]
+    assert CliRunner().invoke(app, ["check", str(writer), *options]).exit_code == 0
+    texts = ["--texts", str(settings.texts), "--clean", str(settings.texts)]
+    inspected = CliRunner().invoke(app, ["inspect", str(writer), *texts, *shared])
+    assert "causal-lm" not in inspected.stdout
+    wrong = CliRunner().invoke(app, ["check", str(writer), "--used-as", "classifier"])
+    assert wrong.exit_code == 2
