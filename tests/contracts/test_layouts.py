@@ -11,14 +11,21 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from plmscan.errors import PlmscanError
 from plmscan.loading import FAMILIES, load
 from plmscan.loading.quiet import quiet
-from tests.artifacts import artifact_of
+from plmscan.source import SourceOptions, resolve
 from tests.layouts import LAYOUTS, Layout, build, digest, drawn, measured, told
 from tests.tiny_models import LOADERS, build_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from plmscan.source import Artifact
+
 WEIGHTS = "model.safetensors"
+
+
+def found(folder: Path) -> Artifact:
+    """The files of ``folder`` as a scan finds them."""
+    return resolve(str(folder), SourceOptions())
 
 
 def heads_of(family: str) -> list[str | None]:
@@ -29,7 +36,7 @@ def heads_of(family: str) -> list[str | None]:
 
 def loaded_by_the_library(layout: Layout, folder: Path) -> dict[str | None, dict[str, str]]:
     """Digest of every weight, by each ``AutoModelFor...`` that finds all of its weights there."""
-    found: dict[str | None, dict[str, str]] = {}
+    loaded: dict[str | None, dict[str, str]] = {}
     for head in heads_of(layout.family):
         try:
             with quiet():
@@ -38,15 +45,15 @@ def loaded_by_the_library(layout: Layout, folder: Path) -> dict[str | None, dict
             continue
         if not info["missing_keys"]:
             weights = model.named_parameters(remove_duplicate=False)
-            found[head] = {digest(weight): name for name, weight in weights}
-    return found
+            loaded[head] = {digest(weight): name for name, weight in weights}
+    return loaded
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_a_layout_is_measured_as_the_library_loads_it(layout: Layout, tmp_path: Path) -> None:
     """Its heads are found, what blocks is named, and no class loads a tensor that nobody tells."""
     folder = build(layout, tmp_path)
-    model = load(artifact_of(folder), "cpu")
+    model = load(found(folder), "cpu")
     held = {name: digest(tensor) for name, tensor in load_file(folder / WEIGHTS).items()}
     seen = measured(model)
 
@@ -68,7 +75,7 @@ def test_a_layout_is_measured_as_the_library_loads_it(layout: Layout, tmp_path: 
 @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one.blocks], ids=str)
 def test_declared_features_spare_every_head(layout: Layout, tmp_path: Path) -> None:
     """Then no head is measured and nothing on top of the base model blocks; the report says so."""
-    model = load(artifact_of(build(layout, tmp_path)), "cpu", used_as="features")
+    model = load(found(build(layout, tmp_path)), "cpu", used_as="features")
     assert not model.heads
     assert not [gap for gap in model.gaps if gap.blocks_pass]
     assert "--used-as features declares" in model.gaps[0].reason
@@ -93,9 +100,9 @@ def test_every_tensor_is_measured_or_told(family: str, head: str | None, tmp_pat
     held = drawn(build_tiny(family, tmp_path, head=head, settings=two))
     if (family, head) in REFUSED:
         with pytest.raises(PlmscanError, match=r"The files lack|text generator"):
-            load(artifact_of(tmp_path), "cpu")
+            load(found(tmp_path), "cpu")
         return
-    model = load(artifact_of(tmp_path), "cpu")
+    model = load(found(tmp_path), "cpu")
     seen = measured(model)
     unseen = frozenset(name for name, tensor in held.items() if digest(tensor) not in seen)
     assert told(unseen, model.gaps) == unseen

@@ -16,6 +16,7 @@ from transformers.utils import logging as library_logging
 
 from plmscan.errors import ArtifactError, PlmscanError, UnsupportedModelError
 from plmscan.loading import LoadedModel, Location, load
+from plmscan.source import SourceOptions, resolve
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 
@@ -329,36 +330,38 @@ def test_a_pickle_of_many_unknown_tensors_is_told_in_a_sentence(folder: Path) ->
     assert len(gap.reason) < 2000
 
 
+TRANSFORMER = "sentence_transformers.models.Transformer"
+
+
 @pytest.mark.parametrize(
-    ("value", "spared"),
+    ("kind", "files", "spared"),
     [
-        ([{"path": "", "type": "sentence_transformers.models.Transformer"}], True),
-        ([{"path": "", "type": "sentence_transformers.models.Router"}], False),
-        ([{"path": "", "type": "evil.Transformer"}], False),
-        ([{"path": 3, "type": "sentence_transformers.models.Transformer"}], False),
-        (["Transformer"], False),
-        ({}, False),
-        ([], False),
+        (TRANSFORMER, {}, True),
+        ("sentence_transformers.base.modules.transformer.Transformer", {}, True),
+        (TRANSFORMER, {"sentence_bert_config.json": {"max_seq_length": 128}}, True),
+        (TRANSFORMER, {"sentence_bert_config.json": {"transformer_task": "fill-mask"}}, False),
+        (TRANSFORMER, {"sentence_bert_config.json": [1]}, False),
+        (TRANSFORMER, {"config_sentence_transformers.json": {"model_type": "x"}}, False),
+        (TRANSFORMER, {"config_sentence_transformers.json": {"prompts": {}}}, True),
+        ("sentence_transformers.sparse_encoder.models.MLMTransformer", {}, False),
+        ("evil.Transformer", {}, False),
     ],
 )
-def test_modules_say_what_is_used(folder: Path, value: object, spared: bool) -> None:
+def test_modules_say_what_is_used(
+    folder: Path, kind: str, files: dict[str, Any], spared: bool
+) -> None:
     """Only the library's own Transformer in front makes the features the use."""
     head = {"qa_outputs.weight": torch.zeros(2, 32), "qa_outputs.bias": torch.zeros(2)}
     tensors(lambda held: held.update({f"bert.{n}": held.pop(n) for n in list(held)} | head))(folder)
     config(id2label={"0": "first", "1": "last"}, label2id=None)(folder)
-    (folder / "modules.json").write_text(json.dumps(value))
-    gap = gap_of(load(artifact_of(folder), "cpu"), "question-answering head")
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": kind}]))
+    for name, value in files.items():
+        (folder / name).write_text(json.dumps(value))
+    model = load(resolve(str(folder), SourceOptions()), "cpu")
+    gap = gap_of(model, "question-answering head")
     assert gap.blocks_pass is not spared
     assert ("modules.json" in gap.reason) is spared
     assert ("--used-as features" in gap.reason) is not spared
-
-
-def test_broken_modules_spare_no_head(folder: Path) -> None:
-    """What cannot be read says nothing about the use."""
-    tensors(lambda held: held.update({"linear.weight": torch.zeros(2, 32)}))(folder)
-    for name, text in (("modules.json", "{"), ("sentence_bert_config.json", "[]")):
-        (folder / name).write_text(text)
-        assert gap_of(load(artifact_of(folder), "cpu"), "other tensors").blocks_pass
 
 
 def test_asking_for_a_head_that_is_not_there_is_refused(folder: Path) -> None:

@@ -18,7 +18,7 @@ from plmscan.loading.heads import share_base
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.readers import Candidate, Reader, read_by
 from plmscan.loading.recognition import is_measurable, recognised
-from plmscan.loading.use import Use, use_of
+from plmscan.loading.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from plmscan.evidence import Gap
-    from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -93,9 +92,7 @@ class Checkpoint:
     """Whether the base model has a pooler with the weights of the files."""
 
 
-def read_checkpoint(
-    artifact: Artifact, *, allow_pickle: bool, used_as: UsedAs | None = None
-) -> Checkpoint:
+def read_checkpoint(artifact: Artifact, *, allow_pickle: bool, use: Use = Use.HEADS) -> Checkpoint:
     """Build the model that ``artifact`` describes from exactly its weight files.
 
     Raises:
@@ -112,7 +109,7 @@ def read_checkpoint(
     base, missing = _fill(base_class, config, tensors)
     has_pooler = _settle_pooler(base, family, missing)
     built = _Built(family, config, tensors, base, has_pooler)
-    heads, account = _read_heads(built, settings.get("architectures"), use_of(artifact, used_as))
+    heads, account = _read_heads(built, settings.get("architectures"), use)
     _require_finite((base, *heads.values()))
     return Checkpoint(family, config, base, heads, tuple(account.gaps()), has_pooler)
 

@@ -13,6 +13,7 @@ from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.source import require_contents
 
@@ -45,10 +46,10 @@ def load(
         UnsupportedModelError: plmscan has no adapter for the model.
         PlmscanError: ``device`` is not there.
     """
-    place, artifact = _device(device), artifact.measured
+    place, use, artifact = _device(device), use_of(artifact, used_as), artifact.measured
     require_contents(artifact)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
-        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, used_as=used_as)
+        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
         part = _measured_part(checkpoint)
         rows = cast("torch.Tensor", part.get_input_embeddings().weight).shape[0]
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)

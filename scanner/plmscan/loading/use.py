@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from plmscan.errors import ArtifactError
 
@@ -16,11 +15,10 @@ __all__ = ["Use", "UsedAs", "use_of"]
 UsedAs = Literal["features"]
 """What a user can declare."""
 
-_MODULES = "modules.json"
-_ENCODERS = ("sentence_transformers.", "pylate.")
+_PACKAGES = ("sentence_transformers.", "pylate.")
 """Packages whose ``Transformer`` module hands out features, unless its settings say more."""
-_LONGEST = 2**20
-"""Characters; a list of modules has some hundred."""
+_ENCODERS = (None, "SentenceTransformer", "SparseEncoder", "MultiVectorEncoder", "ColBERT")
+"""Kinds of models that read features; older files do not name theirs."""
 
 
 class Use(Enum):
@@ -40,7 +38,7 @@ class Use(Enum):
 
 
 def use_of(artifact: Artifact, used_as: UsedAs | None) -> Use:
-    """What the model in ``artifact`` is used for."""
+    """What the model in ``artifact`` is used for; the whole model, not the part that is loaded."""
     if used_as == "features":
         return Use.DECLARED
     return Use.FEATURES if _gives_features(artifact) else Use.HEADS
@@ -48,35 +46,20 @@ def use_of(artifact: Artifact, used_as: UsedAs | None) -> Use:
 
 def _gives_features(artifact: Artifact) -> bool:
     """Whether sentence-transformers reads the features of this model, and no head."""
-    module = _first_module(artifact)
-    kind, folder = module.get("type"), module.get("path")
-    if not (isinstance(kind, str) and isinstance(folder, str)):
+    layout = artifact.layout
+    first = next((m for m in layout.modules if m.folder == layout.home), None)
+    if first is None or first.name != "Transformer" or not first.type.startswith(_PACKAGES):
         return False
-    encodes = kind.startswith(_ENCODERS) and kind.endswith(".Transformer")
-    place = f"{folder.strip('/')}/" if folder.strip("/.") else ""
-    task = _setting(artifact, f"{place}sentence_bert_config.json", "transformer_task")
-    model = _setting(artifact, "config_sentence_transformers.json", "model_type")
-    return encodes and task in (None, "feature-extraction") and model != "CrossEncoder"
-
-
-def _first_module(artifact: Artifact) -> dict[str, Any]:
-    """The first entry of ``modules.json``; empty where there is none to be understood."""
-    if not artifact.has(_MODULES):
-        return {}
-    try:
-        with artifact.path(_MODULES).open(encoding="utf-8") as file:
-            modules = json.loads(file.read(_LONGEST))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    first = modules[0] if isinstance(modules, list) and modules else None
-    return first if isinstance(first, dict) else {}
+    task = _setting(artifact, layout.at_home("sentence_bert_config.json"), "transformer_task")
+    kind = _setting(artifact, "config_sentence_transformers.json", "model_type")
+    return task in (None, "feature-extraction") and kind in _ENCODERS
 
 
 def _setting(artifact: Artifact, name: str, key: str) -> object:
-    """One setting of a JSON file; None where it is not given, and False in a broken file."""
+    """One setting of a JSON file; None where it is not given, and empty in a broken file."""
     if not artifact.has(name):
         return None
     try:
         return artifact.read_json(name).get(key)
     except ArtifactError:
-        return False
+        return ""
