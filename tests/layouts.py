@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "Layout", "build", "digest", "drawn", "measured", "told"]
 
 _WIDTH = 32
+_LLAMA_WORDS = 483
 _OLD_NORMS = (("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta"))
 _POSITIONS = (1, 64)
 
@@ -446,6 +447,31 @@ LAYOUTS: tuple[Layout, ...] = (
         "next-sentence",
         ["BertForNextSentencePrediction"],
         blocks=frozenset({"next-sentence head"}),
+    ),
+    Layout(
+        "bert next sentence beside a masked head",
+        "bert",
+        "pre-training",
+        ["BertForNextSentencePrediction"],
+        _MASKED,
+        blocks=frozenset({"next-sentence head"}),
+    ),
+    Layout(
+        "llama classifier that can write",
+        "llama",
+        "classifier",
+        ["LlamaForSequenceClassification"],
+        _CLASSES,
+        _WRITES,
+        extra={"lm_head.weight": (_LLAMA_WORDS, _WIDTH)},
+    ),
+    Layout(
+        "attention bias of no attention",
+        "bert",
+        None,
+        ["BertModel"],
+        blocks=frozenset({"other tensors"}),
+        extra={"head.attn.bias": (_WIDTH,), "head.position_ids": (_WIDTH,)},
     ),
     Layout(
         "gpt2",

@@ -44,12 +44,14 @@ _UNREAD = {
 """What no probe reads, by the kind of the head."""
 
 _BUFFERS = re.compile(
-    r"(^|\.)(position_ids|token_type_ids)$|rotary_emb\.inv_freq$|\.attn\.(bias|masked_bias)$"
+    r"(^|\.)embeddings\.(position_ids|token_type_ids)$"
+    r"|(^|\.)rotary_emb\.inv_freq$"
+    r"|^(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)$"
 )
 """Constants that older versions of the library saved, and that newer ones compute."""
 
 _LEFT_OVER = re.compile(
-    r"(^|\.)pooler\.(dense\.)?(weight|bias)$"  # of an encoder whose class has none any more
+    r"^(\w+\.)?pooler\.(dense\.)?(weight|bias)$"  # of an encoder whose class has none any more
     r"|^(lm_predictions|mask_predictions)\."  # DeBERTa's own names for the heads of its training
 )
 """What pre-training leaves behind, under names that no class of the library reads."""
@@ -82,6 +84,7 @@ class Account:
             said = "--used-as features declares that nobody reads one, so none was measured"
             yield Gap("heads", f"{said}: only the features of the model were.", blocks_pass=False)
         yield from (self._unread(head) for head in self.unread)
+        yield from (self._other_way(head) for head in self.heads.parts)
         yield from self._named()
         told = frozenset[str]().union(*(head.reader.own for head in self.unread))
         rest = self.names - self.measured - told
@@ -100,6 +103,13 @@ class Account:
         else:
             said += _UNREAD[head.kind]
         return Gap(f"{head.kind} head", *self._excused(said, head=True))
+
+    def _other_way(self, head: Candidate) -> Gap:
+        """A head whose tensors another one reads as well, with more of the files."""
+        by = summary(head.reader.own, self.names)
+        said = f"{by} would fill a {head.reader.name}, too, which leaves more of the files unread"
+        why = "the config names none of the two, and only the other was measured or told"
+        return Gap(f"{head.kind} head", f"{said}: {why}.", blocks_pass=False)
 
     def _named(self) -> Iterator[Gap]:
         """Heads that the config names and that the files do not hold."""

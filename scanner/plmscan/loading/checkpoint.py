@@ -16,7 +16,7 @@ from plmscan.loading.account import Account
 from plmscan.loading.families import FAMILIES, Family
 from plmscan.loading.heads import share_base
 from plmscan.loading.quiet import explained, quiet
-from plmscan.loading.readers import Candidate, Reader, read_by
+from plmscan.loading.readers import Candidate, Reader, read_by, same
 from plmscan.loading.recognition import is_measurable, recognised
 from plmscan.loading.use import Use
 
@@ -365,7 +365,7 @@ def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:
     first: dict[str, str] = {}
     for name, weight in reader.weights.items():
         other = first.setdefault(weight, name)
-        if name != other and not torch.equal(tensors[name], tensors[other]):
+        if not same(tensors[name], tensors[other]):
             msg = f"{other} and {name} differ, and both are meant for the weight {weight}."
             raise ArtifactError(msg, _FETCH_AGAIN)
 

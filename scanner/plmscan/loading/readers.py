@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["Candidate", "Kind", "Reader", "candidates", "read_by"]
+__all__ = ["Candidate", "Kind", "Reader", "candidates", "read_by", "same"]
 
 
 class Kind(StrEnum):
@@ -181,8 +181,13 @@ def _copies(
     for name, to in weights.items():
         source = ties.get(to, to)
         tied = source.startswith(prefix) and not to.startswith(prefix) and source in held
-        if tied and torch.equal(tensors[name], held[source]):
+        if tied and same(tensors[name], held[source]):
             yield name
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, in the same type."""
+    return one is other or (one.dtype == other.dtype and torch.equal(one, other))
 
 
 def _ties(model: PreTrainedModel) -> dict[str, str]:

@@ -32,6 +32,8 @@ class Heads:
     """Heads that somebody would load to use them."""
     unfilled: tuple[Candidate, ...]
     """Classes with a head that the files do not fill."""
+    parts: tuple[Candidate, ...]
+    """Heads that could be loaded, but that leave more of the files unread than one that counts."""
     named: tuple[str, ...]
     """Classes that the config names."""
     left_over: frozenset[str]
@@ -57,11 +59,12 @@ def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: o
     # What pre-training left there is told as such, unless the config means just that head.
     spent = frozenset[str]().union(*(c.reader.own for c in trained))
     rest = [c for c in filled if c not in meant and _adds(c, meant)]
-    others = [c for c in rest if not _is_spent(c, spent) and not _is_part(c, rest, config)]
-    counted = (*meant, *others)
+    useful = [c for c in rest if not _is_spent(c, spent)]
+    parts = tuple(c for c in useful if _is_part(c, rest, config))
+    counted = (*meant, *(c for c in useful if c not in parts))
     taken = frozenset[str]().union(*(c.reader.own for c in counted))
     unfilled = tuple(c for c in every if not c.reader.is_filled)
-    return Heads(counted, unfilled, names, spent - taken)
+    return Heads(counted, unfilled, parts, names, spent - taken)
 
 
 def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
