@@ -74,10 +74,13 @@ def test_a_layout_is_measured_as_the_library_loads_it(layout: Layout, tmp_path: 
 
 @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one.blocks], ids=str)
 def test_declared_features_spare_every_head(layout: Layout, tmp_path: Path) -> None:
-    """Then no head is measured and nothing on top of the base model blocks; the report says so."""
+    """Then no head is measured and nothing on top of the base model blocks; the report says so.
+
+    Half a pooler is no head: the library would make up the features that come out of it.
+    """
     model = load(found(build(layout, tmp_path)), "cpu", used_as="features")
     assert not model.heads
-    assert not [gap for gap in model.gaps if gap.blocks_pass]
+    assert {gap.subject for gap in model.gaps if gap.blocks_pass} <= {"half a pooler"}
     assert "--used-as features declares" in model.gaps[0].reason
     held = {name: digest(tensor) for name, tensor in load_file(tmp_path / WEIGHTS).items()}
     unseen = frozenset(name for name, one in held.items() if one not in measured(model))

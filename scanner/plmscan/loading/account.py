@@ -41,7 +41,7 @@ _UNREAD = {
     Kind.CAUSAL_LM: "what it writes",
     Kind.PRETRAINING: "what it was trained for",
 }
-"""What no probe reads, by the kind of the head."""
+"""What was not read, by the kind of the head."""
 
 _BUFFERS = re.compile(
     r"(^|\.)embeddings\.(position_ids|token_type_ids)$"
@@ -97,11 +97,10 @@ class Account:
         """A head that somebody would load and no probe reads."""
         held = head.reader.own
         by = summary(held, self.names) if held else "its word embeddings, to which it is tied"
-        said = f"The files hold a {head.reader.name} ({by}), and no probe reads "
+        what = _UNREAD[head.kind]
         if head.kind is Kind.CLASSIFIER and gives_scores(self.config):
-            said += "the score that it gives: it has one label or does a regression"
-        else:
-            said += _UNREAD[head.kind]
+            what = "the score that it gives (it has one label, or does a regression)"
+        said = f"The files hold a {head.reader.name} ({by}), and {what} was not read"
         return Gap(f"{head.kind} head", *self._excused(said, head=True))
 
     def _other_way(self, head: Candidate) -> Gap:
@@ -129,8 +128,8 @@ class Account:
     def _rest_of_base(self, names: frozenset[str]) -> Gap:
         """Parts of the base model that lie outside of what is measured."""
         if not self.family.encoder:
-            said = f"{self._listed(names)} not measured: the rest of the pooler is missing"
-            return Gap("half a pooler", *self._excused(said, head=False))
+            said = f"{self._listed(names)} not measured: the rest of the pooler is missing."
+            return Gap("half a pooler", f"{said} Fetch or save the model again.")
         said = f"Of {self.base.name} the {self.family.encoder} is measured; {self._listed(names)}"
         return Gap("rest of the model", *self._excused(f"{said} not", head=False))
 
@@ -139,7 +138,8 @@ class Account:
         copies = frozenset[str]().union(*(r.copies for r in self._readers())) & rest
         buffers = frozenset(name for name in rest if _BUFFERS.search(name))
         if copies | buffers:
-            said = f"{self._listed(copies | buffers)} not read: copies and constants."
+            why = "it computes such constants itself, and a copy says nothing new"
+            said = f"{self._listed(copies | buffers)} not used by the library: {why}."
             yield Gap("copies and constants", said, blocks_pass=False)
         rest -= copies | buffers
         silent = [
@@ -168,12 +168,12 @@ class Account:
         """Why no head is made of ``rest``."""
         near = [c.reader for c in self.heads.unfilled if c.reader.own & rest]
         if not near:
-            return "no class of the library reads them for this config"
-        reader = min(near, key=lambda r: (len(r.missing), len(r.misfits), r.name))
+            return "no class of the library reads that for this config"
+        reader = min(near, key=lambda r: (r.name not in self.heads.named, len(r.missing)))
         if reader.missing:
-            return f"{reader.name} would read them, and {_some(sorted(reader.missing))} missing"
+            return f"for a {reader.name}, {_some(sorted(reader.missing))} missing"
         name = _cut(min(reader.misfits))
-        return f"{reader.name} would read them, and {name} has not the shape of config.json"
+        return f"for a {reader.name}, {name} has not the shape that config.json asks for"
 
     def _readers(self) -> Iterator[Reader]:
         """Every class that reads these files."""

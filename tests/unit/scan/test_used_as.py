@@ -56,7 +56,7 @@ def test_a_language_model_whose_writing_was_not_read_is_inconclusive(
     (reason,) = (one for one in report.reasons if "causal-lm head" in one)
     assert "LlamaForCausalLM" in reason
     assert "lm_head.weight" in reason
-    assert "no probe reads what it writes" in reason
+    assert "what it writes was not read" in reason
     assert "--used-as features" in reason
 
 
