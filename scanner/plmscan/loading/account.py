@@ -162,7 +162,7 @@ class Account:
     def _unknown(self, rest: frozenset[str]) -> Gap:
         """Tensors that make no whole head."""
         said = f"{self._listed(rest)} not measured: {self._why_not(rest)}"
-        return Gap("other tensors", *self._excused(said, head=self.use is Use.DECLARED))
+        return Gap("other tensors", *self._excused(said, head=False))
 
     def _why_not(self, rest: frozenset[str]) -> str:
         """Why no head is made of ``rest``."""

@@ -187,7 +187,7 @@ def _identity(artifact: Artifact) -> ModelIdentity:
 def _architecture(config: dict[str, object]) -> str | None:
     """The first class that the config names."""
     match config.get("architectures"):
-        case [str(name), *_]:
+        case [str(name), *_] | str(name):
             return name
         case _:
             return None
