@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from pathlib import PurePosixPath
 from pickletools import genops
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "is_lfs_pointer",
     "kind_by_name",
+    "kind_in",
     "kind_of",
     "with_neighbours",
 ]
@@ -219,11 +220,19 @@ def kind_of(path: Path, name: str) -> Kind:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(_START)
-        file.seek(0, 2)
-        size = file.tell()
-        file.seek(max(0, size - _END))
-        end = file.read(_END)
+        return kind_in(file, name)
+
+
+def kind_in(file: BinaryIO, name: str) -> Kind:
+    """What the open file, called ``name`` inside the model, holds; only its two ends are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    start = file.read(_START)
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END))
+    end = file.read(_END)
     found = _by_bytes(start, end, size)
     return found if found is not None else _by_both(start, name)
 

@@ -68,7 +68,7 @@ def paths(artifact: Artifact) -> list[str]:
 def test_the_commit_is_pinned_first_and_only_needed_files_are_fetched(
     fetch: Callable[..., Artifact],
 ) -> None:
-    """Every request after the first names the commit; pickles, exports and words stay there."""
+    """Every request after the first names the commit; of what is large and unused, parts come."""
     repo = HubRepo(FILES)
 
     with serve({NAME: repo}) as hub:

@@ -16,6 +16,7 @@ from plmscan.evidence import Severity
 from plmscan.reports import Format
 
 __all__ = [
+    "AllFiles",
     "AllowPickle",
     "AskedBackend",
     "AskedDevice",
@@ -154,6 +155,12 @@ AskedBackend = Annotated[
 AllowPickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Load .bin weights (weights only) without safetensors."),
+]
+AllFiles = Annotated[
+    bool,
+    typer.Option(
+        "--all-files", help="Fetch all files of a Hub model, also those that nothing loads."
+    ),
 ]
 Configuration = Annotated[
     Path | None,

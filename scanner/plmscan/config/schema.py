@@ -111,6 +111,8 @@ class SettingsTable(_Table):
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
     backend: Literal["torch", "onnx", "openvino"] = "torch"
     """Runtime that the model is loaded with, as sentence-transformers calls it."""
+    all_files: bool = False
+    """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False
     """Whether to check the files only, and not load the model."""
 
