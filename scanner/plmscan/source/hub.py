@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
-from plmscan.kinds import RUNTIMES, kind_by_name
+from plmscan.kinds import RUNTIMES, kind_by_name, with_neighbours
 from plmscan.layout import read_layout
 from plmscan.source.artifact import Artifact, ListedFile, read_object, read_value
 from plmscan.source.commit import part_of, pin, wanted
@@ -71,17 +71,17 @@ def from_hub(
     _refuse_strangers(root, listing)
     here = read | loaded | rest.fetched
     held = kinds(root, here)
-    ours = {p: s for p, s in here.items() if belongs(p) or held[p] in LOADABLE}
-    files = digests(root, ours, held, part_of(on_progress, 0.8, 1.0))
+    told = with_neighbours(rest.kinds | held)
+    ours = {p: s for p, s in here.items() if belongs(p) or told[p] in LOADABLE}
+    files = digests(root, ours, told, part_of(on_progress, 0.8, 1.0))
     _compare(root, files, listing)
-    told = rest.kinds | {p: kind for p, kind in held.items() if p not in ours}
     return Artifact(
         id=name,
         revision=commit.sha,
         root=root,
         files=files,
         weights=weights,
-        not_fetched=tuple(ListedFile(p, sizes[p], told[p]) for p in sorted(told)),
+        not_fetched=tuple(ListedFile(p, sizes[p], told[p]) for p in sorted(told) if p not in ours),
         hub_status=commit.status,
         weights_problem=problem,
         layout=layout,

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections import deque
 from pickletools import genops
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -32,6 +34,8 @@ _SLACK = 4096 + 256
 """Bytes between two members: torch aligns numbers, to a page at most."""
 _MOST_MEMBERS = 50_000
 _LARGEST_PROGRAM = 2**24
+_LONGEST_PICKLES = 2**21
+"""Bytes of instructions that are followed; those of the largest models have a tenth."""
 _MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """What files of torch before 1.6 begin with, behind the mark of the protocol."""
 _PARTS = 5
@@ -82,13 +86,15 @@ def _refuse_odd_members(members: Sequence[ZipInfo], directory: int) -> frozenset
     """
     names = [member.filename for member in members]
     numbers = {m.filename for m in members if _NUMBERS.fullmatch(m.filename)}
-    plain = all(m.compress_type == ZIP_STORED and not m.flag_bits & 1 for m in members)
+    packed = any(m.flag_bits & 1 for m in members) or any(
+        m.compress_type != ZIP_STORED for m in members if m.filename in numbers
+    )
     ordered = sorted(members, key=lambda member: member.header_offset)
     starts = [member.header_offset for member in ordered]
-    ends = [m.header_offset + _HEADER + len(m.filename.encode()) + m.file_size for m in ordered]
+    ends = [m.header_offset + _HEADER + len(m.filename.encode()) + m.compress_size for m in ordered]
     close = all(0 <= b - a <= _SLACK for a, b in zip([0, *ends], [*starts, directory], strict=True))
     few = len(names) == len(set(names)) <= _MOST_MEMBERS
-    if not (few and plain and close and any(map(_PROGRAM.fullmatch, names))):
+    if not (few and not packed and close and any(map(_PROGRAM.fullmatch, names))):
         msg = "Its zip archive is not built as torch builds it, so it can only be read whole."
         raise UnreadError(msg)
     return frozenset(numbers)
@@ -124,19 +130,20 @@ def _of_pickles(file: BinaryIO) -> bytes:
         end = _end_of_pickles(data)
         if end:
             return data[:end]
-        if length >= min(size, _LARGEST_PROGRAM):
+        if length >= min(size, _LONGEST_PICKLES):
             msg = "Its pickles do not end where those of torch do, so it can only be read whole."
             raise UnreadError(msg)
-        length = min(4 * length, size, _LARGEST_PROGRAM)
+        length = min(4 * length, size, _LONGEST_PICKLES)
 
 
 def _end_of_pickles(data: bytes) -> int:
     """Where the last of the five pickles ends; 0 if it does not end in ``data``."""
     file = io.BytesIO(data)
     try:
-        for _ in range(_PARTS):
-            for _step in genops(file):
-                pass
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escape sequences in what is no pickle
+            for _ in range(_PARTS):
+                deque(genops(file), maxlen=0)
     except (ValueError, OverflowError):
         return 0
     return file.tell()

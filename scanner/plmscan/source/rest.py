@@ -10,11 +10,20 @@ from __future__ import annotations
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from plmscan.kinds import ARCHIVES, Kind, kind_by_name, kind_in
+from plmscan.kinds import (
+    ARCHIVES,
+    RUNTIMES,
+    Kind,
+    kind_by_name,
+    kind_in,
+    read_ends,
+    with_neighbours,
+)
 from plmscan.layout import Unread
 from plmscan.source.commit import part_of
 from plmscan.source.programs import program_of
@@ -22,7 +31,7 @@ from plmscan.source.ranges import RangeFile, Ranges, UnreadError
 from plmscan.whole_files import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from plmscan.source.commit import Commit, Listed, Listing
@@ -43,7 +52,8 @@ _STUB = 4096
 _OBJECTS = b"O'"
 """Stands in the header of a NumPy file that holds a pickle."""
 _CAN_RUN = ARCHIVES | {
-    Kind.PICKLE, Kind.PROGRAM, Kind.PYTHON, Kind.BYTECODE, Kind.SCRIPT, Kind.TEMPLATE,
+    Kind.PICKLE, Kind.TORCHSCRIPT, Kind.PROGRAM, Kind.PYTHON, Kind.BYTECODE, Kind.SCRIPT,
+    Kind.TEMPLATE,
 }  # fmt: skip
 _HARMLESS = frozenset({Kind.JSON, Kind.IMAGE, Kind.TEXT, Kind.EMPTY})
 _IDENTITY = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -58,7 +68,7 @@ class Rest:
 
     fetched: dict[str, int] = field(default_factory=dict)
     """Size by path of those that are in the cache, whole."""
-    kinds: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
     """What the others hold, by path; what nobody could read, by its name."""
     programs: dict[str, Path] = field(default_factory=dict)
     """Copies of the programs of large pickles, by path."""
@@ -66,13 +76,13 @@ class Rest:
     """Those that could run and were not read."""
 
     def leave(self, name: str, kind: Kind | None, why: str, remedy: str) -> None:
-        """List a file that was not read, and say so unless its name promises that it cannot run."""
+        """Name a file that was not read and could run."""
         self.kinds[name] = kind or kind_by_name(name)
         if kind is None:
             what = "It was not looked into, and files of any name can hold code."
         else:
-            what = f"A {kind} can run code where somebody opens it, and it was not read."
-        self.unread.append(Unread(name, f"{what} {why} {remedy}".replace("  ", " ")))
+            what = f"{kind}: it can run code where somebody opens it, and it was not read."
+        self.unread.append(Unread(name, f"{what} {why} {remedy}"))
 
 
 def look_at(
@@ -91,16 +101,15 @@ def look_at(
         commit, root, {n: listing[n].size for n in small}, rest, part_of(on_progress, 0, 0.5)
     )
     ranges = Ranges(commit.headers, silent=commit.local)
-    look = partial(_glimpse, commit, root, ranges)
-    glimpses = []
+    files = {n: _Large(commit, root, ranges, n, listing[n]) for n in large[:_MOST_GLIMPSES]}
     with ThreadPoolExecutor(_THREADS) as pool:
-        running = [pool.submit(look, name, listing[name]) for name in large[:_MOST_GLIMPSES]]
-        for number, future in enumerate(as_completed(running), start=1):
-            glimpses.append(future.result())
+        running = [pool.submit(file.fetch_ends) for file in files.values()]
+        for number, _ in enumerate(as_completed(running), start=1):
             done = 0.5 + 0.3 * number / len(running)
             on_progress(done, f"looking into {len(running)} large files")
+    glimpses = [file.glimpse() for file in files.values()]
     glimpses += [_Glimpse(name, problem=_TOO_MANY) for name in large[_MOST_GLIMPSES:]]
-    glimpses.sort(key=lambda glimpse: glimpse.name)
+    glimpses = _beside_neighbours(listing, sorted(glimpses, key=lambda glimpse: glimpse.name))
     _judge(commit, root, listing, glimpses, rest, part_of(on_progress, 0.8, 1.0))
     return rest
 
@@ -153,22 +162,74 @@ class _Glimpse:
     """Why nothing was read, or no program, as a sentence."""
 
 
-def _glimpse(commit: Commit, root: Path, ranges: Ranges, name: str, listed: Listed) -> _Glimpse:
-    """Look into the large file ``name``."""
-    kind = None
-    kept = commit.folder / _KEPT / _identity(commit, name, listed)
-    try:
-        with _opened(commit, root, ranges, name, listed, kept) as file:
-            kind = kind_in(file, name)
-            file.seek(0)
-            program = _program(file, kind, name)
-        if program is None:
-            return _Glimpse(name, kind)
-        return _Glimpse(name, kind, _stored(program, kept))
-    except UnreadError as error:
-        return _Glimpse(name, kind, problem=str(error))
-    except OSError as error:
-        return _Glimpse(name, kind, problem=f"The cache cannot be used: {error.strerror}.")
+class _Large:
+    """A large file, of which little is read."""
+
+    def __init__(
+        self, commit: Commit, root: Path, ranges: Ranges, name: str, listed: Listed
+    ) -> None:
+        """The file ``name`` of the commit: the one in the cache if it is there, else the Hub's."""
+        self._name = name
+        self._kept = commit.folder / _KEPT / _identity(commit, name, listed)
+        self._local = root / name
+        self._size = listed.size
+        self._problem = ""
+        ask = partial(ranges.read, commit.url(name), size=listed.size)
+        self._remote = RangeFile(listed.size, ask, self._kept)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, from its start."""
+        if self._local.is_file() and self._local.stat().st_size == self._size:
+            with self._local.open("rb") as file:
+                yield file
+            return
+        self._remote.seek(0)
+        yield cast("BinaryIO", self._remote)
+
+    def fetch_ends(self) -> None:
+        """Read what tells the kind; what goes wrong with that is told by `glimpse`."""
+        try:
+            with self._opened() as file:
+                read_ends(file)
+        except UnreadError as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._problem = _unusable(error)
+
+    def glimpse(self) -> _Glimpse:
+        """What the file holds, as far as a little tells."""
+        kind = None
+        if self._problem:
+            return _Glimpse(self._name, problem=self._problem)
+        try:
+            with self._opened() as file:
+                kind = kind_in(file, self._name)
+                file.seek(0)
+                program = _program(file, kind, self._name)
+            stored = None if program is None else _stored(program, self._kept)
+        except UnreadError as error:
+            return _Glimpse(self._name, kind, problem=str(error))
+        except OSError as error:
+            return _Glimpse(self._name, kind, problem=_unusable(error))
+        return _Glimpse(self._name, kind, stored)
+
+
+def _beside_neighbours(listing: Listing, glimpses: list[_Glimpse]) -> list[_Glimpse]:
+    """The same, where the files beside one say that it only looks compressed."""
+    found = {glimpse.name: glimpse.kind for glimpse in glimpses if glimpse.kind is not None}
+    kinds = with_neighbours({name: found.get(name, kind_by_name(name)) for name in listing})
+    return [
+        replace(glimpse, kind=kinds[glimpse.name], problem="")
+        if glimpse.kind is Kind.COMPRESSED and kinds[glimpse.name] in RUNTIMES
+        else glimpse
+        for glimpse in glimpses
+    ]
+
+
+def _unusable(error: OSError) -> str:
+    """What is wrong with the cache."""
+    return f"The cache cannot be used: {error.strerror}."
 
 
 def _identity(commit: Commit, name: str, listed: Listed) -> str:
@@ -178,25 +239,13 @@ def _identity(commit: Commit, name: str, listed: Listed) -> str:
     return hashlib.sha256(f"{commit.sha}/{name}".encode()).hexdigest()
 
 
-def _opened(
-    commit: Commit, root: Path, ranges: Ranges, name: str, listed: Listed, kept: Path
-) -> BinaryIO:
-    """The file: the one in the cache if it is there, else that of the Hub."""
-    local = root / name
-    if local.is_file() and local.stat().st_size == listed.size:
-        return local.open("rb")
-    url = commit.url(name)
-    ask = partial(ranges.read, url, size=listed.size)
-    return cast("BinaryIO", RangeFile(listed.size, ask, kept))
-
-
 def _program(file: BinaryIO, kind: Kind, name: str) -> bytes | None:
     """What of the file could be a program; None if nothing can.
 
     Raises:
         UnreadError: it could be anywhere in the file.
     """
-    if kind in (Kind.PICKLE, Kind.ZIP):
+    if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
         return program_of(file)
     start = file.read(_STUB)
     if kind in _CAN_RUN or (kind is Kind.NUMPY and _OBJECTS in start):
