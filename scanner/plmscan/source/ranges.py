@@ -134,8 +134,8 @@ def _body(response: httpx2.Response, size: int) -> bytes:
 class RangeFile(io.RawIOBase):
     """A file of the Hub as an open file; a block is fetched when somebody first reads in it."""
 
-    def __init__(self, size: int, ask: Callable[[int, int], bytes], kept: Path) -> None:
-        """A file of ``size`` bytes, whose blocks ``ask`` fetches and the folder ``kept`` keeps."""
+    def __init__(self, size: int, ask: Callable[[int, int], bytes], kept: Path | None) -> None:
+        """A file of ``size`` bytes, whose blocks ``ask`` fetches and a folder keeps, if any."""
         self._size = size
         self._ask = ask
         self._kept = kept
@@ -177,10 +177,12 @@ class RangeFile(io.RawIOBase):
 
     def _fetch(self, first: int, last: int) -> None:
         """Make sure that the blocks are here, in one request for each run of them."""
-        if (len(self._blocks.keys() | set(range(first, last + 1)))) * _BLOCK > _MOST_BYTES:
+        most = _MOST_BYTES // _BLOCK
+        asked = range(first, min(last, first + most) + 1)
+        if len(self._blocks.keys() | set(asked)) > most:
             msg = f"More than {_MOST_BYTES >> 20} MB of it would have to be read."
             raise UnreadError(msg)
-        missing = [n for n in range(first, last + 1) if n not in self._blocks and not self._find(n)]
+        missing = [number for number in asked if not self._find(number)]
         while missing:
             run = [n for i, n in enumerate(missing) if n == missing[0] + i]
             missing = missing[len(run) :]
@@ -194,7 +196,9 @@ class RangeFile(io.RawIOBase):
         return min(_BLOCK, self._size - number * _BLOCK)
 
     def _find(self, number: int) -> bool:
-        """Whether the block was kept, and whole."""
+        """Whether the block is here, or was kept, and whole."""
+        if number in self._blocks or self._kept is None:
+            return number in self._blocks
         with suppress(OSError):
             data = (self._kept / str(number)).read_bytes()
             if len(data) == self._length(number):
@@ -204,6 +208,8 @@ class RangeFile(io.RawIOBase):
     def _keep(self, number: int, data: bytes) -> None:
         """Remember the block, on disk where that is possible."""
         self._blocks[number] = data
+        if self._kept is None:
+            return
         with suppress(OSError):
             self._kept.mkdir(parents=True, exist_ok=True)
             part = beside(self._kept / str(number))
