@@ -100,6 +100,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         *(sys.executable, "-I", "-X", "utf8", "-m", "plmscan", "check"),
         *(f"--{name}={value}" for name, value in given if value),
         *(["--offline"] if is_on("offline") else []),
+        *(["--all-files"] if is_on("all-files") else []),
         *([] if is_on("cache") else ["--no-cache"]),
         *(f"--report={form}={file}" for form, file in reports),
         *("--", *asked("models").split()),

@@ -5,7 +5,7 @@
 
 It answers ``/api/models/NAME[/revision/REV]``, ``/api/models/NAME/tree/SHA`` and
 ``/NAME/resolve/SHA/FILE`` (HEAD and GET, with ranges) with the headers and error codes of the real
-one.  `HubRepo.cut` breaks connections off.
+one.  `HubRepo.cut` breaks connections off, and `HubRepo.ranges` spoils what is asked for in parts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ KNOWN_TOKEN = "hf_other"  # noqa: S105 - likewise
 """A valid token of somebody who may see neither."""
 _LARGE = (".safetensors", ".bin")
 
-Step = Literal["revision", "tree", "head", "get"]
+Step = Literal["revision", "tree", "head", "get", "range"]
+Ranges = Literal["right", "ignored", "refused", "shifted", "longer", "packed"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class HubRepo:
     """Bytes of the body after which the connection breaks off, by step; 0 sends no answer."""
     ignores_ranges: bool = False
     """Whether a resumed download starts again from the first byte."""
+    ranges: Ranges = "right"
+    """What becomes of requests for a part of a file with a start and an end."""
+    listing: tuple[Mapping[str, object], ...] | None = None
+    """What the tree says, if not the truth."""
     status: int | None = None
     """HTTP status of every answer, if not the right one."""
     delay: float = 0.0
@@ -182,7 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
         if (rest or not api) and not revision:
             self._refuse(404, "RevisionNotFound", "Invalid rev id")
         elif api and verb == "tree":
-            self._send_json(_tree(repo), repo.cut.get("tree"))
+            self._send_json(
+                _tree(repo) if repo.listing is None else repo.listing, repo.cut.get("tree")
+            )
         elif api:
             info: dict[str, object] = {"id": name, "sha": repo.sha}
             if repo.security is not None and "securityStatus" in query:
@@ -216,12 +223,30 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith(_LARGE):
             headers["X-Linked-ETag"] = headers["ETag"]
             headers["X-Linked-Size"] = str(len(body))
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        start = 0 if repo.ignores_ranges else start
+        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        if last:
+            self._send_part(repo, body, headers, int(first), int(last) + 1)
+            return
+        start = 0 if repo.ignores_ranges else int(first or 0)
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         cut = repo.cut.get("head" if self.command == "HEAD" else "get")
         self._send(body[start:], headers, cut)
+
+    def _send_part(
+        self, repo: HubRepo, body: bytes, headers: dict[str, str], start: int, stop: int
+    ) -> None:
+        """Send a part of a file, or what the model's server sends instead."""
+        if repo.ranges == "refused":
+            self._refuse(416)
+            return
+        start += repo.ranges == "shifted"
+        if repo.ranges == "packed":
+            headers["Content-Encoding"] = "gzip"
+        if repo.ranges != "ignored":
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
+            body = body[start:stop]
+        self._send(body + bytes(repo.ranges == "longer"), headers, repo.cut.get("range"))
 
     def _send(self, body: bytes, headers: Mapping[str, str], cut: int | None) -> None:
         """Send a body, or the first ``cut`` bytes of it; nothing at all if that is 0."""

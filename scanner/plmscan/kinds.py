@@ -8,10 +8,11 @@ from its end, and neither unpacks nor parses.
 from __future__ import annotations
 
 import re
+import warnings
 from enum import StrEnum
 from pathlib import PurePosixPath
 from pickletools import genops
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,9 @@ __all__ = [
     "Kind",
     "is_lfs_pointer",
     "kind_by_name",
+    "kind_in",
     "kind_of",
+    "read_ends",
     "with_neighbours",
 ]
 
@@ -219,13 +222,30 @@ def kind_of(path: Path, name: str) -> Kind:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(_START)
-        file.seek(0, 2)
-        size = file.tell()
-        file.seek(max(0, size - _END))
-        end = file.read(_END)
+        return kind_in(file, name)
+
+
+def kind_in(file: BinaryIO, name: str) -> Kind:
+    """What the open file, called ``name`` inside the model, holds; only its two ends are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    start, end, size = read_ends(file)
     found = _by_bytes(start, end, size)
     return found if found is not None else _by_both(start, name)
+
+
+def read_ends(file: BinaryIO) -> tuple[bytes, bytes, int]:
+    """What of an open file tells its kind: its first bytes, its last ones, and its size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    start = file.read(_START)
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END))
+    return start, file.read(_END), size
 
 
 def with_neighbours(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
@@ -308,8 +328,10 @@ def _names_code(start: bytes) -> bool:
     """Whether the bytes are instructions of a pickle, to the last one, and one names code."""
     named = False
     try:
-        for opcode, argument, _ in genops(start):
-            named |= opcode.name in _NAMING and _is_dotted(argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escape sequences in what is no pickle
+            for opcode, argument, _ in genops(start):
+                named |= opcode.name in _NAMING and _is_dotted(argument)
     except (ValueError, OverflowError) as error:
         return named and any(words in str(error) for words in _CUT_SHORT)
     return named

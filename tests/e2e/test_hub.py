@@ -23,7 +23,7 @@ from plmscan.errors import (
     RevisionNotFoundError,
     SourceError,
 )
-from plmscan.kinds import Kind, kind_by_name
+from plmscan.kinds import Kind
 from plmscan.source import Artifact, HubIssue, HubStatus, ListedFile, SourceOptions, resolve
 from tests.hub_server import GOOD_TOKEN, KNOWN_TOKEN, HubRepo, serve
 
@@ -36,6 +36,7 @@ FILES = CONFIG | {
     ".gitattributes": b"*.bin filter=lfs",
     "README.md": b"words",
     "big.py": b"#" * (2**20 + 1),
+    "large.onnx": bytes(2**21),
     "model.safetensors": b"weights",
     "modeling_own.py": b"raise SystemExit",
     "onnx/model.onnx": b"weights",
@@ -68,7 +69,7 @@ def paths(artifact: Artifact) -> list[str]:
 def test_the_commit_is_pinned_first_and_only_needed_files_are_fetched(
     fetch: Callable[..., Artifact],
 ) -> None:
-    """Every request after the first names the commit; pickles, exports and words stay there."""
+    """Every request after the first names the commit; of what is large and unused, parts come."""
     repo = HubRepo(FILES)
 
     with serve({NAME: repo}) as hub:
@@ -77,18 +78,17 @@ def test_the_commit_is_pinned_first_and_only_needed_files_are_fetched(
     assert artifact.revision == repo.sha
     assert (artifact.id, artifact.weights) == (NAME, ("model.safetensors",))
     assert paths(artifact) == [
-        "config.json", "model.safetensors", "modeling_own.py", "tokenizer.json"
+        "big.py", "config.json", "model.safetensors", "modeling_own.py", "onnx/model.onnx",
+        "pytorch_model.bin", "tokenizer.json",
     ]  # fmt: skip
-    assert artifact.not_fetched == tuple(
-        ListedFile(name, len(body), kind_by_name(name))
-        for name, body in sorted(FILES.items())
-        if not artifact.has(name)
+    assert artifact.not_fetched == (
+        ListedFile(".gitattributes", 16, Kind.TEXT),
+        ListedFile("README.md", 5, Kind.TEXT),
+        ListedFile("large.onnx", 2**21, Kind.ONNX),
     )
     assert hub.requests[0] == f"GET /api/models/{NAME}"
     assert all(repo.sha in request for request in hub.requests[1:])
-    assert {r.rpartition(f"{repo.sha}/")[2] for r in hub.requests if "resolve" in r} == {
-        *paths(artifact)
-    }
+    assert {r.rpartition(f"{repo.sha}/")[2] for r in hub.requests if "resolve" in r} == {*FILES}
 
 
 @pytest.mark.parametrize(
@@ -128,27 +128,28 @@ def test_branches_tags_and_commits_name_the_same_model(fetch: Callable[..., Arti
 def test_weights_in_shards_are_fetched_by_their_index(fetch: Callable[..., Artifact]) -> None:
     """The shards that the index names are fetched, and no other safetensors file."""
     index = {"metadata": {}, "weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
-    shards = {f"part-{n}.safetensors": b"%d" % n for n in (1, 2, 3)}
+    shards = {f"part-{n}.safetensors": bytes([2, *bytes(7)]) + b"{}" for n in (1, 2)}
+    shards["part-3.safetensors"] = shards["part-1.safetensors"] + bytes(2**20)
     files = CONFIG | shards | {"model.safetensors.index.json": json.dumps(index).encode()}
 
     with serve({NAME: HubRepo(files)}) as hub:
         artifact = fetch(hub.url)
 
     assert artifact.weights == ("part-1.safetensors", "part-2.safetensors")
-    assert artifact.not_fetched == (ListedFile("part-3.safetensors", 1, Kind.SAFETENSORS),)
+    assert artifact.not_fetched == (ListedFile("part-3.safetensors", 2**20 + 10, Kind.SAFETENSORS),)
 
 
 @pytest.mark.parametrize(("allow_pickle", "weights"), [(False, ()), (True, ("pytorch_model.bin",))])
-def test_pickled_weights_are_fetched_only_when_allowed(
+def test_pickled_weights_are_loaded_only_when_allowed(
     fetch: Callable[..., Artifact], weights: tuple[str, ...], *, allow_pickle: bool
 ) -> None:
-    """Without permission a pickle is not even downloaded."""
-    with serve({NAME: HubRepo(CONFIG | {"pytorch_model.bin": b"x", "rng.pt": b"y"})}) as hub:
+    """Without permission a pickle is read, and a large one not even downloaded."""
+    with serve({NAME: HubRepo(CONFIG | {"pytorch_model.bin": bytes(2**21)})}) as hub:
         artifact = fetch(hub.url, allow_pickle=allow_pickle)
 
     assert artifact.weights == weights
     assert (artifact.weights_problem is None) == allow_pickle
-    assert any(request.endswith("pytorch_model.bin") for request in hub.requests) == allow_pickle
+    assert artifact.has("pytorch_model.bin") == allow_pickle
 
 
 @pytest.mark.parametrize(
@@ -373,3 +374,70 @@ def test_the_environment_is_obeyed_and_only_the_cache_is_written(tmp_path: Path)
     assert os.listdir(home) == []  # noqa: PTH208 - hidden files too
     assert (cache / "models--org--name").is_dir()
     assert not any("agent" in request for request in hub.requests)
+
+
+def listed(path: object = "x.bin", size: object = 1, **more: object) -> dict[str, object]:
+    """An entry of a listing."""
+    return {"type": "file", "path": path, "size": size, "oid": "0" * 40} | more
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        listed("../../x.bin"), listed("/etc/passwd"), listed("a/../x.bin"), listed("a//x"),
+        listed("."), listed(""), listed("a\0b"), listed("a\nb"), listed("a\\b"), listed(7),
+        listed("\ud800"), listed("a" * 300), listed("/".join("a" * 600)),
+        listed(size=-1), listed(size="9"), listed(size=None), listed(size=True),
+        listed(size=2**60), listed("config.json/x"),
+        {"type": "file"}, listed(lfs={"oid": 1}),
+    ],
+)  # fmt: skip
+def test_a_listing_that_no_folder_can_hold_is_refused(
+    fetch: Callable[..., Artifact], tmp_path: Path, entry: dict[str, object]
+) -> None:
+    """Names that lead out of the model, and sizes that are none, fetch and write nothing."""
+    config = listed("config.json", len(CONFIG["config.json"]))
+    repo = HubRepo(CONFIG, listing=(config, entry))
+
+    with serve({NAME: repo}) as hub, pytest.raises(HubUnreachableError) as refusal:
+        fetch(hub.url)
+
+    assert "does not answer like a Hub" in refusal.value.problem
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
+    assert not any("x.bin" in request for request in hub.requests)
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_a_size_that_is_not_the_files_is_refused(fetch: Callable[..., Artifact], size: int) -> None:
+    """What the listing says and what comes must be the same file."""
+    config = listed("config.json", len(CONFIG["config.json"]))
+    files = CONFIG | {"model.safetensors": b"weights"}
+    lie = listed("model.safetensors", size, lfs={"oid": "0" * 64, "size": size, "pointerSize": 9})
+
+    with serve({NAME: HubRepo(files, listing=(config, lie))}) as hub, pytest.raises(PlmscanError):
+        fetch(hub.url)
+
+
+def test_endless_listings_are_ended(
+    fetch: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the number of files nor the length of an answer is left to the server."""
+    many = {f"{n}.txt": b"" for n in range(99)}
+    with serve({NAME: HubRepo(FILES | many)}) as hub:
+        monkeypatch.setattr("plmscan.source.commit._MOST_FILES", 50)
+        with pytest.raises(HubUnreachableError, match="lists more than 50 files"):
+            fetch(hub.url)
+        monkeypatch.setattr("plmscan.source.session._LARGEST_ANSWER", 1000)
+        with pytest.raises(HubUnreachableError, match="answers at greater length than any Hub"):
+            fetch(hub.url, cache_dir=None)
+
+
+def test_a_disk_that_is_too_small_is_not_filled(
+    fetch: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence says how much is missing, before anything is fetched."""
+    full = type("Usage", (), {"free": 2**20})()
+    monkeypatch.setattr("plmscan.source.commit._SPARE", 2)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    with serve({NAME: HubRepo(FILES)}) as hub, pytest.raises(SourceError, match="GB left"):
+        fetch(hub.url, all_files=True)

@@ -150,6 +150,37 @@ class TestReports:
         assert (len(result.stdout.splitlines()), result.stderr) == (1, "")
         assert run("check", "./nowhere", "--quiet").stderr.startswith("plmscan: error: ")
 
+    @pytest.mark.parametrize(
+        ("models", "words", "code"),
+        [
+            (["./models/good"], ["PASS"], 0),
+            (["./models/bad"], ["FAIL"], 1),
+            (["./nowhere"], ["INCONCLUSIVE"], 2),
+            (["./models/good", "./nowhere"], ["PASS", "INCONCLUSIVE"], 2),
+            (["./nowhere", "./models/bad"], ["INCONCLUSIVE", "FAIL"], 1),
+        ],
+    )
+    @pytest.mark.parametrize("more", [[], ["--output", "a.json"], ["--format", "json"]])
+    def test_quiet_says_the_verdict_that_the_exit_code_means(
+        self, models: list[str], words: list[str], code: int, more: list[str]
+    ) -> None:
+        """A line for each model, on stdout where nothing else goes there, and else on stderr."""
+        result = run("check", *models, "--files-only", "--quiet", *more)
+        lines = [*result.stdout.splitlines(), *result.stderr.splitlines()]
+        shown = [line.removeprefix("plmscan: ") for line in lines]
+        verdicts = [line.split()[0].rstrip(":") for line in shown if line.startswith(tuple(words))]
+        assert (result.exit_code, verdicts) == (code, words)
+        assert all(model in " ".join(shown) for model in models)
+
+    @pytest.mark.parametrize(("expires", "word"), [("2999-01-01", "PASS"), ("2020-01-01", "FAIL")])
+    def test_quiet_knows_waivers_also_of_what_was_kept(self, expires: str, word: str) -> None:
+        """The line of a verdict from the cache is the line of the scan before."""
+        ignore = f"  - {{rule: PLM145, reason: Ours., expires: {expires}}}\n"
+        configure(f"{BOTH}ignore:\n{ignore}")
+        first, second = (run("check", "./models/bad", "--quiet") for _ in range(2))
+        assert first.stdout.startswith(word)
+        assert (second.stdout, second.exit_code) == (first.stdout, first.exit_code)
+
     def test_verbose_tells_every_step_and_every_report(self) -> None:
         """Also of models that pass."""
         result = run("check", "./models/good", "./models/bad", "--files-only", "--verbose")

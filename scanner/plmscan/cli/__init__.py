@@ -101,6 +101,7 @@ def check(
     no_cache: ask.NoCache = False,
     allow_pickle: ask.AllowPickle = False,
     backend: ask.AskedBackend = None,
+    all_files: ask.AllFiles = False,
     files_only: ask.FilesOnly = False,
     quiet: ask.Quiet = False,
     verbose: ask.Verbose = False,
@@ -128,6 +129,7 @@ def check(
         offline=offline or None,
         allow_pickle=allow_pickle or None,
         backend=backend and backend.value,
+        all_files=all_files or None,
         files_only=files_only or None,
     )
     jobs = _plan(Asked(tuple(models or ()), models_file, config, baseline, given))
@@ -160,6 +162,7 @@ def inspect(
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
     allow_pickle: ask.AllowPickle = False,
+    all_files: ask.AllFiles = False,
     quiet: ask.Quiet = False,
     verbose: ask.Verbose = False,
     debug: ask.Debug = False,
@@ -185,6 +188,7 @@ def inspect(
         cache_dir=cache_dir,
         offline=offline,
         allow_pickle=allow_pickle,
+        all_files=all_files,
     )
     _finish(surveyed([Job(model, Settings(**given))], detail, debug=debug), delivery)
 
@@ -281,13 +285,19 @@ def lock(
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
     allow_pickle: ask.AllowPickle = False,
+    all_files: ask.AllFiles = False,
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
     from plmscan.cli.plan import Asked  # noqa: PLC0415
 
-    given = _given(offline=offline or None, cache_dir=cache_dir, allow_pickle=allow_pickle or None)
+    given = _given(
+        offline=offline or None,
+        cache_dir=cache_dir,
+        allow_pickle=allow_pickle or None,
+        all_files=all_files or None,
+    )
     path, count = lock_models(Asked(tuple(models or ()), None, config, None, given), output)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
 

@@ -75,13 +75,17 @@ class Delivery:
             write(render(survey, report_format, Screen(detail=self.detail)), path)
         lone = survey.entries[0].outcome if len(survey.entries) == 1 else None
         unscanned = isinstance(lone, Refusal)
-        if self.shown is not None and not (unscanned and self.shown is Format.CONSOLE):
+        is_brief, on_console = self.detail is Detail.BRIEF, self.shown is Format.CONSOLE
+        if self.shown is not None and not (unscanned and on_console and not is_brief):
             write(render(survey, self.shown, _screen(self.detail)), None)
         if isinstance(lone, Refusal):
             say(f"error: {lone.diagnostics}")
-        elif self.shown is not Format.CONSOLE and self.detail is not Detail.BRIEF:
+        if is_brief and not on_console:
+            for entry in survey.entries:
+                say(f"{entry.verdict.name}: {entry.model}: {entry.reason}")
+        elif not (unscanned or on_console):
             say(f"{survey.verdict.name}: {_in_short(survey)}")
-        if self.detail is not Detail.BRIEF:
+        if not is_brief:
             for _, path in self.files:
                 say(f"The report is in {path}.")
 

@@ -16,6 +16,7 @@ from plmscan.evidence import Severity
 from plmscan.reports import Format
 
 __all__ = [
+    "AllFiles",
     "AllowPickle",
     "AskedBackend",
     "AskedDevice",
@@ -165,6 +166,12 @@ AllowPickle = Annotated[
 UsedAs = Annotated[
     Used | None,
     typer.Option(help="Declare that only features are used: nobody reads a head of the model."),
+]
+AllFiles = Annotated[
+    bool,
+    typer.Option(
+        "--all-files", help="Fetch all files of a Hub model, also those that nothing loads."
+    ),
 ]
 Configuration = Annotated[
     Path | None,

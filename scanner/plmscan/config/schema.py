@@ -113,6 +113,8 @@ class SettingsTable(_Table):
     """Runtime that the model is loaded with, as sentence-transformers calls it."""
     used_as: Literal["features"] | None = None
     """``features`` if nobody reads a head of the model, which need not be measured then."""
+    all_files: bool = False
+    """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False
     """Whether to check the files only, and not load the model."""
 

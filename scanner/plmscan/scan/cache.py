@@ -49,8 +49,8 @@ def key_of(
     """Everything that a report of ``artifact``, compared with ``reference``, depends on, hashed."""
     waivers = settings.waivers
     parts = {
-        "artifact": _without(asdict(artifact), "root"),
-        "reference": None if reference is None else _without(asdict(reference), "root"),
+        "artifact": _facts(artifact),
+        "reference": None if reference is None else _facts(reference),
         "settings": settings.told(),
         "texts": [_digest(file) for file in (settings.texts, settings.inspected)],
         "waivers": [_without(asdict(waivers), "today"), waivers.expired()],
@@ -73,6 +73,11 @@ def _code() -> list[str]:
     home = resources.files("plmscan")
     with resources.as_file(home) as folder:
         return [_digest(path) or "" for path in sorted(folder.rglob("*.py"))]
+
+
+def _facts(artifact: Artifact) -> dict[str, object]:
+    """What a report says of the files, wherever they lie on this machine."""
+    return _without(asdict(artifact), "root") | {"programs": sorted(artifact.programs)}
 
 
 def _without(told: dict[str, object], name: str) -> dict[str, object]:

@@ -45,6 +45,8 @@ class Settings:
     """Runtime that the user loads the model with: ``torch``, ``onnx`` or ``openvino``."""
     used_as: Literal["features"] | None = None
     """``features`` declares that nobody reads a head of the model; None that anybody may."""
+    all_files: bool = False
+    """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False
     """Whether to stop after the file probes, without torch."""
     inspected: Path | None = None
@@ -78,12 +80,13 @@ class Settings:
             allow_pickle=self.allow_pickle,
             locked=self.locked,
             backend=self.backend,
+            all_files=self.all_files,
         )
 
     @property
     def reference_options(self) -> SourceOptions:
-        """How to find and fetch the reference, of which revision and lock say nothing."""
-        return replace(self.source_options, revision=None, locked=None)
+        """How to find and fetch the reference, of which only its weights matter."""
+        return replace(self.source_options, revision=None, locked=None, all_files=False)
 
     def told(self) -> dict[str, Scalar]:
         """The settings as a report shows them; what it shows elsewhere is left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from codecs import BOM_UTF8
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plmscan.errors import ArtifactError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from plmscan.layout import Layout
+    from plmscan.layout import Layout, Unread
 
 __all__ = [
     "Artifact",
@@ -54,6 +54,8 @@ class SourceOptions:
     """SHA-256 by path that a lock file gives the model's files; None if none names the model."""
     backend: str = "torch"
     """Runtime that the user loads the model with, as sentence-transformers calls it."""
+    all_files: bool = False
+    """Whether every file of a Hub model is fetched, also those that nothing loads."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ class Artifact:
     """Which of its folders libraries load, and what as."""
     backend: str = "torch"
     """Runtime that the user loads the model with, as sentence-transformers calls it."""
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    """Copies of the part that is a program, by path, of large pickles among `not_fetched`."""
+    unread: tuple[Unread, ...] = ()
+    """Files among `not_fetched` that could run, and nobody knows what they hold."""
 
     @property
     def measured(self) -> Artifact:
@@ -119,9 +125,16 @@ class Artifact:
             files=tuple(_moved(self.files, home)),
             weights=tuple(name.removeprefix(f"{home}/") for name in self.weights),
             not_fetched=tuple(_moved(self.not_fetched, home)),
+            programs={},
+            unread=(),
             locked=None,
             layout=replace(self.layout, home=""),
         )
+
+    @property
+    def readable(self) -> dict[str, Path]:
+        """Where what can be read of each file lies, by path: all of it, or only its program."""
+        return {file.path: self.path(file.path) for file in self.files} | dict(self.programs)
 
     def path(self, name: str) -> Path:
         """Where the file ``name`` lies on this machine."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx2
 from huggingface_hub import constants, get_token, set_client_factory
@@ -41,7 +41,15 @@ _ATTEMPTS = 2
 _NAME_CERTIFICATES = (
     "Behind a proxy that opens connections, name its certificates in SSL_CERT_FILE."
 )
+_LARGEST_ANSWER = 2**26
+"""Bytes of one answer of the API; a page of a listing has a hundred times less."""
+_MOST_PAGES = 500
+"""Pages of one listing."""
+_API = "/api/"
 _CHECK_NETWORK = "Check the network and HF_ENDPOINT; --offline scans the copy in the cache, if any."
+
+
+_CHECK_ENDPOINT = "Check HF_ENDPOINT and the proxies between here and there."
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,14 @@ class HubSession:
         except Exception as error:
             raise _sentence(error, self.model) from error
 
+    def refuse(self, detail: str) -> NoReturn:
+        """Take nothing more from a server that is no Hub.
+
+        Raises:
+            HubUnreachableError: always.
+        """
+        raise _no_hub(self.model, detail)
+
 
 @contextmanager
 def hub_session(model: HubModel) -> Iterator[HubSession]:
@@ -112,6 +128,12 @@ def _limited(client: httpx2.Client, sent: Counter[tuple[str, str, str | None]]) 
         key = (request.method, str(request.url), request.headers.get("range"))
         with lock:
             sent[key] += 1
+            pages = sum("/tree/" in url for _, url, _ in sent)
+        if _API in request.url.path:
+            request.headers["Accept-Encoding"] = "identity"
+            if pages > _MOST_PAGES:
+                msg = f"{request.url.host} lists files without end."
+                raise HubUnreachableError(msg, _CHECK_ENDPOINT)
         if sent[key] > _ATTEMPTS:
             msg = f"{request.url.host} failed twice to deliver {request.url.path}."
             raise HubUnreachableError(msg, _CHECK_NETWORK)
@@ -122,6 +144,8 @@ def _limited(client: httpx2.Client, sent: Counter[tuple[str, str, str | None]]) 
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             msg = f"{response.url.host} answers that there were too many requests (429)."
             raise HubUnreachableError(msg, "Wait some minutes, or set HF_TOKEN for a higher limit.")
+        if _API in response.request.url.path:
+            _bound(response)
 
     hooks = client.event_hooks
     client.event_hooks = {
@@ -129,6 +153,43 @@ def _limited(client: httpx2.Client, sent: Counter[tuple[str, str, str | None]]) 
         "response": [*hooks["response"], after],
     }
     return client
+
+
+def _bound(response: httpx2.Response) -> None:
+    """Let the answer end the call when it is longer than any of the Hub's.
+
+    Raises:
+        HubUnreachableError: it is packed, so that nobody knows how long it is.
+    """
+    host = response.url.host
+    if response.headers.get("content-encoding", "identity") != "identity":
+        msg = f"{host} answers in a packed form that was not asked for."
+        raise HubUnreachableError(msg, _CHECK_ENDPOINT)
+    if isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _Bounded(response.stream, host)
+
+
+class _Bounded(httpx2.SyncByteStream):
+    """The body of an answer, up to a size that no answer of the Hub has."""
+
+    def __init__(self, inner: httpx2.SyncByteStream, host: str) -> None:
+        """The body ``inner`` of an answer of ``host``."""
+        self._inner = inner
+        self._host = host
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The parts of the body."""
+        left = _LARGEST_ANSWER
+        for chunk in self._inner:
+            left -= len(chunk)
+            if left < 0:
+                msg = f"{self._host} answers at greater length than any Hub."
+                raise HubUnreachableError(msg, _CHECK_ENDPOINT)
+            yield chunk
+
+    def close(self) -> None:
+        """Read no more."""
+        self._inner.close()
 
 
 def _sentence(error: BaseException, model: HubModel) -> PlmscanError:
@@ -218,4 +279,4 @@ def _bad_status(status: int, model: HubModel) -> PlmscanError:
 def _no_hub(model: HubModel, detail: str) -> PlmscanError:
     """Somebody answered, and not as the Hub does."""
     msg = f"{model.endpoint} does not answer like a Hub about {model.id} ({detail[:200]})."
-    return HubUnreachableError(msg, "Check HF_ENDPOINT and the proxies between here and there.")
+    return HubUnreachableError(msg, _CHECK_ENDPOINT)

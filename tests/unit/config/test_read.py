@@ -41,6 +41,7 @@ rules: rules/
 allow-pickle: true
 offline: false
 cache-dir: cache
+all-files: true
 files-only: false
 baseline: known.json
 lock: models.lock
@@ -75,6 +76,7 @@ rules = "rules/"
 allow-pickle = true
 offline = false
 cache-dir = "cache"
+all-files = true
 files-only = false
 baseline = "known.json"
 lock = "models.lock"
@@ -149,6 +151,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
         "allow_pickle": True,
         "offline": False,
         "cache_dir": Path("cache"),
+        "all_files": True,
         "files_only": False,
     }
     own = {"fail_on": Severity.MEDIUM, "texts": Path("texts/intent.txt")}
@@ -158,9 +161,9 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
     first, second = read.ignores
     assert (first.rule, first.model, first.subject) == ("PLM402", "./models/intent", "foo")
-    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:23")
+    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:24")
     assert (second.model, second.subject, second.reason) == (None, None, "Ours.")
-    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:28")
+    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:29")
 
 
 def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> None:
@@ -175,7 +178,7 @@ def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> No
     assert [m.place for m in in_toml.models] == [
         Place("pyproject.toml", line) for line in (6, 7, 8, 9)
     ]
-    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:26", "pyproject.toml:33"]
+    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:27", "pyproject.toml:34"]
     assert [i.expires for i in in_toml.ignores] == [i.expires for i in in_yaml.ignores]
 
 

@@ -131,18 +131,18 @@ class Probe(StaticProbe):
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
         """Measure every file that is a pickle, and name the formats that nobody reads."""
         scanned = 0
-        for name in (file.path for file in artifact.files):
-            suffix = _reader(artifact.path(name), PurePosixPath(name).suffix.lower())
+        for name, path in artifact.readable.items():
+            suffix = _reader(path, PurePosixPath(name).suffix.lower())
             if suffix is None:
                 continue
-            scan = _scan(artifact.path(name), suffix)
+            scan = _scan(path, suffix)
             if scan.is_empty and not _is_pickle_name(name):
                 continue
             scanned += 1
             yield from _judge(artifact, name, scan)
         yield from _not_here(artifact)
         yield from _unread_formats(artifact)
-        looked_at = counted(len(artifact.files), "file")
+        looked_at = counted(len(artifact.readable), "file")
         yield Coverage(f"Globals of {counted(scanned, 'pickle')}; {looked_at} looked at.")
 
 
@@ -295,13 +295,14 @@ def _is_openvino(artifact: Artifact, name: str) -> bool:
 
 
 def _not_here(artifact: Artifact) -> Iterator[Observation]:
-    """Pickles of the repository that were not downloaded."""
-    names = [f.path for f in artifact.not_fetched if _is_pickle_name(f.path)]
-    if names:
-        reason = "These pickles were not downloaded, are not loaded, and were not checked."
-        yield Gap(some(names), reason, blocks_pass=not artifact.weights)
-    for name in names:
-        if _is_twin(artifact, name):
+    """Files of the repository that could run, and of which not enough was fetched to tell."""
+    by_reason: dict[str, list[str]] = {}
+    for file in artifact.unread:
+        by_reason.setdefault(file.reason, []).append(file.subject)
+    for reason, names in by_reason.items():
+        yield Gap(some(names), reason)
+    for name in (file.path for file in artifact.not_fetched):
+        if name not in artifact.programs and _is_twin(artifact, name):
             yield Evidence(_ID, name, {"pickle_twin": 1.0})
 
 

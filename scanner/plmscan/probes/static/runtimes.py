@@ -57,7 +57,8 @@ class Probe(StaticProbe):
         kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
         yield from _declared(artifact.backend, kinds)
         yield from _listed(artifact.backend, kinds)
-        looked_at = [name for name, kind in here.items() if kind in _LOOKS]
+        programs = [name for name in artifact.programs if kinds[name] == Kind.TORCHSCRIPT]
+        looked_at = [name for name, kind in here.items() if kind in _LOOKS] + programs
         for name in looked_at:
             yield from _look(artifact, name, Kind(kinds[name]))
         others = sum(kind in RUNTIMES for kind in kinds.values())
@@ -94,8 +95,9 @@ def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
     """What one file can do besides computing; nothing where that is nothing."""
     metric, read = _LOOKS[kind]
     try:
-        with artifact.path(name).open("rb") as file:
-            found = read(file, artifact.path(name).stat().st_size)
+        path = artifact.readable[name]
+        with path.open("rb") as file:
+            found = read(file, path.stat().st_size)
     except (OSError, ValueError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=False)

@@ -77,7 +77,8 @@ class Probe(StaticProbe):
 
 def _other_files(artifact: Artifact) -> Iterator[Gap]:
     """Safetensors files that no loader of this model takes."""
-    files = [f.path for f in artifact.files if f.path.endswith(_SUFFIX)]
+    listed = [*(f.path for f in artifact.files), *(f.path for f in artifact.not_fetched)]
+    files = sorted(name for name in listed if name.endswith(_SUFFIX))
     others = [name for name in files if name not in artifact.weights]
     if others and artifact.weights:
         reason = "These weights are not the ones that transformers loads; they were not scanned."

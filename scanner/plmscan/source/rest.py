@@ -1,0 +1,296 @@
+"""The files of a Hub repository that nothing loads: known by content, so that they cannot surprise.
+
+A folder is read file by file; for a repository that would mean gigabytes that no scan needs.  So
+small files are fetched, and of a large one as little as tells what it is: a part from its start,
+one from its end, and of a pickle its program.  What could run and could not be read is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from plmscan.kinds import (
+    ARCHIVES,
+    RUNTIMES,
+    Kind,
+    kind_by_name,
+    kind_in,
+    read_ends,
+    with_neighbours,
+)
+from plmscan.layout import Unread
+from plmscan.source.commit import part_of
+from plmscan.source.programs import program_of
+from plmscan.source.ranges import RangeFile, Ranges, UnreadError
+from plmscan.whole_files import beside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from plmscan.source.commit import Commit, Listed, Listing
+
+__all__ = ["Rest", "look_at"]
+
+_SMALL = 2**20
+"""Files up to this size are fetched."""
+_LARGEST_WHOLE = 2**25
+"""The same for those that could run, where their program alone cannot be read."""
+_MOST_SMALL = 500
+_MOST_SMALL_BYTES = 2**26
+_MOST_GLIMPSES = 500
+_MOST_WHOLE_BYTES = 2**28
+_THREADS = 8
+_STUB = 4096
+"""Bytes of a file that is named like a pickle and is none: enough to see that."""
+_OBJECTS = b"O'"
+"""Stands in the header of a NumPy file that holds a pickle."""
+_CAN_RUN = ARCHIVES | {
+    Kind.PICKLE, Kind.TORCHSCRIPT, Kind.PROGRAM, Kind.PYTHON, Kind.BYTECODE, Kind.SCRIPT,
+    Kind.TEMPLATE,
+}  # fmt: skip
+_HARMLESS = frozenset({Kind.JSON, Kind.IMAGE, Kind.TEXT, Kind.EMPTY})
+_IDENTITY = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_TOO_MANY = "plmscan looks into a limited number of files that nothing loads."
+_KEPT = "plmscan"
+"""The folder for parts of files, in the model's folder of the cache."""
+
+
+@dataclass
+class Rest:
+    """What is known of the files that nothing loads."""
+
+    fetched: dict[str, int] = field(default_factory=dict)
+    """Size by path of those that are in the cache, whole."""
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """What the others hold, by path; what nobody could read, by its name."""
+    programs: dict[str, Path] = field(default_factory=dict)
+    """Copies of the programs of large pickles, by path."""
+    unread: list[Unread] = field(default_factory=list)
+    """Those that could run and were not read."""
+
+    def leave(self, name: str, kind: Kind | None, why: str, remedy: str) -> None:
+        """Name a file that was not read and could run."""
+        self.kinds[name] = kind or kind_by_name(name)
+        if kind is None:
+            what = "It was not looked into, and files of any name can hold code."
+        else:
+            what = f"{kind}: it can run code where somebody opens it, and it was not read."
+        self.unread.append(Unread(name, f"{what} {why} {remedy}"))
+
+
+def look_at(
+    commit: Commit, root: Path, listing: Listing, on_progress: Callable[[float, str], None]
+) -> Rest:
+    """Find out what the files ``listing`` of the commit hold.
+
+    Raises:
+        SourceError: the Hub does not deliver a small file.
+    """
+    rest = Rest()
+    ordered = sorted(listing, key=lambda name: (kind_by_name(name) in _HARMLESS, name))
+    small = [name for name in ordered if listing[name].size <= _SMALL]
+    large = [name for name in ordered if listing[name].size > _SMALL]
+    _fetch_small(
+        commit, root, {n: listing[n].size for n in small}, rest, part_of(on_progress, 0, 0.5)
+    )
+    ranges = Ranges(commit.headers, silent=commit.local)
+    files = {n: _Large(commit, root, ranges, n, listing[n]) for n in large[:_MOST_GLIMPSES]}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        running = [pool.submit(file.fetch_ends) for file in files.values()]
+        for number, _ in enumerate(as_completed(running), start=1):
+            done = 0.5 + 0.3 * number / len(running)
+            on_progress(done, f"looking into {len(running)} large files")
+    glimpses = [file.glimpse() for file in files.values()]
+    glimpses += [_Glimpse(name, problem=_TOO_MANY) for name in large[_MOST_GLIMPSES:]]
+    glimpses = _beside_neighbours(listing, sorted(glimpses, key=lambda glimpse: glimpse.name))
+    _judge(commit, root, listing, glimpses, rest, part_of(on_progress, 0.8, 1.0))
+    return rest
+
+
+def _fetch_small(
+    commit: Commit,
+    root: Path,
+    sizes: Mapping[str, int],
+    rest: Rest,
+    on_progress: Callable[[float, str], None],
+) -> None:
+    """Fetch the first of the small files, and without network find them in the cache."""
+    chosen: dict[str, int] = {}
+    for name, size in sizes.items():
+        room = len(chosen) < _MOST_SMALL and sum(chosen.values()) + size <= _MOST_SMALL_BYTES
+        if room and _can_be_had(commit, root, name):
+            chosen[name] = size
+        elif kind_by_name(name) in _HARMLESS:
+            rest.kinds[name] = kind_by_name(name)
+        else:
+            why = "The cache does not hold it." if commit.local else _TOO_MANY
+            rest.leave(name, None, why, _remedy(commit))
+    commit.fetch(chosen, on_progress)
+    rest.fetched |= chosen
+
+
+def _can_be_had(commit: Commit, root: Path, name: str) -> bool:
+    """Whether the file can be fetched, or is in the cache already."""
+    return not commit.local or (root / name).is_file()
+
+
+def _remedy(commit: Commit) -> str:
+    """What to do about a file that was not read."""
+    if commit.local:
+        return "Check the model once with the network."
+    return "--all-files fetches and reads all files."
+
+
+@dataclass(frozen=True)
+class _Glimpse:
+    """What little was read of a large file."""
+
+    name: str
+    """Its path."""
+    kind: Kind | None = None
+    """What it holds; None if it could not be read."""
+    program: Path | None = None
+    """A copy of what of it could be a program; None if it could be anywhere in it."""
+    problem: str = ""
+    """Why nothing was read, or no program, as a sentence."""
+
+
+class _Large:
+    """A large file, of which little is read."""
+
+    def __init__(
+        self, commit: Commit, root: Path, ranges: Ranges, name: str, listed: Listed
+    ) -> None:
+        """The file ``name`` of the commit: the one in the cache if it is there, else the Hub's."""
+        self._name = name
+        self._kept = commit.folder / _KEPT / _identity(commit, name, listed)
+        self._local = root / name
+        self._size = listed.size
+        self._problem = ""
+        ask = partial(ranges.read, commit.url(name), size=listed.size)
+        self._remote = RangeFile(listed.size, ask, self._kept)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, from its start."""
+        if self._local.is_file() and self._local.stat().st_size == self._size:
+            with self._local.open("rb") as file:
+                yield file
+            return
+        self._remote.seek(0)
+        yield cast("BinaryIO", self._remote)
+
+    def fetch_ends(self) -> None:
+        """Read what tells the kind; what goes wrong with that is told by `glimpse`."""
+        try:
+            with self._opened() as file:
+                read_ends(file)
+        except UnreadError as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._problem = _unusable(error)
+
+    def glimpse(self) -> _Glimpse:
+        """What the file holds, as far as a little tells."""
+        kind = None
+        if self._problem:
+            return _Glimpse(self._name, problem=self._problem)
+        try:
+            with self._opened() as file:
+                kind = kind_in(file, self._name)
+                file.seek(0)
+                program = _program(file, kind, self._name)
+            stored = None if program is None else _stored(program, self._kept)
+        except UnreadError as error:
+            return _Glimpse(self._name, kind, problem=str(error))
+        except OSError as error:
+            return _Glimpse(self._name, kind, problem=_unusable(error))
+        return _Glimpse(self._name, kind, stored)
+
+
+def _beside_neighbours(listing: Listing, glimpses: list[_Glimpse]) -> list[_Glimpse]:
+    """The same, where the files beside one say that it only looks compressed."""
+    found = {glimpse.name: glimpse.kind for glimpse in glimpses if glimpse.kind is not None}
+    kinds = with_neighbours({name: found.get(name, kind_by_name(name)) for name in listing})
+    return [
+        replace(glimpse, kind=kinds[glimpse.name], problem="")
+        if glimpse.kind is Kind.COMPRESSED and kinds[glimpse.name] in RUNTIMES
+        else glimpse
+        for glimpse in glimpses
+    ]
+
+
+def _unusable(error: OSError) -> str:
+    """What is wrong with the cache."""
+    return f"The cache cannot be used: {error.strerror}."
+
+
+def _identity(commit: Commit, name: str, listed: Listed) -> str:
+    """What names the content of the file in the cache."""
+    if _IDENTITY.fullmatch(listed.identity):
+        return listed.identity
+    return hashlib.sha256(f"{commit.sha}/{name}".encode()).hexdigest()
+
+
+def _program(file: BinaryIO, kind: Kind, name: str) -> bytes | None:
+    """What of the file could be a program; None if nothing can.
+
+    Raises:
+        UnreadError: it could be anywhere in the file.
+    """
+    if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
+        return program_of(file)
+    start = file.read(_STUB)
+    if kind in _CAN_RUN or (kind is Kind.NUMPY and _OBJECTS in start):
+        msg = "It can only be read whole."
+        raise UnreadError(msg)
+    # Whoever unpickles it for its name finds none, and so does a probe that reads its start.
+    return start if kind_by_name(name) in (Kind.PICKLE, Kind.ZIP) else None
+
+
+def _stored(program: bytes, kept: Path) -> Path:
+    """The file in the cache that holds ``program``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    path = kept / "program"
+    part = beside(path)
+    part.write_bytes(program)
+    part.replace(path)
+    return path
+
+
+def _judge(
+    commit: Commit,
+    root: Path,
+    listing: Listing,
+    glimpses: list[_Glimpse],
+    rest: Rest,
+    on_progress: Callable[[float, str], None],
+) -> None:
+    """Say what each large file is, and fetch those of moderate size that could run."""
+    whole: dict[str, int] = {}
+    for glimpse in glimpses:
+        name, size = glimpse.name, listing[glimpse.name].size
+        rest.kinds[name] = glimpse.kind or kind_by_name(name)
+        if glimpse.program is not None:
+            rest.programs[name] = glimpse.program
+        elif glimpse.problem:
+            room = size <= _LARGEST_WHOLE and sum(whole.values()) + size <= _MOST_WHOLE_BYTES
+            if room and _can_be_had(commit, root, name):
+                whole[name] = size
+            else:
+                rest.leave(name, glimpse.kind, glimpse.problem, _remedy(commit))
+    commit.fetch(whole, on_progress)
+    for name in whole:
+        del rest.kinds[name]
+    rest.fetched |= whole

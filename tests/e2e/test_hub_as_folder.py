@@ -1,0 +1,365 @@
+"""A repository of the Hub gets the verdict of a folder with all of its files."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import torch
+
+from plmscan.evidence import Verdict
+from plmscan.scan import Settings, check
+from plmscan.source import Artifact, SourceOptions, resolve, rest
+from tests.hub_server import HubRepo, HubServer, serve
+from tests.tiny_models import build_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from plmscan.evidence import Report
+
+Files = dict[str, bytes]
+NAME = "org/name"
+NOISE = np.random.default_rng(0).bytes(3 * 2**19)
+"""More than is fetched of a file that nothing loads, and not to be compressed."""
+
+
+class Evil:
+    """What nobody should unpickle."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Run a command."""
+        return eval, ("1",)
+
+
+def saved(value: object, *, legacy: bool = False) -> bytes:
+    """``value`` as torch saves it."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """A zip archive of ``members``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def scripted() -> bytes:
+    """A large TorchScript program."""
+    pickles = {name: pickle.dumps(()) for name in ("m/data.pkl", "m/constants.pkl")}
+    return zipped(pickles | {"m/code/__torch__.py": b"class Net:\n", "m/data/0": NOISE})
+
+
+def objects() -> bytes:
+    """A large NumPy file that holds a pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": NOISE}], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def moved(model: Files, folder: str) -> Files:
+    """The files of a model in a folder."""
+    return {f"{folder}/{name}": data for name, data in model.items()}
+
+
+def modules(*entries: tuple[str, str]) -> bytes:
+    """A ``modules.json`` of paths and types."""
+    return json.dumps([
+        {"idx": i, "name": str(i), "path": path, "type": kind}
+        for i, (path, kind) in enumerate(entries)
+    ]).encode()  # fmt: skip
+
+
+TENSORS = {"a": torch.zeros(400_000), "b": torch.ones(7)}
+TRANSFORMER = "sentence_transformers.models.Transformer"
+BESIDE: dict[str, Callable[[], Files]] = {
+    "nothing": dict,
+    "honest twin": lambda: {"pytorch_model.bin": saved(TENSORS)},
+    "evil twin": lambda: {"pytorch_model.bin": saved(TENSORS | {"x": Evil()})},
+    "honest old twin": lambda: {"pytorch_model.bin": saved(TENSORS, legacy=True)},
+    "evil old twin": lambda: {"pytorch_model.bin": saved(TENSORS | {"x": Evil()}, legacy=True)},
+    "small evil twin": lambda: {"pytorch_model.bin": saved({"x": Evil()})},
+    "evil pickle of odd name": lambda: {"weights.data": pickle.dumps(Evil())},
+    "evil pickle called words": lambda: {"README.md": pickle.dumps([Evil(), NOISE])},
+    "evil pickle in a zip": lambda: {
+        "data.bin": zipped({"a/b": pickle.dumps(Evil()), "c": NOISE}),
+    },
+    "evil member beside numbers": lambda: {
+        "pytorch_model.bin": zipped(
+            {"m/data.pkl": pickle.dumps(1), "m/data/0": NOISE, "m/x": pickle.dumps(Evil())}
+        ),
+    },
+    "zip behind words": lambda: {
+        "notes.txt": b"word " * 300_000 + zipped({"a": pickle.dumps(Evil())})
+    },
+    "hidden code": lambda: {".hidden/setup.py": b"import os", ".x/y": pickle.dumps(Evil())},
+    "large code": lambda: {"modeling.py": b"# words\n" * 200_000},
+    "junk called weights": lambda: {"pytorch_model.bin": NOISE},
+    "objects of NumPy": lambda: {"vectors.npy": objects()},
+    "pointer": lambda: {
+        "pytorch_model.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    },
+    "other runtimes": lambda: {
+        "onnx/model.onnx": b"\x08\x08" + NOISE,
+        "tf_model.h5": b"\x89HDF\r\n\x1a\n" + NOISE,
+        "openvino/openvino_model.bin": b"ZF" + NOISE,
+        "openvino/openvino_model.xml": b"<net/>",
+        "rust_model.ot": zipped({"a/0": NOISE}),
+    },
+    "program for torch": lambda: {"traced.pt": scripted()},
+    "machine code": lambda: {"libmodel.so": b"\x7fELF" + NOISE},
+    "harmless": lambda: {"log.txt": b"words " * 300_000, "plot.png": b"\x89PNG" + NOISE},
+}
+"""Files beside a model."""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Files on a Hub, in a folder, and a cache."""
+
+    server: HubServer
+    """The Hub."""
+    home: Path
+    """Where folder and cache are."""
+    monkeypatch: pytest.MonkeyPatch
+    """Points huggingface_hub to the server."""
+
+    def settings(self, **options: Any) -> Settings:  # noqa: ANN401 - as Settings has them
+        """Those of a scan of the files."""
+        return Settings(files_only=True, cache_dir=self.home / "cache", **options)
+
+    def report(self, **options: Any) -> Report:  # noqa: ANN401 - as Settings has them
+        """What is said of the repository."""
+        self.monkeypatch.setenv("HF_ENDPOINT", self.server.url)
+        return check(NAME, self.settings(**options))
+
+    def artifact(self, **options: Any) -> Artifact:  # noqa: ANN401 - as SourceOptions has them
+        """What is found of the repository."""
+        known: dict[str, Any] = {"endpoint": self.server.url, "cache_dir": self.home / "cache"}
+        return resolve(NAME, SourceOptions(**known | options))
+
+    def folder(self, files: Files) -> Report:
+        """What is said of a folder with the same files."""
+        for name, data in files.items():
+            path = self.home / "folder" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return check(str(self.home / "folder"), self.settings())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A tiny model."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("bert"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[HubRepo], Hub]]:
+    """A function that serves a repository."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 5)
+    repos: dict[str, HubRepo] = {}
+    with serve(repos) as server:
+
+        def made(repo: HubRepo) -> Hub:
+            repos[NAME] = repo
+            return Hub(server, tmp_path, monkeypatch)
+
+        yield made
+
+
+def findings(report: Report) -> list[tuple[str, str]]:
+    """Rules that fired, and on what."""
+    return sorted((finding.rule, finding.evidence.subject) for finding in report.findings)
+
+
+def blocking(report: Report) -> set[str]:
+    """What withholds a pass."""
+    return {gap.subject for run in report.probes for gap in run.gaps if gap.blocks_pass}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_lies_beside_the_model_is_judged_as_in_a_folder(
+    model: Files, hub: Callable[[HubRepo], Hub], beside: str
+) -> None:
+    """Verdict, findings and gaps are the same by name, in a folder, and from the cache alone."""
+    files = model | BESIDE[beside]()
+    named = hub(HubRepo(files))
+    folder, online, offline = named.folder(files), named.report(), named.report(offline=True)
+    assert findings(online) == findings(folder)
+    assert blocking(online) == blocking(folder)
+    assert online.verdict is folder.verdict
+    assert (findings(offline), blocking(offline)) == (findings(online), blocking(online))
+    assert offline.verdict is online.verdict
+    assert offline.model == online.model
+
+
+@pytest.mark.parametrize("layout", ["0_Transformer", "router", "own code", "second model"])
+def test_every_layout_is_judged_as_in_a_folder(
+    model: Files, hub: Callable[[HubRepo], Hub], layout: str
+) -> None:
+    """What is loaded from where is found out before the weights are fetched."""
+    config = json.loads(model["config.json"])
+    coded = json.dumps(config | {"auto_map": {"AutoModel": "modeling.Net"}}).encode()
+    router = json.dumps({"types": {"a": TRANSFORMER, "b": TRANSFORMER}}).encode()
+    files = {
+        "0_Transformer": moved(model, "0_Transformer")
+        | {"modules.json": modules(("0_Transformer", TRANSFORMER))},
+        "router": {"modules.json": modules(("r", "sentence_transformers.models.Router"))}
+        | {"r/router_config.json": router} | moved(model, "r/a") | moved(model, "r/b"),
+        "own code": moved(model | {"config.json": coded, "modeling.py": b"class Net: ..."}, "own")
+        | {"modules.json": modules(("own", "own.modeling.Net"))},
+        "second model": model | moved(model, "other"),
+    }[layout]  # fmt: skip
+    named = hub(HubRepo(files))
+    folder, online = named.folder(files), named.report()
+    assert (findings(online), blocking(online)) == (findings(folder), blocking(folder))
+    assert online.verdict is folder.verdict
+
+
+def test_the_whole_repository_is_fetched_where_that_is_asked(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """With --all-files the report tells of the same files, by the same digests, as of a folder."""
+    files = model | BESIDE["other runtimes"]() | BESIDE["harmless"]() | BESIDE["honest twin"]()
+    named = hub(HubRepo(files))
+    folder, online = named.folder(files), named.report(all_files=True)
+    assert online.model.files == folder.model.files
+    assert online.model.others == folder.model.others
+    assert online.settings["all_files"] is True
+
+
+def test_an_honest_repository_costs_a_handful_of_requests_more(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """A small file takes two requests and a large one two, and none is asked for twice."""
+    extra = BESIDE["honest twin"]() | {
+        "README.md": b"words",
+        "tf_model.h5": b"\x89HDF\r\n\x1a\n" + NOISE,
+    }
+    plain = hub(HubRepo(model))
+    plain.artifact(cache_dir=plain.home / "plain")
+    before = len(plain.server.requests)
+    named = hub(HubRepo(model | extra))
+    artifact = named.artifact()
+    assert len(named.server.requests) - 2 * before == 2 + 2 + 2
+    assert [file.path for file in artifact.not_fetched] == [
+        "README.md",
+        "pytorch_model.bin",
+        "tf_model.h5",
+    ]
+    asked = len(named.server.requests)
+    assert replace(named.artifact(), root=artifact.root) == artifact
+    assert len(named.server.requests) == asked + 2
+
+
+def test_the_same_files_are_found_in_every_cache(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """A lock that one machine writes is right on another, whatever that has in its cache."""
+    files = model
+    for beside in ("honest twin", "hidden code", "large code", "harmless", "machine code"):
+        files = files | BESIDE[beside]()
+    named = hub(HubRepo(files))
+    first = named.artifact()
+    other = named.artifact(cache_dir=named.home / "other", all_files=True)
+    second = named.artifact(cache_dir=named.home / "other")
+    assert second.files == first.files
+    assert second.not_fetched == first.not_fetched
+    assert {file.path for file in first.files} < {file.path for file in other.files}
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [
+        ({"ranges": "ignored"}, "sends whole files only"),
+        ({"ranges": "refused"}, "shorter than the Hub's listing says (416)"),
+        ({"ranges": "shifted"}, "another part of it than was asked for"),
+        ({"ranges": "longer"}, "of another length than it says"),
+        ({"ranges": "packed"}, "another part of it than was asked for"),
+        ({"cut": {"range": 99}}, "did not deliver a part of it"),
+        ({"cut": {"range": 0}}, "did not deliver a part of it"),
+    ],
+)
+def test_a_part_that_does_not_come_blocks_a_pass(
+    model: Files,
+    hub: Callable[[HubRepo], Hub],
+    monkeypatch: pytest.MonkeyPatch,
+    spoiled: dict[str, Any],
+    words: str,
+) -> None:
+    """The gap names the file, the cause and --all-files, with which the model is judged."""
+    monkeypatch.setattr(rest, "_LARGEST_WHOLE", 0)
+    named = hub(HubRepo(model | BESIDE["honest twin"](), **spoiled))
+    report = named.report()
+    (gap,) = (g for run in report.probes for g in run.gaps if g.blocks_pass)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert gap.subject == "pytorch_model.bin"
+    assert words in gap.reason
+    assert "--all-files" in gap.reason
+    assert named.report(all_files=True).verdict is Verdict.PASS
+
+
+def test_a_hub_that_sends_no_parts_is_not_asked_for_each_file(
+    model: Files, hub: Callable[[HubRepo], Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some failures in a row the rest of the files is given up."""
+    monkeypatch.setattr(rest, "_LARGEST_WHOLE", 0)
+    monkeypatch.setattr(rest, "_THREADS", 1)
+    many = {f"{n}.bin": NOISE for n in range(9)}
+    named = hub(HubRepo(model | many, ranges="refused"))
+    artifact = named.artifact()
+    assert [file.subject for file in artifact.unread] == list(many)
+    assert sum(request.endswith(".bin") for request in named.server.requests) == 3
+
+
+def test_what_is_too_large_and_not_built_by_torch_is_named(
+    model: Files, hub: Callable[[HubRepo], Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle that only the whole file tells about withholds the pass, by its name."""
+    monkeypatch.setattr(rest, "_LARGEST_WHOLE", 0)
+    files = model | {"head.pkl": pickle.dumps([NOISE]), "more.tar.gz": b"\x1f\x8b" + NOISE}
+    report = hub(HubRepo(files)).report()
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert blocking(report) == {"head.pkl", "more.tar.gz"}
+
+
+def test_without_network_what_was_never_seen_blocks_a_pass(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """A cache without the parts of a pickle is no reason to pass it, and the remedy is told."""
+    named = hub(HubRepo(model | BESIDE["honest twin"]()))
+    assert named.report().verdict is Verdict.PASS
+    for part in (named.home / "cache" / "models--org--name" / "plmscan").rglob("*"):
+        if part.is_file():
+            part.unlink()
+    report = named.report(offline=True)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    (gap,) = (g for run in report.probes for g in run.gaps if g.blocks_pass)
+    assert gap.reason.endswith("Check the model once with the network.")
+
+
+def test_more_files_than_are_looked_into_block_a_pass(
+    model: Files, hub: Callable[[HubRepo], Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither many small nor many large files keep the scan busy for long."""
+    monkeypatch.setattr(rest, "_MOST_SMALL", 1)
+    monkeypatch.setattr(rest, "_MOST_GLIMPSES", 1)
+    monkeypatch.setattr(rest, "_LARGEST_WHOLE", 0)
+    files = {"1.data": b"a", "2.data": b"b", "3.json": b"{}", "4.bin": NOISE, "5.bin": NOISE}
+    artifact = hub(HubRepo(model | files)).artifact()
+    assert [file.subject for file in artifact.unread] == ["2.data", "5.bin"]
