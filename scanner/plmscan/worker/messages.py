@@ -149,10 +149,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Mistaken:
-    """plmscan made a mistake."""
+    """plmscan made a mistake, or a library is missing or broken."""
 
     words: str
     """Which."""
+    library: str | None = None
+    """The library that could not be imported, if that is why."""
 
 
 @dataclass(frozen=True)

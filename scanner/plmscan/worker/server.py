@@ -18,6 +18,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, BinaryIO
 
 from plmscan.errors import PlmscanError
+from plmscan.importing import library_at_fault
 from plmscan.memory import allowed_bytes, bounded_memory, can_bound_memory, ran_out
 from plmscan.probes import static_ids, static_probe
 from plmscan.uncollected import uncollected
@@ -136,7 +137,10 @@ class _Server:
                 self._break(error, "worker")
                 return
             words = " ".join(str(error).split())[:200]
-            self.tell(Mistaken(f"{type(error).__name__}: {words}"))
+            if library := library_at_fault(error):
+                self.tell(Mistaken(words, library))
+            else:
+                self.tell(Mistaken(f"{type(error).__name__}: {words}"))
 
     def _listen(self, level: int) -> None:
         """Tell the parent what plmscan logs."""

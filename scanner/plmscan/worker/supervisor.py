@@ -173,8 +173,10 @@ class Supervisor:
                     raise _EndedAsAskedError(_error(status, reason), leaves=leaves)
                 case Refused(error):
                     raise _EndedAsAskedError(error, leaves=False)
-                case Mistaken(words):
+                case Mistaken(words, None):
                     raise RuntimeError(words)
+                case Mistaken(words, library):
+                    raise ImportError(words, name=library)
             yield message
             if isinstance(message, Finished):
                 return
