@@ -13,7 +13,8 @@
     ├── ConfigError            a configuration says what cannot be meant
     ├── LockError              a lock file is broken, or does not say which model is meant
     ├── ReportError            a saved report or a baseline cannot be written or read back
-    └── OutOfTimeError         the time limit ran out inside a probe
+    ├── OutOfTimeError         the time limit ran out inside a probe
+    └── WorkerError            the process that opens the files cannot be started, or ended
 
 The library raises; only the command line prints and exits.
 """
@@ -35,6 +36,7 @@ __all__ = [
     "SourceError",
     "TextsError",
     "UnsupportedModelError",
+    "WorkerError",
 ]
 
 
@@ -102,3 +104,7 @@ class ReportError(PlmscanError):
 
 class OutOfTimeError(PlmscanError):
     """The time limit ran out before a probe had finished."""
+
+
+class WorkerError(PlmscanError):
+    """The process that opens a model's files cannot be started, or ended before it was done."""

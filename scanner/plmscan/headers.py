@@ -45,10 +45,14 @@ _BITS = {
     **dict.fromkeys(("U32", "I32", "F32"), 32),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
 }
+_MOST_ELEMENTS = 2**63
+"""Numbers that no file can hold, as the safetensors library has it."""
 _NOT_PARAMETERS = frozenset({"BOOL", "I64"})
 """Types of masks and position ids, which nobody trains."""
 _LONGEST_MARK = 64
 """Bytes that tell what else a file is."""
+_SHOWN = 100
+"""Characters of a name that a sentence holds."""
 _FETCH_AGAIN = "Save or download the file again."
 _WORD_EMBEDDING = re.compile(
     r"(?:^|\.)(?:word_embeddings?|wte|embed_tokens|shared|tok_embeddings|embed_in|tokens_embed)"
@@ -199,10 +203,12 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; readers disagree on which of two values under one name counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        msg = f"its header names {repeated!r} twice"
-        raise ValueError(msg)
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                msg = f"its header names {_short(name)} twice"
+                raise ValueError(msg)
+            seen.add(name)
     return found
 
 
@@ -213,18 +219,38 @@ def _check_layout(entries: Mapping[str, _Entry], room: int) -> None:
         begin, end = entry.data_offsets
         if begin != expected:
             what = "overlaps another tensor" if begin < expected else "leaves a hole before it"
-            msg = f"{name!r} {what}"
+            msg = f"{_short(name)} {what}"
             raise ValueError(msg)
         if entry.dtype not in _BITS:
-            msg = f"{name!r} has the unknown number format {entry.dtype!r}"
+            msg = f"{_short(name)} has the unknown number format {_short(entry.dtype)}"
             raise ValueError(msg)
-        if (end - begin) * 8 != math.prod(entry.shape) * _BITS[entry.dtype]:
-            msg = f"{name!r} has {end - begin} bytes, which do not fit its shape"
+        if (end - begin) * 8 != _elements(entry.shape) * _BITS[entry.dtype]:
+            msg = f"{_short(name)} has {end - begin} bytes, which do not fit its shape"
             raise ValueError(msg)
         expected = end
     if expected != room:
         msg = f"its tensors take {expected} bytes, and {room} are there"
         raise ValueError(msg)
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    """How many numbers a tensor of ``shape`` holds; `_MOST_ELEMENTS` for all that are too many.
+
+    The product of a million long numbers would take hours.
+    """
+    if 0 in shape:
+        return 0
+    count = 1
+    for size in shape:
+        count *= size
+        if count >= _MOST_ELEMENTS:
+            return _MOST_ELEMENTS
+    return count
+
+
+def _short(name: str) -> str:
+    """``name`` as a sentence holds it, however long it is."""
+    return f"{name[:_SHOWN]!r}"
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from textwrap import fill
@@ -21,7 +22,7 @@ from plmscan.cli import options as ask
 from plmscan.cli.delivery import Delivery
 from plmscan.cli.guard import ERROR, GuardedGroup, mistake, say
 from plmscan.cli.guarding import guard as guard_texts
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, WorkerError
 from plmscan.probes.words import counted
 from plmscan.reports import Detail
 
@@ -108,11 +109,12 @@ def check(
     debug: ask.Debug = False,
 ) -> None:
     """Decide whether each MODEL may be adopted: pass, fail or inconclusive, with the evidence."""
+    detail = _detail(quiet=quiet, verbose=verbose)
+    delivery = Delivery.of(report_format, output, report or (), attest, detail)
+    _start_worker()
     from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
     from plmscan.cli.surveying import surveyed  # noqa: PLC0415
 
-    detail = _detail(quiet=quiet, verbose=verbose)
-    delivery = Delivery.of(report_format, output, report or (), attest, detail)
     given = _given(
         revision=revision,
         fail_on=fail_on,
@@ -168,6 +170,7 @@ def inspect(
     debug: ask.Debug = False,
 ) -> None:
     """Look for triggers in given texts: which tokens decide each, and do they decide any text?"""
+    _start_worker()
     from plmscan.cli.plan import Job  # noqa: PLC0415 - keeps --help quick
     from plmscan.cli.surveying import surveyed  # noqa: PLC0415
     from plmscan.scan import Settings  # noqa: PLC0415
@@ -419,6 +422,14 @@ def _plan(asked: Asked) -> tuple[Job, ...]:
     from plmscan.cli.plan import plan  # noqa: PLC0415 - keeps --help quick
 
     return plan(asked, datetime.now().astimezone().date())
+
+
+def _start_worker() -> None:
+    """Have a worker under way while everything else is imported and the model is looked for."""
+    from plmscan.worker.process import standing_post  # noqa: PLC0415 - keeps --help quick
+
+    with suppress(WorkerError):  # said once it is needed
+        standing_post().start()
 
 
 def _store() -> Store:

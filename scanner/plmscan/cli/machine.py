@@ -8,13 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import TYPE_CHECKING
 
 from plmscan.errors import PlmscanError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+from plmscan.importing import library_at_fault
 
 __all__ = ["check_variables", "trouble"]
 
@@ -46,10 +42,7 @@ def check_variables() -> None:
 def trouble(error: Exception) -> PlmscanError | None:
     """What the machine lacks, if ``error`` is about that; None if it is not."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, ImportError) and (name := _library(error.name)):
-        return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
-    if libraries := list(_being_imported(error)):
-        name = libraries[-1]
+    if name := library_at_fault(error):
         return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_lost():
         return PlmscanError("The working folder is gone.", "Change to a folder that is there.")
@@ -67,24 +60,3 @@ def _is_lost() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _library(module: str | None) -> str | None:
-    """The library that ``module`` belongs to; None for plmscan's own."""
-    name = (module or "").partition(".")[0]
-    return name if name not in ("", "__main__", "plmscan") else None
-
-
-def _being_imported(error: Exception) -> Iterator[str]:
-    """Libraries whose import raised ``error``, from the one that was asked for to the cause."""
-    for frame in _frames(error):
-        if frame.f_code.co_name == "<module>" and (name := _library(frame.f_globals["__name__"])):
-            yield name
-
-
-def _frames(error: Exception) -> Iterator[FrameType]:
-    """Where ``error`` passed, from the outside."""
-    trace = error.__traceback__
-    while trace is not None:
-        yield trace.tb_frame
-        trace = trace.tb_next

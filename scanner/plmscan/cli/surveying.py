@@ -14,6 +14,8 @@ from plmscan.rules import overridden
 from plmscan.scan import Done, scan_events
 from plmscan.source import name_of
 from plmscan.survey import Entry, Refusal, Survey
+from plmscan.worker.process import standing_post
+from plmscan.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +64,8 @@ def _outcome(job: Job, watcher: Watcher, cache: Cache | None, *, debug: bool) ->
 
 def _scan(job: Job, watcher: Watcher, cache: Cache | None) -> Report:
     """The report of one model."""
-    for event in scan_events(job.source, job.settings, watcher.on_progress, cache):
+    executor = Supervisor(standing_post())
+    for event in scan_events(job.source, job.settings, watcher.on_progress, cache, executor):
         watcher.on_event(event)
         if isinstance(event, Done):
             return event.report

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 __all__ = ["counted", "some"]
 
 _SHOWN = 3
+_LONGEST = 300
+"""Characters of one name: a file can hold one of a hundred million."""
 
 
 def some(names: Iterable[str]) -> str:
     """The first three of ``names``, each once, and how many more there are."""
-    unique = list(dict.fromkeys(names))
+    unique = list(dict.fromkeys(name[:_LONGEST] for name in names))
     shown = ", ".join(unique[:_SHOWN])
     more = len(unique) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

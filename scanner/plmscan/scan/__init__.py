@@ -3,6 +3,8 @@
 `scan_events` resolves the source, reads the files, then loads and runs the model, and yields an
 event for each step; the last is `Done` with the report.  `check` is the same without the events.
 A probe that breaks becomes a failed `ProbeRun`; it never stops the scan and never passes a model.
+All this happens in the caller's process unless it hands in an `Executor` with another one, as the
+command line does (`plmscan.worker`): then a probe that takes too much can be ended.
 
 torch and transformers are imported only after the file probes have run and not condemned the
 files, and never with ``files_only``.
@@ -40,8 +42,16 @@ from plmscan.scan.events import (
     Progress,
     Resolved,
 )
+from plmscan.scan.execution import Executor, Facts, ModelJob
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
-from plmscan.scan.reporting import check_metrics, make_report, rejudge, rules_for, versions
+from plmscan.scan.reporting import (
+    check_metrics,
+    identified,
+    make_report,
+    rejudge,
+    rules_for,
+    versions,
+)
 from plmscan.scan.settings import Settings
 from plmscan.source import resolve
 from plmscan.uncollected import uncollected
@@ -50,7 +60,7 @@ from plmscan.waivers import NO_WAIVERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from plmscan.evidence import Observation
+    from plmscan.evidence import Observation, Scalar
     from plmscan.loading import LoadedModel
     from plmscan.probes.base import AnyProbe, ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
@@ -63,12 +73,15 @@ __all__ = [
     "Done",
     "Estimated",
     "Event",
+    "Executor",
+    "InProcess",
     "ProbeFinished",
     "ProbeStarted",
     "Progress",
     "Resolved",
     "Settings",
     "check",
+    "measure",
     "rejudge",
     "scan_events",
     "torch_set_up",
@@ -119,9 +132,41 @@ class _Watch:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
+    @classmethod
+    def of(cls, seconds: float | None, on_progress: Callable[[Progress], None]) -> _Watch:
+        """A watch that is over in ``seconds``."""
+        return cls(None if seconds is None else time.monotonic() + seconds, on_progress)
+
+    def left(self) -> float | None:
+        """Seconds that are left; None for no limit."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
     def teller(self, step: str) -> Callable[[float, str], None]:
         """A callback that reports the progress of ``step``."""
         return lambda fraction, note: self.on_progress(Progress(step, fraction, note))
+
+
+class InProcess:
+    """Executes all parts of a scan in the caller's process, which nobody can end for it."""
+
+    def inspect(self, probe_id: str, artifact: Artifact, _seconds: float | None) -> ProbeRun:
+        """What becomes of one file probe."""
+        return run_probe(probe_id, static_probe, lambda probe: probe.inspect(artifact))
+
+    def identify(self, artifact: Artifact) -> Facts:
+        """What the files say about the model."""
+        return identified(artifact)
+
+    def measure(self, job: ModelJob, on_progress: Callable[[Progress], None]) -> _Runs:
+        """Load the model and run the probes that need it."""
+        return measure(job, on_progress)
+
+    def told(self, _artifact: Artifact, _reference: Artifact | None) -> Mapping[str, Scalar]:
+        """There are no bounds to tell of."""
+        return {}
+
+
+_HERE = InProcess()
 
 
 def check(source: str, settings: Settings | None = None) -> Report:
@@ -141,6 +186,7 @@ def scan_events(
     settings: Settings | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
     cache: Cache | None = None,
+    executor: Executor = _HERE,
 ) -> Iterator[Event]:
     """Scan ``source`` and yield what happens; the last event is `Done`.
 
@@ -149,6 +195,7 @@ def scan_events(
         settings: what the user asks for.
         on_progress: hears of progress inside a step, while it runs.
         cache: asked for a report of the same files before anything is measured.
+        executor: opens the files; by default this process does.
 
     Raises:
         SourceError: the model or its reference could not be found or fetched.
@@ -168,33 +215,49 @@ def scan_events(
     if cache is not None and (kept := cache.get(key)) is not None:
         yield Done(kept, cached=True)
         return
-    runs = yield from _runs(artifact, reference, texts, settings, rules, on_progress)
-    report = make_report(artifact, settings, runs, rules)
+    job = ModelJob(
+        artifact,
+        reference,
+        distrust=None,
+        carriers=texts.carriers,
+        inspected=texts.inspected,
+        settings=settings,
+        rules=rules,
+        seconds=settings.time_limit,
+    )
+    runs = yield from _runs(job, executor, on_progress)
+    report = make_report(job, runs, executor.identify(artifact), executor.told(artifact, reference))
     if cache is not None and is_lasting(report):
         cache.put(key, report)
     yield Done(report)
 
 
-def _runs(
-    artifact: Artifact,
-    reference: Artifact | None,
-    texts: _Texts,
-    settings: Settings,
-    rules: Collection[Rule],
-    on_progress: Callable[[Progress], None],
-) -> _Runs:
+def _runs(job: ModelJob, executor: Executor, on_progress: Callable[[Progress], None]) -> _Runs:
     """Read the files, then load and run the model, unless something speaks against it."""
-    limit = settings.time_limit
-    watch = _Watch(None if limit is None else time.monotonic() + limit, on_progress)
-    runs = yield from _file_stage(artifact)
-    reason = _reason_to_stop(artifact, runs, rules, settings)
+    settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
+    runs = yield from _file_stage(job.artifact, executor, watch)
+    if watch.is_over() and not settings.files_only:
+        return (*runs, _late(_LOADING))
+    reason = _reason_to_stop(job.artifact, runs, job.rules, settings)
     if reason is not None:
         return (*runs, _not_loaded(reason, blocks_pass=not settings.files_only))
-    budget = Budget(texts.carriers, settings.effort, settings.seed, watch.deadline)
-    stage = _Stage(settings, rules, budget, watch)
+    distrust = _reason_to_distrust(job, executor, watch)
+    ready = replace(job, distrust=distrust, seconds=watch.left())
+    return runs + (yield from executor.measure(ready, on_progress))
+
+
+def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) -> _Runs:
+    """Load the model of ``job`` and run the probes that need it, in this process.
+
+    Raises:
+        RuleError: a rule compares what its probe does not measure.
+    """
+    settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
+    budget = Budget(job.carriers, settings.effort, settings.seed, watch.deadline)
+    stage = _Stage(settings, job.rules, budget, watch)
     if settings.inspected is None:
-        return runs + (yield from _model_stage(artifact, reference, stage))
-    return runs + (yield from _text_stage(artifact, texts.inspected, stage))
+        return (yield from _model_stage(job, stage))
+    return (yield from _text_stage(job.artifact, job.inspected, stage))
 
 
 def _resolve(
@@ -213,13 +276,15 @@ def _resolve_reference(
     return _resolve(settings.reference, settings.reference_options, on_progress)
 
 
-def _file_stage(artifact: Artifact) -> _Runs:
+def _file_stage(artifact: Artifact, executor: Executor, watch: _Watch) -> _Runs:
     """Run the probes that read the files."""
     runs: list[ProbeRun] = []
     for probe_id in static_ids():
         yield ProbeStarted(probe_id)
-        runs.append(run_probe(probe_id, static_probe, lambda probe: probe.inspect(artifact)))
-        yield ProbeFinished(runs[-1])
+        late = watch.is_over()
+        run = _late(probe_id) if late else executor.inspect(probe_id, artifact, watch.left())
+        runs.append(run)
+        yield ProbeFinished(run)
     return tuple(runs)
 
 
@@ -243,8 +308,8 @@ def _reason_to_stop(
 def _left_weights_unread(run: ProbeRun, artifact: Artifact) -> bool:
     """Whether ``run`` should have read a weight file and could not."""
     unread = {gap.subject for gap in run.gaps if gap.blocks_pass}
-    broken = run.status is ProbeStatus.FAILED or not unread.isdisjoint(artifact.weights)
-    return run.id in _READ_WEIGHTS and broken
+    ended = run.status in (ProbeStatus.FAILED, ProbeStatus.TIMED_OUT)
+    return run.id in _READ_WEIGHTS and (ended or not unread.isdisjoint(artifact.weights))
 
 
 def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
@@ -277,20 +342,20 @@ class _Stage:
                 check_metrics(rule, probes[rule.probe])
 
 
-def _model_stage(artifact: Artifact, reference: Artifact | None, stage: _Stage) -> _Runs:
+def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     """Load the model, compare it, and run the probes that search it, those that follow up last."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
-    compared = {} if reference is None else {i: comparison_probe(i) for i in comparison_ids()}
+    compared = {} if job.reference is None else {i: comparison_probe(i) for i in comparison_ids()}
     stage.check_rules({**compared, **probes})
     searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
     order = [*compared, *searching]
 
     def run(probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun]) -> ProbeRun:
-        if reference is not None and probe_id in compared:
-            return _run_comparison(probe_id, model, reference, stage)
+        if probe_id in compared:
+            return _run_comparison(probe_id, model, job, stage.told(probe_id))
         return _run_model(probe_id, model, earlier, stage.told(probe_id))
 
-    return (yield from _with_model(artifact, stage, order, run, _announced))
+    return (yield from _with_model(job.artifact, stage, order, run, _announced))
 
 
 def _announced(model: LoadedModel, budget: Budget) -> Iterator[Event]:
@@ -401,31 +466,31 @@ def _run_model(
     return run_probe(probe_id, dynamic_probe, inspect)
 
 
-def _run_comparison(
-    probe_id: str, model: LoadedModel, reference: Artifact, stage: _Stage
-) -> ProbeRun:
-    """What becomes of a probe that compares ``model`` with ``reference``."""
+def _run_comparison(probe_id: str, model: LoadedModel, job: ModelJob, budget: Budget) -> ProbeRun:
+    """What becomes of a probe that compares ``model`` with the reference of ``job``."""
 
     def inspect(probe: ComparisonProbe) -> Iterator[Observation]:
-        reason = _reason_to_distrust(reference, stage)
-        if reason is None:
-            yield from probe.compare(model, reference, stage.told(probe_id))
+        if job.reference is None:
+            return
+        if job.distrust is None:
+            yield from probe.compare(model, job.reference, budget)
         else:
-            yield Gap(f"reference {reference.id}", reason)
+            yield Gap(f"reference {job.reference.id}", job.distrust)
 
     return run_probe(probe_id, comparison_probe, inspect)
 
 
-def _reason_to_distrust(reference: Artifact, stage: _Stage) -> str | None:
-    """Why the weights of ``reference`` must not be opened; None if they may be."""
+def _reason_to_distrust(job: ModelJob, executor: Executor, watch: _Watch) -> str | None:
+    """Why the weights of the reference must not be opened; None if they may be."""
+    reference = job.reference
+    if reference is None:
+        return None
     if reference.weights_problem is not None:
         return reference.weights_problem
-    runs = tuple(
-        run_probe(probe_id, static_probe, lambda probe: probe.inspect(reference))
-        for probe_id in sorted(_READ_WEIGHTS)
-    )
-    alone = replace(stage.settings, waivers=NO_WAIVERS)
-    reason = _reason_to_stop(reference, runs, stage.rules, alone)
+    read = sorted(_READ_WEIGHTS)
+    runs = tuple(executor.inspect(probe_id, reference, watch.left()) for probe_id in read)
+    alone = replace(job.settings, waivers=NO_WAIVERS)
+    reason = _reason_to_stop(reference, runs, job.rules, alone)
     return None if reason is None else f"It was not compared: {reason}"
 
 

@@ -20,6 +20,7 @@ from plmscan.evidence import (
     Projection,
     rounded,
 )
+from plmscan.memory import allowed_bytes, ran_out
 from plmscan.probes.words import some
 
 if TYPE_CHECKING:
@@ -84,16 +85,31 @@ def finished(probe_id: str, seen: Sequence[Observation], seconds: float) -> Prob
     )
 
 
-def status_of(error: Exception, step: str) -> tuple[ProbeStatus, str]:
-    """Status and reason of a step that ended with ``error``; the traceback goes to the log."""
+def status_of(error: Exception, step: str, allowed: int | None = None) -> tuple[ProbeStatus, str]:
+    """Status and reason of a step that ended with ``error``; the traceback goes to the log.
+
+    ``allowed`` is what its process may have allocated; None if that is what it may now.
+    """
     if isinstance(error, OutOfTimeError):
         return ProbeStatus.TIMED_OUT, error.diagnostics()
-    if isinstance(error, PlmscanError):
+    if isinstance(error, PlmscanError) and not ran_out(error):
         return ProbeStatus.FAILED, error.diagnostics()
     _LOGGER.debug("%s broke", step, exc_info=error)
+    if ran_out(error):
+        return ProbeStatus.FAILED, _ran_out_in_words(allowed or allowed_bytes())
     words = " ".join(str(error).split())
     reason = f"It broke with {type(error).__name__}: {words}"
     return ProbeStatus.FAILED, reason[:_LONGEST_REASON]
+
+
+def _ran_out_in_words(allowed: int | None) -> str:
+    """That memory ran out, why, and what to do."""
+    if allowed is None:
+        return "It ran out of memory. Use a machine with more, or look at the files first."
+    return (
+        f"It ran out of memory: its process may take {allowed / 1e9:.1f} GB. "
+        "No honest model is known to need more; look at its files before anything else opens them."
+    )
 
 
 def seconds_since(began: float) -> float:

@@ -21,20 +21,22 @@ from plmscan.probes import (
     text_ids,
 )
 from plmscan.rules import load_rules, overridden, unknown_metrics
+from plmscan.scan.execution import Facts
 from plmscan.scan.settings import Settings
 from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from plmscan.evidence import ProbeRun, Scalar, Severity
     from plmscan.policy import Decision
     from plmscan.probes.base import AnyProbe
     from plmscan.rules import Rule
+    from plmscan.scan.execution import ModelJob
     from plmscan.source import Artifact
     from plmscan.waivers import Waivers
 
-__all__ = ["check_metrics", "make_report", "rejudge", "rules_for", "versions"]
+__all__ = ["check_metrics", "identified", "make_report", "rejudge", "rules_for", "versions"]
 
 _LIBRARIES = (
     "torch",
@@ -58,7 +60,8 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
         if rule.probe not in known:
             msg = f"Rule {rule.id} names the probe {rule.probe}, which does not exist."
             raise RuleError(msg, f"Probes are {', '.join(sorted(known))}.")
-        if rule.probe in static_ids():
+        # The packaged rules are tested, so nobody has to wait for the probes to be imported.
+        if settings.rules is not None and rule.probe in static_ids():
             check_metrics(rule, static_probe(rule.probe))
     run = {*static_ids(), *_model_ids(settings)}
     return tuple(rule for rule in rules if rule.probe in run)
@@ -82,17 +85,25 @@ def check_metrics(rule: Rule, probe: AnyProbe) -> None:
 
 
 def make_report(
-    artifact: Artifact, settings: Settings, runs: tuple[ProbeRun, ...], rules: Collection[Rule]
+    job: ModelJob, runs: tuple[ProbeRun, ...], facts: Facts, bounds: Mapping[str, Scalar]
 ) -> Report:
     """Everything about the scan in one value."""
-    decision = _decide(runs, rules, settings)
+    artifact, settings = job.artifact, job.settings
+    decision = _decide(runs, job.rules, settings)
     return Report(
         verdict=decision.verdict,
         reasons=decision.reasons,
-        model=_identity(artifact),
+        model=ModelIdentity(
+            artifact.id,
+            artifact.revision,
+            facts.architecture,
+            facts.parameters,
+            artifact.files,
+            artifact.not_fetched,
+        ),
         findings=decision.findings,
         probes=runs,
-        settings={**settings.told(), **_told_judgement(settings)},
+        settings={**settings.told(), **_told_judgement(settings), **bounds},
         versions=versions(),
         nearest=decision.nearest,
     )
@@ -164,8 +175,8 @@ def _told_judgement(settings: Settings) -> dict[str, Scalar]:
     return {"fail_on": told["fail_on"], "rules": told["rules"], "rules_overridden": replaced}
 
 
-def _identity(artifact: Artifact) -> ModelIdentity:
-    """Which model the report is about; what broken files do not tell is None."""
+def identified(artifact: Artifact) -> Facts:
+    """What the files say about the model; what broken ones do not tell is None."""
     try:
         architecture = _architecture(artifact.config)
     except ArtifactError:
@@ -174,14 +185,7 @@ def _identity(artifact: Artifact) -> ModelIdentity:
         parameters = parameter_count(artifact)
     except ArtifactError:
         parameters = None
-    return ModelIdentity(
-        artifact.id,
-        artifact.revision,
-        architecture,
-        parameters,
-        artifact.files,
-        artifact.not_fetched,
-    )
+    return Facts(architecture, parameters)
 
 
 def _architecture(config: dict[str, object]) -> str | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from codecs import BOM_UTF8
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plmscan.errors import ArtifactError
@@ -32,8 +35,11 @@ __all__ = [
 _File = TypeVar("_File", FileDigest, ListedFile)
 _AGAIN = "Save or download the model again."
 
-_LARGEST_JSON = 256 * 2**20
-"""The largest tokenizer.json known is a tenth of this."""
+_LARGEST_TOKENIZER = 256 * 2**20
+"""Bytes; the largest tokenizer.json known is a tenth of this."""
+_LARGEST_JSON = 32 * 2**20
+"""Of all others: the index of a model with a trillion parameters has half of this.  They are read
+where the model is looked for, and a parsed list takes twenty times what it takes in the file."""
 
 
 @dataclass(frozen=True)
@@ -136,13 +142,18 @@ class Artifact:
         """Where what can be read of each file lies, by path: all of it, or only its program."""
         return {file.path: self.path(file.path) for file in self.files} | dict(self.programs)
 
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        """Paths of `files`."""
+        return frozenset(file.path for file in self.files)
+
     def path(self, name: str) -> Path:
         """Where the file ``name`` lies on this machine."""
         return self.root / name
 
     def has(self, name: str) -> bool:
         """Whether ``name`` is one of `files`."""
-        return any(file.path == name for file in self.files)
+        return name in self._paths
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The JSON object in the file ``name``.
@@ -211,12 +222,14 @@ def _text(path: Path, name: str) -> str:
     Raises:
         ArtifactError: there is nothing in it.
     """
+    is_tokenizer = PurePosixPath(name).name.startswith("tokenizer")
+    limit = _LARGEST_TOKENIZER if is_tokenizer else _LARGEST_JSON
     with path.open("rb") as file:
-        data = file.read(_LARGEST_JSON + 1)
+        if os.fstat(file.fileno()).st_size > limit:
+            msg = "longer than any model's"
+            raise ValueError(msg)
+        data = file.read()
     refuse_hollow(name, data)
-    if len(data) > _LARGEST_JSON:
-        msg = "longer than any model's"
-        raise ValueError(msg)
     if data.startswith(BOM_UTF8):
         msg = "it begins with a byte order mark, which transformers does not take either"
         raise ValueError(msg)

@@ -23,6 +23,8 @@ _WIDE_OFFSET = 1 << 9
 _IS_LEAF = 1 << 31
 _MOST_VISITS = 2_000_000
 _LONGEST_KEY = 200
+_LONGEST_REPLACEMENT = 1000
+"""Bytes; the longest that Unicode itself has is a phrase of 33."""
 
 
 def charsmap_rules(blob: bytes) -> Iterator[tuple[str, str]]:
@@ -39,9 +41,9 @@ def charsmap_rules(blob: bytes) -> Iterator[tuple[str, str]]:
         raise ValueError(msg)
     replacements = blob[4 + size :]
     for key, place in _entries(_units(blob[4 : 4 + size])):
-        end = replacements.find(b"\0", place)
+        end = replacements.find(b"\0", place, place + _LONGEST_REPLACEMENT)
         if end < 0:
-            msg = "a rule points behind its end"
+            msg = "a rule points behind its end, or puts a whole text in the place of one"
             raise ValueError(msg)
         yield key.decode("utf-8", "replace"), replacements[place:end].decode("utf-8", "replace")
 
@@ -67,7 +69,7 @@ def _entries(units: array[int]) -> Iterator[tuple[bytes, int]]:
         index, key = waiting.pop()
         # Nodes may share their children, so a trie may not end; real ones have 230 000 keys.
         visits += 1
-        if visits > _MOST_VISITS or len(key) > _LONGEST_KEY:
+        if visits + len(waiting) > _MOST_VISITS or len(key) > _LONGEST_KEY:
             msg = "its trie does not end"
             raise ValueError(msg)
         unit = units[index]

@@ -186,9 +186,9 @@ def _components(raw: Mapping[str, Any]) -> Iterator[Component]:
     for place, inner in _PLACES.items():
         waiting = [raw[place]] if raw.get(place) else []
         while waiting:
-            step = waiting.pop(0)
+            step = waiting.pop()
             if step["type"] == "Sequence":
-                waiting = [*step[inner], *waiting]
+                waiting.extend(reversed(step[inner]))
             else:
                 yield Component(place, _text(step["type"]), step)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from plmscan.vocabularies.patterns import exchanged_letters
@@ -39,13 +43,17 @@ _LETTERS_OF_A_SYMBOL = 2
 """``ß`` becomes ``ss`` in some normalizers; more letters than that are a word."""
 _HALF_THE_ALPHABET = 13
 """Who replaces more Latin letters than that by one text leaves no word as it was."""
+_LONGEST_TEXT, _LONGEST_REGEX = 1000, 10_000
+"""Characters from which a step is taken for what it could be at worst: no honest one is as long,
+and sorting the accents of a letter that has a million takes hours."""
 _SAFE_ESCAPE = re.compile(r"\\(?:[sntrvfbBAzZ]|p\{[ZPSCM][a-z]?\}|p\{(?:Punct|Space)\})")
 _HEX_ESCAPE = re.compile(r"\\(?:x\{([0-9a-fA-F]+)\}|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
 _SYMBOL_ESCAPE = re.compile(r"\\([^\w\s])")
-_QUANTIFIER = re.compile(r"\{\d*,?\d*\}")
+_QUANTIFIER = re.compile(r"\{\d*(?:,\d*)?\}")
 _GROUP = re.compile(r"\(\?(?:[a-zA-Z-]*:|[=!>]|<[=!])")
 _POSIX_CLASS = re.compile(r"\[:(?:space|punct|blank|cntrl):\]")
 _RANGE = re.compile(r"(.)-(.)", re.DOTALL)
+_CLASS = re.compile(r"\[[^\[\]]*\]")
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,9 @@ def _replaced(place: str, pattern: Mapping[str, Any], target: str) -> Iterator[R
         yield from _judged(place, str(pattern["String"]), target)
         return
     regex = str(pattern["Regex"])
+    if len(regex) > _LONGEST_REGEX or len(target) > _LONGEST_TEXT:
+        yield Rewrite(place, regex[:_LONGEST_TEXT], target[:_LONGEST_TEXT], words=True)
+        return
     letters = exchanged_letters(regex)
     if letters:
         yield from _exchanged(place, regex, letters, target)
@@ -121,6 +132,9 @@ def _exchanged(place: str, regex: str, letters: str, target: str) -> Iterator[Re
 
 def _judged(place: str, source: str, target: str) -> Iterator[Rewrite]:
     """A replacement of ``source``, unless it only changes case, form or punctuation."""
+    if max(len(source), len(target)) > _LONGEST_TEXT:
+        yield Rewrite(place, source[:_LONGEST_TEXT], target[:_LONGEST_TEXT], words=True)
+        return
     before, after = _letters(source), _letters(target)
     if (before or after) and _folded(source) != _folded(target):
         words = before != 1 or after > _LETTERS_OF_A_SYMBOL
@@ -160,7 +174,7 @@ def _matches_letters(regex: str) -> bool:
     plain = regex.replace("\\\\", " ")
     plain = _POSIX_CLASS.sub(" ", _SAFE_ESCAPE.sub(" ", plain))
     plain = _HEX_ESCAPE.sub(lambda m: chr(min(int(m[1] or m[2] or m[3], 16), 0x10FFFF)), plain)
-    if "[^" in plain or re.search(r"(?<!\\)\.", re.sub(r"\[[^\]]*\]", "", plain)):
+    if "[^" in plain or re.search(r"(?<!\\)\.", _CLASS.sub("", plain)):
         return True
     plain = _GROUP.sub("(", _QUANTIFIER.sub("", plain))
     ranges = _RANGE.findall(plain) if "[" in plain else []
@@ -172,4 +186,12 @@ def _matches_letters(regex: str) -> bool:
 
 def _spans_letters(first: str, last: str) -> bool:
     """Whether a range of characters holds a letter or digit."""
-    return any(chr(code).isalnum() for code in range(ord(first), ord(last) + 1))
+    found = _alphanumerics()
+    at = bisect_left(found, ord(first))
+    return at < len(found) and found[at] <= ord(last)
+
+
+@cache
+def _alphanumerics() -> array[int]:
+    """All letters and digits of Unicode, in order."""
+    return array("L", (code for code in range(sys.maxunicode + 1) if chr(code).isalnum()))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FOUND = Evidence("probe", "config.json", {"count": 1.0})
 SEARCHED = Coverage("1 file.")
+RAN_OUT = "It ran out of memory. Use a machine with more, or look at the files first."
 
 
 class Scripted(StaticProbe):
@@ -79,7 +80,7 @@ def test_gaps_decide_how_far_it_came(
         ),
         (OutOfTimeError("Too late."), ProbeStatus.TIMED_OUT, "Too late."),
         (KeyError("x"), ProbeStatus.FAILED, "It broke with KeyError: 'x'"),
-        (MemoryError(), ProbeStatus.FAILED, "It broke with MemoryError: "),
+        (MemoryError(), ProbeStatus.FAILED, RAN_OUT),
         (RecursionError("a\nb"), ProbeStatus.FAILED, "It broke with RecursionError: a b"),
     ],
 )

@@ -27,7 +27,7 @@ _WIDTHS = ("hidden_size", "embedding_size", "n_embd", "d_model", "dim", "word_em
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 _DECODER_LAYERS = ("decoder_layers", "num_decoder_layers", *_LAYERS)
 _EXTRA_LAYERS = ("num_nextn_predict_layers", "mtp_num_hidden_layers")
-_LAYER = re.compile(r"^(?P<stack>.*?)(?:^|\.)(?:layers?|h|blocks?)\.(?P<number>\d+)\.")
+_LAYER = re.compile(r"^(?P<stack>.*?)(?:^|\.)(?:layers?|h|blocks?)\.(?P<number>\d{1,18})\.")
 _OTHER_MODALITY = re.compile(r"vision|visual|audio|image|video")
 
 
@@ -128,7 +128,8 @@ def _index_disagreements(artifact: Artifact, headers: Mapping[str, Header]) -> s
         ArtifactError: an index is not valid JSON, or lists no files by tensor.
     """
     actual = {(name, file) for file, header in headers.items() for name in header.tensors}
-    found: set[str] = set()
+    unknown: set[tuple[str, str]] = set()
+    agreed = actual
     for index in (f.path for f in artifact.files if f.path.endswith(_INDEX_SUFFIX)):
         places = artifact.read_json(index).get("weight_map")
         if not isinstance(places, dict):
@@ -136,8 +137,10 @@ def _index_disagreements(artifact: Artifact, headers: Mapping[str, Header]) -> s
             raise ArtifactError(msg, "Save or download the model again.")
         # An index of weights that are not loaded (onnx/, an older copy) says nothing here.
         if headers.keys() & {str(file) for file in places.values()}:
-            found |= {name for name, _ in actual ^ {(n, str(f)) for n, f in places.items()}}
-    return found
+            listed = {(name, str(file)) for name, file in places.items()}
+            unknown |= listed - actual
+            agreed = agreed & listed
+    return {name for name, _ in unknown | (actual - agreed)}
 
 
 def _embedding_disagreements(

@@ -53,6 +53,10 @@ _NOTHING_TO_SEE = (
 _WHITE_SPACE = "\t\n\r"
 _MOST_STEPS = 256
 """Known tokenizers have a tenth of this; each takes up to a tenth of a second."""
+_SHOWN = 100
+"""Characters of a token that a report shows."""
+_MOST_DIGITS = 18
+"""Of an id."""
 _COMPARED = ("vocab.txt", "vocab.json")
 
 
@@ -146,9 +150,18 @@ def _special_names(artifact: Artifact) -> Iterator[str]:
 
 
 def _items(value: object) -> Iterable[tuple[str, Any]]:
-    """The items of an object whose keys are numbers; nothing for anything else."""
+    """The items of an object whose keys are numbers; nothing for anything else.
+
+    Raises:
+        ArtifactError: a number is longer than any id.
+    """
     items = value.items() if isinstance(value, dict) else ()
-    return [(key, inner) for key, inner in items if key.isdecimal()]
+    found = [(key, inner) for key, inner in items if key.isdecimal()]
+    for key, _ in found:
+        if len(key) > _MOST_DIGITS:
+            msg = f"tokenizer_config.json gives a token an id of {len(key)} digits."
+            raise ArtifactError(msg, "Save or download the tokenizer again.")
+    return found
 
 
 def _content(token: object) -> str:
@@ -220,8 +233,8 @@ def _disguising(texts: list[str], names: list[str]) -> _Facts:
         "other_alphabet_share": other / max(1, len(texts)),
     }
     shown = {
-        "hidden": some(map(ascii, sorted(hidden))),
-        "lookalikes": some(map(ascii, sorted(lookalikes))),
+        "hidden": some(ascii(text[:_SHOWN]) for text in sorted(hidden)),
+        "lookalikes": some(ascii(text[:_SHOWN]) for text in sorted(lookalikes)),
     }
     return numbers, shown
 
