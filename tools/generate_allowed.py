@@ -39,6 +39,7 @@ REVIEWED = frozenset({
     "BaseEstimator",  # compares versions, then updates __dict__
     "BatchEncoding",  # stores two keys
     "Bunch",  # does nothing
+    "TreePredictor",  # updates __dict__, then converts an array
 })  # fmt: skip
 """Classes whose ``__setstate__`` was read and only stores what it gets."""
 
@@ -67,7 +68,7 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
         "build": {"uuid": "UUID"},
         "enum": {"uuid": "SafeUUID"},
         "mention": {
-            "builtins": "Ellipsis NoneType NotImplemented getattr",
+            "builtins": "Ellipsis NoneType NotImplemented getattr type",
             "copyreg": "_reconstructor __newobj__ __newobj_ex__",
             "typing": "Any Dict List Optional Tuple Union",
         },
@@ -98,8 +99,10 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
             "numpy": (
                 "bool bool_ bytes_ complex128 complex64 float16 float32 float64 int16 int32 int64 "
                 "int8 intc intp longlong object_ str_ uint16 uint32 uint64 uint8 ulonglong void "
-                "datetime64 timedelta64"
+                "datetime64 matrix recarray record timedelta64"
             ),
+            "numpy.matrixlib.defmatrix": "matrix",
+            "numpy.rec": "recarray record",
             "numpy.ma.core": "nomask",
         },
     },
@@ -135,6 +138,12 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
             ),
         }
     },
+    "sentence_transformers": {
+        "enum": {
+            "sentence_transformers.training_args": "BatchSamplers MultiDatasetBatchSamplers",
+        },
+    },
+    "tokenizers": {"build": {"tokenizers": "AddedToken Tokenizer"}},
     "transformers": {
         "enum": {
             "transformers.trainer_utils": "EvaluationStrategy HubStrategy SaveStrategy ShardedDDPOption",
@@ -177,7 +186,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "lightning_fabric": ("utilities.data", "utilities.enums", "utilities.types", "wrappers"),
     "sentence_transformers": (
-        "training_args", "*.training_args", "similarity_functions", "util.similarity",
+        "base.sampler", "training_args", "*.training_args", "similarity_functions",
+        "util.similarity",
     ),
     "setfit": ("training_args",),
     "transformers": (
@@ -351,11 +361,11 @@ def _class_permission(kind: type) -> str | None:
     if issubclass(kind, BaseException):
         return None
     for base in kind.__mro__[:-1]:
-        own = vars(base).keys() & {"__setstate__", "__del__"}
-        is_python = bool(kind.__flags__ & 2**9)
-        if own and is_python and base.__name__ not in REVIEWED and base.__module__ != "builtins":
+        own = [vars(base).get(name) for name in ("__setstate__", "__del__")]
+        # Compiled ones fill fields of C.
+        if base.__name__ not in REVIEWED and any(inspect.isfunction(method) for method in own):
             return None
-    makes_itself = kind.__reduce__ is not object.__reduce__ and not kind.__flags__ & 2**9
+    makes_itself = kind.__reduce__ is not object.__reduce__
     return "call" if makes_itself else "build"
 
 

@@ -94,7 +94,7 @@ def read(path: Path, *, is_named_pickle: bool, allowance: Allowance | None = Non
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        reader = _Reader(allowance or Allowance())
+        reader = _Reader(allowance or Allowance.of_model().share())
         reader.read(Window(file, 0, size).stream(), "", is_named_pickle=is_named_pickle)
     return Reading(
         uses=reader.found.uses,
@@ -496,7 +496,7 @@ def _ends_like_zip(window: Window) -> bool:
 def _random_access(stream: Stream, allowance: Allowance) -> Iterator[Window]:
     """The bytes of ``stream`` in any order; they are copied where they came out of an archive."""
     if stream.window is not None:
-        yield stream.window
+        yield stream.window.part(0, stream.window.size)
         return
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as copy:
         while data := stream.read(_PREFIX):

@@ -31,6 +31,7 @@ _LONGEST_NAME = 512
 _LONGEST_TEXT = 2**24
 _LARGEST_TABLE = 64
 _MOST_NAMES = 5_000
+_BLOCK = 4096
 _MOST_VALUES = 4_000_000
 _LARGEST_INTEGER = 8
 _LONGEST_INTEGER = 24
@@ -146,7 +147,6 @@ class Machine:
         self.has_protocol = False
         self.saw_arrays = False
         self.is_over = False
-        self.steps = 0
 
     def run(self) -> None:
         """Follow all steps.
@@ -155,38 +155,35 @@ class Machine:
             BrokenError: no loader gets further than this.
             BoundError: following it further would take too long.
         """
-        stream, allowance, stack = self.stream, self.allowance, self.stack
-        block = 1024
-        while True:
-            # Small blocks at first, since most files end here after a step or none.
-            block = min(block, allowance.opcodes)
-            for done in range(block):  # noqa: B007 - used after the loop
-                code = stream.byte()
-                step = STEPS.get(code)
-                if step is None:
+        next_byte, steps = self.stream.byte, STEPS
+        is_over = False
+        while not is_over:
+            done = 0
+            try:
+                for done in range(_BLOCK):  # noqa: B007 - counts what was done
+                    code = next_byte()
                     if code == _STOP:
-                        allowance.opcodes -= done
-                        self.steps += done
-                        self._pop_result()
-                        return
-                    msg = "it holds an unknown instruction"
-                    raise BrokenError(msg)
-                try:
-                    step(self)
-                except (IndexError, KeyError, ValueError, struct.error) as error:
-                    msg = "one of its instructions has nothing to work on"
-                    raise BrokenError(msg) from error
-            self.steps += block
-            allowance.step(block)
-            if len(stack) + len(self.memo) > _MOST_VALUES:
-                msg = "its pickles hold more values than plmscan follows"
-                raise BoundError(msg)
+                        self._stop()
+                        is_over = True
+                        break
+                    steps[code](self)
+            except (IndexError, KeyError, ValueError, OverflowError, struct.error) as error:
+                msg = "one of its instructions is unknown, or has nothing to work on"
+                raise BrokenError(msg) from error
+            finally:
+                self.allowance.step(done + 1)
+            self._check_size()
 
-    def _pop_result(self) -> None:
+    def _check_size(self) -> None:
+        """Stop before too much is kept in mind."""
+        if len(self.stack) + len(self.memo) + len(self.marks) > _MOST_VALUES:
+            msg = "its pickles hold more values than plmscan follows"
+            raise BoundError(msg)
+
+    def _stop(self) -> None:
         """STOP: the topmost value is what the pickle holds."""
         if not self.stack:
-            msg = "it ends before it made anything"
-            raise BrokenError(msg)
+            raise IndexError
         self.is_over = True
 
     # Stack and memo -----------------------------------------------------------------------------
@@ -203,6 +200,14 @@ class Machine:
         items = self.stack[start:]
         del self.stack[start:]
         return items
+
+    def push(self, value: Any) -> None:  # noqa: ANN401 - any value
+        """Push a value."""
+        self.stack.append(value)
+
+    def _none(self) -> None:
+        """NONE."""
+        self.stack.append(None)
 
     def _discard(self) -> None:
         """POP: a value, or a mark where it is the topmost thing."""
@@ -510,6 +515,11 @@ class Machine:
                 self.found.use(callee, Use.CALL)
                 return _Made(callee)
 
+    def _type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        """``type``: of one value, its class; of three, a class that is made up."""
+        self.found.use(callee, Use.MENTION if len(arguments) == 1 else Use.CALL)
+        return _Made(callee)
+
     def _from_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch._tensor._rebuild_from_type_v2`` calls the function that it is given."""
         self.found.use(callee, Use.CALL)
@@ -561,6 +571,15 @@ class Machine:
         self.stream.skip(size)
 
 
+def _short(act: Callable[[Machine, int], None]) -> Callable[[Machine], None]:
+    """``act`` on the number that the next byte is."""
+
+    def step(machine: Machine) -> None:
+        act(machine, machine.stream.byte())
+
+    return step
+
+
 def _sized(form: str, act: Callable[[Machine, int], None]) -> Callable[[Machine], None]:
     """``act`` on as many bytes as a number in front of them says."""
     number = struct.Struct(form)
@@ -593,7 +612,8 @@ def _pushing(make: Callable[[], Any], size: int = 0) -> Callable[[Machine], None
     """Push a fresh value, whose ``size`` bytes need not be known."""
 
     def step(machine: Machine) -> None:
-        machine.stream.take(size)
+        if size:
+            machine.stream.take(size)
         machine.stack.append(make())
 
     return step
@@ -656,16 +676,16 @@ _BY_CODE: dict[bytes, Callable[[Machine], None]] = {
     b"F": _M._float,
     b"I": _M._decimal,
     b"J": _integer("<i"),
-    b"K": _integer("<B"),
+    b"K": _short(_M.push),
     b"M": _integer("<H"),
     b"L": _M._decimal,
-    b"N": _pushing(lambda: None),
+    b"N": _M._none,
     b"P": _M._persistent,
     b"Q": _M._bin_persistent,
     b"R": _M._reduce,
     b"S": _M._string,
     b"T": _sized("<i", _M._sized_string),
-    b"U": _sized("<B", _M._sized_string),
+    b"U": _short(_M._sized_string),
     b"V": _M._unicode,
     b"X": _sized("<I", _M._sized_text),
     b"a": _M._append,
@@ -675,14 +695,14 @@ _BY_CODE: dict[bytes, Callable[[Machine], None]] = {
     b"}": _pushing(_Table),
     b"e": _M._appends,
     b"g": _named(_M._get),
-    b"h": _sized("<B", _M._get),
+    b"h": _short(_M._get),
     b"j": _sized("<I", _M._get),
     b"i": _M._inst,
     b"l": _M._collect,
     b"]": _pushing(_data),
     b"o": _M._obj,
     b"p": _named(_M._put),
-    b"q": _sized("<B", _M._put),
+    b"q": _short(_M._put),
     b"r": _sized("<I", _M._put),
     b"s": _M._set_item,
     b"t": _M._tuple,
@@ -699,11 +719,11 @@ _BY_CODE: dict[bytes, Callable[[Machine], None]] = {
     b"\x87": _with(_M._small_tuple, 3),
     b"\x88": _pushing(lambda: True),
     b"\x89": _pushing(lambda: False),
-    b"\x8a": _sized("<B", _M._long),
+    b"\x8a": _short(_M._long),
     b"\x8b": _sized("<i", _M._long),
     b"B": _sized("<I", _M._sized_bytes),
-    b"C": _sized("<B", _M._sized_bytes),
-    b"\x8c": _sized("<B", _M._sized_text),
+    b"C": _short(_M._sized_bytes),
+    b"\x8c": _short(_M._sized_text),
     b"\x8d": _sized("<Q", _M._sized_text),
     b"\x8e": _sized("<Q", _M._sized_bytes),
     b"\x8f": _pushing(_data),
@@ -726,6 +746,7 @@ _SPECIAL: dict[str, Callable[[Machine, Global, tuple[Any, ...]], Any]] = {
     "copyreg.__newobj_ex__": _M._reconstructor,
     "newObj": _M._reconstructor,
     "builtins.getattr": _M._getattr,
+    "builtins.type": _M._type,
     "torch._tensor._rebuild_from_type_v2": _M._from_type,
     "torch.storage._load_from_bytes": _M._load_from_bytes,
     "_codecs.encode": _M._encode,

@@ -51,31 +51,30 @@ class MissingLibraryError(Exception):
 class Allowance:
     """How much work may still be caused; the same files always cause the same."""
 
-    def __init__(
-        self, opcodes: int = 4_000_000, unpacked: int = 2**28, members: int = 20_000
-    ) -> None:
+    def __init__(self, opcodes: int, unpacked: int, members: int) -> None:
         """Allow so many steps of pickles, decompressed bytes, and members of archives."""
         self.opcodes = opcodes
         self.unpacked = unpacked
         self.members = members
+        self._whole: Allowance | None = None
+
+    @classmethod
+    def of_model(cls) -> Allowance:
+        """What all files of a model together may cause."""
+        return cls(opcodes=12_000_000, unpacked=2**30, members=200_000)
 
     def share(self) -> Allowance:
-        """What the next of several files may cause: as much as is left, and a little in any case.
+        """What the next file may cause, which is a little even where nothing is left.
 
         A file that uses up everything must not hide what the next one holds.
         """
-        usual = Allowance()
-        return Allowance(
-            min(usual.opcodes, max(self.opcodes, usual.opcodes // 100)),
-            min(usual.unpacked, max(self.unpacked, usual.unpacked // 100)),
-            min(usual.members, max(self.members, usual.members // 100)),
+        file = Allowance(
+            opcodes=min(4_000_000, max(self.opcodes, 50_000)),
+            unpacked=min(2**28, max(self.unpacked, 2**22)),
+            members=min(20_000, max(self.members, 200)),
         )
-
-    def settle(self, given: Allowance, left: Allowance) -> None:
-        """Take note of what a file used of what it was ``given``."""
-        self.opcodes -= given.opcodes - left.opcodes
-        self.unpacked -= given.unpacked - left.unpacked
-        self.members -= given.members - left.members
+        file._whole = self
+        return file
 
     def unpack(self, size: int) -> None:
         """Take note of ``size`` bytes that were decompressed or copied.
@@ -84,6 +83,8 @@ class Allowance:
             BoundError: they were too many.
         """
         self.unpacked -= size
+        if self._whole is not None:
+            self._whole.unpacked -= size
         if self.unpacked < 0:
             msg = "it unpacks to more than plmscan unpacks of one file"
             raise BoundError(msg)
@@ -95,6 +96,8 @@ class Allowance:
             BoundError: they were too many.
         """
         self.opcodes -= opcodes
+        if self._whole is not None:
+            self._whole.opcodes -= opcodes
         if self.opcodes <= 0:
             msg = "its pickles have more steps than plmscan follows in one file"
             raise BoundError(msg)
@@ -106,6 +109,8 @@ class Allowance:
             BoundError: there were too many.
         """
         self.members -= 1
+        if self._whole is not None:
+            self._whole.members -= 1
         if self.members < 0:
             msg = "its archives have more members than plmscan reads in one file"
             raise BoundError(msg)
