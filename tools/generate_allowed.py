@@ -75,7 +75,11 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
     },
     "numpy": {
         "call": {
-            "numpy": "dtype ndarray",
+            "numpy": (
+                "bool bool_ bytes_ complex128 complex64 datetime64 dtype float16 float32 float64 "
+                "int16 int32 int64 int8 intc intp longlong ndarray object_ str_ timedelta64 uint16 "
+                "uint32 uint64 uint8 ulonglong void"
+            ),
             "numpy._core.multiarray": "_reconstruct scalar",
             "numpy._core.numeric": "_frombuffer",
             "numpy.core.multiarray": "_reconstruct scalar",
@@ -96,11 +100,7 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
             "numpy.random.bit_generator": "SeedSequence",
         },
         "mention": {
-            "numpy": (
-                "bool bool_ bytes_ complex128 complex64 float16 float32 float64 int16 int32 int64 "
-                "int8 intc intp longlong object_ str_ uint16 uint32 uint64 uint8 ulonglong void "
-                "datetime64 matrix recarray record timedelta64"
-            ),
+            "numpy": "matrix recarray record",
             "numpy.matrixlib.defmatrix": "matrix",
             "numpy.rec": "recarray record",
             "numpy.ma.core": "nomask",

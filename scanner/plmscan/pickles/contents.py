@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import struct
 import tarfile
 import tempfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plmscan.pickles.machine import Found, Machine
+from plmscan.pickles.machine import Machine
 from plmscan.pickles.streams import (
     Allowance,
     BoundError,
@@ -21,8 +22,11 @@ from plmscan.pickles.streams import (
     MissingLibraryError,
     Stream,
     Window,
+    joined,
     unpack,
 )
+
+from plmscan.pickles.values import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +41,10 @@ _DEEPEST = 6
 _HEAD = 512
 _PREFIX = 2**16
 _LARGEST_DIRECTORY = 2**23
-_LARGEST_COPY = 2**28
+_LARGEST_SEVEN_ZIP = 2**26
+"""Bytes that a 7z archive may unpack to, which all are in memory at once."""
+_NESTED_COST = 500
+"""Steps of a pickle that looking into a constant is worth."""
 _IN_MEMORY = 2**25
 _TAR_BLOCK = 512
 _LARGEST_TAR_HEADER = 2**22
@@ -48,6 +55,7 @@ _MOST_HIDDEN = 2**24
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib")
 _METHODS = {8: "deflate", 12: "bzip2"}
 _LZMA = 14
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LIBRARY_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -96,6 +104,8 @@ def read(path: Path, *, is_named_pickle: bool, allowance: Allowance | None = Non
         size = file.seek(0, 2)
         reader = _Reader(allowance or Allowance.of_model().share())
         reader.read(Window(file, 0, size).stream(), "", is_named_pickle=is_named_pickle)
+    if not reader.found.is_complete:
+        reader.problems.append("its pickles use more names than plmscan keeps")
     return Reading(
         uses=reader.found.uses,
         acts=tuple(reader.found.acts),
@@ -149,14 +159,14 @@ def _is_tar(head: bytes) -> bool:
 class _Reader:
     """The pickles of one file, and of all that lies in it."""
 
-    def __init__(self, allowance: Allowance) -> None:
-        """Nothing was read yet."""
+    def __init__(self, allowance: Allowance, depth: int = 0) -> None:
+        """Nothing was read yet; ``depth`` archives and pickles lie around it."""
         self.found = Found()
         self.problems: list[str] = []
         self.pickles = 0
         self.archives = 0
         self._allowance = allowance
-        self._depth = 0
+        self._depth = depth
 
     def read(self, stream: Stream, place: str, *, is_named_pickle: bool = False) -> None:
         """Read what ``stream`` holds, which lies at ``place`` in the file."""
@@ -241,10 +251,9 @@ class _Reader:
 
     def _nested(self, stream: Stream) -> bool:
         """Read bytes inside of a pickle; whether there is a pickle in them, and nothing else."""
-        inner = _Reader(self._allowance)
-        inner._depth = self._depth  # noqa: SLF001 - one of its own kind
+        self._allowance.step(_NESTED_COST)
         with self._one_deeper():
-            inner._depth = self._depth  # noqa: SLF001
+            inner = _Reader(self._allowance, self._depth)
             inner.read(stream, "a value inside of it")
         self.found.add(inner.found)
         if inner.found.has_calls or inner.pickles:
@@ -368,9 +377,9 @@ class _Reader:
             raise MissingLibraryError(msg) from error
         try:
             with py7zr.SevenZipFile(window) as archive:
-                sizes = [member.uncompressed for member in archive.list()]
-                self._allowance.unpack(sum(size or 0 for size in sizes))
-                kept = BytesIOFactory(_LARGEST_COPY)
+                size = sum(member.uncompressed or 0 for member in archive.list())
+                self._allowance.unpack(size if size <= _LARGEST_SEVEN_ZIP else 2**62)
+                kept = BytesIOFactory(_LARGEST_SEVEN_ZIP)
                 archive.extractall(factory=kept)
         except BoundError:
             raise
@@ -399,9 +408,10 @@ def _is_pickle(machine: Machine, *, is_named_pickle: bool) -> bool:
     found = machine.found
     if found.has_calls:
         return True
-    if machine.is_over or found.uses:
-        return machine.has_protocol or is_named_pickle or (machine.is_over and bool(found.uses))
-    return machine.has_protocol and is_named_pickle
+    if machine.has_protocol or is_named_pickle:
+        return machine.is_over or bool(found.uses) or (machine.has_protocol and is_named_pickle)
+    # Without any declaration, a list of words can look like names and an end.
+    return machine.is_over and any(_MODULE.fullmatch(item.module) for item in found.uses)
 
 
 def _holds_objects(header: bytes) -> bool:
@@ -505,9 +515,7 @@ def _random_access(stream: Stream, allowance: Allowance) -> Iterator[Window]:
         yield Window(copy, 0, copy.tell())  # type: ignore[arg-type] - it is one
 
 
-def _member(
-    window: Window, member: zipfile.ZipInfo, allowance: Allowance
-) -> tuple[Stream, int]:
+def _member(window: Window, member: zipfile.ZipInfo, allowance: Allowance) -> tuple[Stream, int]:
     """What a member of a zip archive holds, and where it ends; its flags decide nothing."""
     start = _data_start(window, member.header_offset)
     size = max(member.compress_size, member.file_size)
@@ -540,14 +548,7 @@ def _unpacked_member(packed: Window, method: int, allowance: Allowance) -> Strea
 def _with_lzma_header(packed: Stream) -> Stream:
     """LZMA data of a zip archive as it would be in a file of its own: of unknown length."""
     size = int.from_bytes(packed.take(4)[2:], "little")
-    start = packed.take(size) + b"\xff" * 8
-
-    def source(wanted: int) -> bytes:
-        nonlocal start
-        data, start = start or packed.read(wanted), b""
-        return data
-
-    return Stream(source)
+    return joined(packed.take(size) + b"\xff" * 8, packed)
 
 
 def _hidden_members(window: Window, known: list[tuple[int, int]], end: int) -> Iterator[int]:

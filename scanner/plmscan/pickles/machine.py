@@ -9,110 +9,43 @@ from __future__ import annotations
 
 import codecs
 import io
-import re
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plmscan.pickles.names import Global, Use, is_enum
 from plmscan.pickles.streams import BoundError, BrokenError, Stream, Window
+from plmscan.pickles.values import (
+    DATA,
+    NESTED_TEXTS,
+    Blob,
+    Made,
+    Table,
+    is_shape,
+    item_size,
+    looks_nested,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plmscan.pickles.streams import Allowance
+    from plmscan.pickles.values import Found
 
-__all__ = ["COMPUTED", "Found", "Machine"]
+__all__ = ["COMPUTED", "Machine"]
 
 COMPUTED = "a function that it computes"
 """How a call is told whose callee is in no constant."""
 
-_LONGEST_NAME = 512
+_LONGEST_NAME = 200
 _LONGEST_TEXT = 2**24
 _LARGEST_TABLE = 64
-_MOST_NAMES = 5_000
 _BLOCK = 4096
-_MOST_VALUES = 4_000_000
+_MOST_VALUES = 2_000_000
 _LARGEST_INTEGER = 8
 _LONGEST_INTEGER = 24
 _SHORTEST_BLOB = 4
 _STOP = ord(".")
-_ITEM_SIZE, _FLAGS = 5, 7
-"""Places in the state of a numpy data type."""
 _ARRAY_WRAPPER = Global("joblib.numpy_pickle", "NumpyArrayWrapper")
-_TEXT_PICKLE = re.compile(rb"\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
-_PICKLE_STARTS = tuple(bytes((0x80, version)) for version in range(6))
-_NESTED_STARTS = (*_PICKLE_STARTS, b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"x\x9c")
-_NESTED_TEXTS = tuple(start.decode("latin-1") for start in _NESTED_STARTS)
-
-
-class _Data:
-    """A value of which nothing has to be known."""
-
-    __slots__ = ()
-
-
-DATA = _Data()
-_MARK = _Data()
-
-
-@dataclass(slots=True)
-class _Blob:
-    """Bytes that are a pickle or an archive themselves."""
-
-    is_clean: bool
-    """Whether they were read to their end, and nothing in them is worth a report."""
-
-
-@dataclass(slots=True)
-class _Table:
-    """A dictionary, as far as its keys are short texts."""
-
-    items: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Made:
-    """What a call, or a class without its constructor, made."""
-
-    by: Global | None
-    """The function or class; None if it is not known."""
-    arguments: tuple[Any, ...] = ()
-    """What it was given, where that is known."""
-    state: Any = None
-    """What was set on it."""
-
-
-class Found:
-    """What the pickles of one file import and do."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.uses: dict[Global, Use] = {}
-        self.acts: dict[str, None] = {}
-        self.has_calls = False
-        self.is_complete = True
-
-    def use(self, item: Global, use: Use) -> None:
-        """A name is used."""
-        if len(self.uses) >= _MOST_NAMES and item not in self.uses:
-            self.is_complete = False
-            return
-        self.uses[item] = max(use, self.uses.get(item, Use.MENTION))
-        self.has_calls = self.has_calls or use is not Use.MENTION
-
-    def act(self, words: str) -> None:
-        """Something is done that no honest pickle does."""
-        self.has_calls = True
-        if len(self.acts) < _MOST_NAMES:
-            self.acts[words] = None
-
-    def add(self, other: Found) -> None:
-        """All that another one found."""
-        for item, use in other.uses.items():
-            self.use(item, use)
-        self.acts.update(other.acts)
-        self.is_complete = self.is_complete and other.is_complete
 
 
 class Machine:
@@ -205,22 +138,22 @@ class Machine:
         """Push a value."""
         self.stack.append(value)
 
-    def _none(self) -> None:
+    def op_none(self) -> None:
         """NONE."""
         self.stack.append(None)
 
-    def _discard(self) -> None:
+    def op_discard(self) -> None:
         """POP: a value, or a mark where it is the topmost thing."""
         if self.marks and self.marks[-1] == len(self.stack):
             self.marks.pop()
         else:
             self.stack.pop()
 
-    def _get(self, key: int) -> None:
+    def op_get(self, key: int) -> None:
         """Push what the memo holds."""
         self.stack.append(self.memo[key])
 
-    def _put(self, key: int) -> None:
+    def op_put(self, key: int) -> None:
         """Keep the topmost value in the memo."""
         self.memo[key] = self.stack[-1]
 
@@ -228,14 +161,14 @@ class Machine:
 
     def _text(self, raw: bytes) -> None:
         """Push a text."""
-        if len(raw) > 2 * _LONGEST_NAME:
+        if len(raw) > _LONGEST_NAME:
             self._long_text(raw)
         else:
             self.stack.append(raw.decode("utf-8", "surrogatepass"))
 
     def _long_text(self, raw: bytes) -> None:
         """Push a text that is no name, but that may be bytes in disguise, as protocol 2 has it."""
-        if raw[:8].decode("utf-8", "ignore").startswith(_NESTED_TEXTS):
+        if raw[:8].decode("utf-8", "ignore").startswith(NESTED_TEXTS):
             try:
                 plain = raw.decode("utf-8").encode("latin-1")
             except UnicodeError:
@@ -244,7 +177,7 @@ class Machine:
         else:
             self.stack.append(DATA)
 
-    def _sized_text(self, size: int) -> None:
+    def op_sized_text(self, size: int) -> None:
         """Push a text of ``size`` bytes."""
         if size > _LONGEST_TEXT:
             self.stream.skip(size)
@@ -252,20 +185,20 @@ class Machine:
         else:
             self._text(self.stream.take(size))
 
-    def _sized_string(self, size: int) -> None:
+    def op_sized_string(self, size: int) -> None:
         """Push what is text or bytes, as the loader's encoding has it."""
         if size < 0:
             raise ValueError
         if size > _LONGEST_TEXT:
-            self._sized_bytes(size)
+            self.op_sized_bytes(size)
         else:
             self._bytes_text(self.stream.take(size))
 
-    def _sized_bytes(self, size: int) -> None:
+    def op_sized_bytes(self, size: int) -> None:
         """Push bytes, once it is clear whether they are a pickle themselves."""
-        if size >= _SHORTEST_BLOB and _looks_nested(self.stream.peek(min(size, 64))):
+        if size >= _SHORTEST_BLOB and looks_nested(self.stream.peek(min(size, 64))):
             start = self.stream.position
-            self.stack.append(_Blob(self.nested(self.stream.part(size))))
+            self.stack.append(Blob(self.nested(self.stream.part(size))))
             self.stream.skip(size - (self.stream.position - start))
         else:
             self.stream.skip(size)
@@ -273,11 +206,11 @@ class Machine:
 
     def _blob_of(self, data: bytes) -> Any:  # noqa: ANN401 - any value
         """The value of a bytes constant."""
-        if len(data) < _SHORTEST_BLOB or not _looks_nested(data[:64]):
+        if len(data) < _SHORTEST_BLOB or not looks_nested(data[:64]):
             return DATA
-        return _Blob(self.nested(_stream_of(data)))
+        return Blob(self.nested(_stream_of(data)))
 
-    def _string(self) -> None:
+    def op_string(self) -> None:
         """STRING: a quoted text of protocol 0."""
         line = self.stream.line().strip()
         if len(line) < len("''") or line[:1] not in {b"'", b'"'} or line[-1:] != line[:1]:
@@ -286,16 +219,16 @@ class Machine:
 
     def _bytes_text(self, raw: bytes) -> None:
         """Push what is text or bytes, as the loader's encoding has it."""
-        if len(raw) > 2 * _LONGEST_NAME or _looks_nested(raw[:64]):
+        if len(raw) > _LONGEST_NAME or looks_nested(raw[:64]):
             self.stack.append(self._blob_of(raw))
         else:
             self.stack.append(raw.decode("latin-1"))
 
-    def _unicode(self) -> None:
+    def op_unicode(self) -> None:
         """UNICODE: a text of protocol 0, with escapes."""
         self._text(self.stream.line().decode("raw-unicode-escape").encode("utf-8", "surrogatepass"))
 
-    def _decimal(self) -> None:
+    def op_decimal(self) -> None:
         """INT or LONG of protocol 0."""
         line = self.stream.line().strip().rstrip(b"L")
         if len(line) > _LONGEST_INTEGER:
@@ -303,12 +236,12 @@ class Machine:
         else:
             self.stack.append(int(line, 10 if line.lstrip(b"+-").isdigit() else 0))
 
-    def _float(self) -> None:
+    def op_float(self) -> None:
         """FLOAT of protocol 0."""
         float(self.stream.line())
         self.stack.append(DATA)
 
-    def _long(self, size: int) -> None:
+    def op_long(self, size: int) -> None:
         """LONG1 and LONG4."""
         if size < 0:
             raise ValueError
@@ -318,61 +251,61 @@ class Machine:
         else:
             self.stack.append(int.from_bytes(self.stream.take(size), "little", signed=True))
 
-    def _protocol(self) -> None:
+    def op_protocol(self) -> None:
         """PROTO: nothing but a declaration."""
         self.stream.byte()
         self.has_protocol = True
 
     # Containers ---------------------------------------------------------------------------------
 
-    def _mark(self) -> None:
+    def op_mark(self) -> None:
         """MARK."""
         self.marks.append(len(self.stack))
 
-    def _tuple(self) -> None:
+    def op_tuple(self) -> None:
         """TUPLE of all above the mark."""
         items = self._pop_to_mark()
         self.stack.append(tuple(items) if len(items) <= _LARGEST_TABLE else DATA)
 
-    def _small_tuple(self, size: int) -> None:
+    def op_small_tuple(self, size: int) -> None:
         """TUPLE1 to TUPLE3."""
         items = [self._pop() for _ in range(size)]
         self.stack.append(tuple(reversed(items)))
 
-    def _collect(self) -> None:
+    def op_collect(self) -> None:
         """LIST or FROZENSET of all above the mark."""
         self._pop_to_mark()
         self.stack.append(DATA)
 
-    def _dict(self) -> None:
+    def op_dict(self) -> None:
         """DICT of all above the mark."""
         items = self._pop_to_mark()
-        self.stack.append(_Table())
+        self.stack.append(Table())
         self._set_items(items)
 
-    def _append(self) -> None:
+    def op_append(self) -> None:
         """APPEND."""
         self._pop()
         self._changed("appended to")
 
-    def _appends(self) -> None:
+    def op_appends(self) -> None:
         """APPENDS and ADDITEMS."""
         self._pop_to_mark()
         self._changed("appended to")
 
-    def _set_item(self) -> None:
+    def op_set_item(self) -> None:
         """SETITEM."""
         value, key = self._pop(), self._pop()
         self._set_items([key, value])
 
-    def _set_marked(self) -> None:
+    def op_set_marked(self) -> None:
         """SETITEMS."""
         self._set_items(self._pop_to_mark())
 
     def _set_items(self, items: list[Any]) -> None:
         """Put keys and values into the topmost dictionary."""
         target = self._changed("changed")
-        if isinstance(target, _Table):
+        if isinstance(target, Table):
             for key, value in zip(items[::2], items[1::2], strict=False):
                 if isinstance(key, str) and len(target.items) < _LARGEST_TABLE:
                     target.items[key] = value
@@ -386,19 +319,19 @@ class Machine:
 
     # Names and calls ----------------------------------------------------------------------------
 
-    def _global(self) -> None:
+    def op_global(self) -> None:
         """GLOBAL: two lines."""
         module, name = self.stream.line(), self.stream.line()
         self._name(module.decode("utf-8").strip(), name.decode("utf-8").strip())
 
-    def _stack_global(self) -> None:
+    def op_stack_global(self) -> None:
         """STACK_GLOBAL: two texts."""
         name, module = self._pop(), self._pop()
         if isinstance(name, str) and isinstance(module, str):
             self._name(module, name)
         else:
             self.found.act(COMPUTED)
-            self.stack.append(_Made(None))
+            self.stack.append(Made(None))
 
     def _name(self, module: str, name: str) -> None:
         """Push a name."""
@@ -406,34 +339,34 @@ class Machine:
         self.found.use(item, Use.MENTION)
         self.stack.append(item)
 
-    def _extension(self, size: int) -> None:
+    def op_extension(self, size: int) -> None:
         """EXT1, EXT2 and EXT4: a name by the number that a program gave it."""
         code = int.from_bytes(self.stream.take(size), "little")
         self.found.act(f"extension {code} of the loading program")
-        self.stack.append(_Made(None))
+        self.stack.append(Made(None))
 
-    def _inst(self) -> None:
+    def op_inst(self) -> None:
         """INST: a class in two lines, called with all above the mark."""
-        self._global()
+        self.op_global()
         callee = self.stack.pop()
         self.stack.append(self._call(callee, tuple(self._pop_to_mark())))
 
-    def _obj(self) -> None:
+    def op_obj(self) -> None:
         """OBJ: a class and its arguments above the mark."""
         callee, *arguments = self._pop_to_mark()
         self.stack.append(self._call(callee, tuple(arguments)))
 
-    def _newobj(self) -> None:
+    def op_newobj(self) -> None:
         """NEWOBJ: an object without its constructor."""
         self._pop()
         self.stack.append(self._made_without_constructor(self._pop()))
 
-    def _newobj_ex(self) -> None:
+    def op_newobj_ex(self) -> None:
         """NEWOBJ_EX: the same with keywords."""
         self._pop()
-        self._newobj()
+        self.op_newobj()
 
-    def _reduce(self) -> None:
+    def op_reduce(self) -> None:
         """REDUCE: a call."""
         arguments, callee = self._pop(), self._pop()
         self.stack.append(self._call(callee, arguments if isinstance(arguments, tuple) else None))
@@ -442,105 +375,105 @@ class Machine:
         """What a call makes."""
         if not isinstance(callee, Global):
             self.found.act(COMPUTED)
-            return _Made(None)
+            return Made(None)
         known = "newObj" if callee.name == "newObj" else callee.full
         special = _SPECIAL.get(known) if arguments is not None else None
         if special is not None:
             return special(self, callee, arguments)
         self.found.use(callee, Use.CALL)
-        return _Made(callee, arguments or ())
+        return Made(callee, arguments or ())
 
     def _made_without_constructor(self, callee: Any) -> Any:  # noqa: ANN401 - any value
         """An object of a class."""
         if not isinstance(callee, Global):
             self.found.act(COMPUTED)
-            return _Made(None)
+            return Made(None)
         self.found.use(callee, Use.BUILD)
-        return _Made(callee)
+        return Made(callee)
 
-    def _build(self) -> None:
+    def op_build(self) -> None:
         """BUILD: the state of the topmost value."""
         state = self._pop()
         target = self._changed("its state is set")
-        if isinstance(target, _Made):
+        if isinstance(target, Made):
             target.state = state
             if target.by == _ARRAY_WRAPPER:
                 self.saw_arrays = True
                 if self.has_arrays:
                     self._inline_array(state)
 
-    def _persistent(self) -> None:
+    def op_persistent(self) -> None:
         """PERSID: something that the loader keeps elsewhere, such as a tensor's storage."""
         self.stream.line()
         self.stack.append(DATA)
 
-    def _bin_persistent(self) -> None:
+    def op_bin_persistent(self) -> None:
         """BINPERSID: the same."""
         self._pop()
         self.stack.append(DATA)
 
-    def _pop_mark(self) -> None:
+    def op_pop_mark(self) -> None:
         """POP_MARK: everything above the mark."""
         self._pop_to_mark()
 
-    def _memoize(self) -> None:
+    def op_memoize(self) -> None:
         """MEMOIZE: the next place of the memo."""
-        self._put(len(self.memo))
+        self.op_put(len(self.memo))
 
-    def _duplicate(self) -> None:
+    def op_duplicate(self) -> None:
         """DUP."""
         self.stack.append(self.stack[-1])
 
-    def _ignore(self, _size: int = 0) -> None:
+    def op_ignore(self, _size: int = 0) -> None:
         """A frame's length decides nothing, and a read-only buffer is like any other."""
 
     # Calls that are followed --------------------------------------------------------------------
 
-    def _reconstructor(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_reconstructor(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``copyreg._reconstructor`` and its like: an object of the class that comes first."""
         self.found.use(callee, Use.CALL if callee.name == "newObj" else Use.MENTION)
         return self._made_without_constructor(arguments[0] if arguments else DATA)
 
-    def _getattr(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_getattr(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``getattr``: a member of an enumeration, or a dotted name in two pieces."""
         match arguments:
             case (Global() as owner, str() as name):
                 if is_enum(owner) and not name.startswith("_") and "." not in name:
-                    return _Made(owner)
+                    return Made(owner)
                 item = Global(owner.module, f"{owner.name}.{name[:_LONGEST_NAME]}")
                 self.found.use(item, Use.MENTION)
                 self.found.has_calls = True
                 return item
             case _:
                 self.found.use(callee, Use.CALL)
-                return _Made(callee)
+                return Made(callee)
 
-    def _type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``type``: of one value, its class; of three, a class that is made up."""
         self.found.use(callee, Use.MENTION if len(arguments) == 1 else Use.CALL)
-        return _Made(callee)
+        return Made(callee)
 
-    def _from_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_from_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch._tensor._rebuild_from_type_v2`` calls the function that it is given."""
         self.found.use(callee, Use.CALL)
         function, *_ = arguments or (DATA,)
         given = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], tuple) else None  # noqa: PLR2004 - the third
         return self._call(function, given)
 
-    def _load_from_bytes(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_load_from_bytes(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch.storage._load_from_bytes`` unpickles: harmless if what it unpickles is."""
         match arguments:
-            case (_Blob(is_clean=True),):
+            case (Blob(is_clean=True),):
                 self.found.has_calls = True
             case _:
                 self.found.use(callee, Use.CALL)
         return DATA
 
-    def _encode(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def call_encode(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``_codecs.encode``: how protocol 2 writes bytes."""
         self.found.use(callee, Use.CALL)
         match arguments:
-            case (_Blob() as blob, *_):
+            case (Blob() as blob, *_):
                 return blob
             case (str() as text, *_):
                 return self._blob_of(text.encode("latin-1", "ignore"))
@@ -551,8 +484,8 @@ class Machine:
 
     def _inline_array(self, state: Any) -> None:  # noqa: ANN401 - any value
         """Pass over the array that joblib writes behind its wrapper, or follow its pickle."""
-        items = state.items if isinstance(state, _Table) else {}
-        size, holds_objects = _described(items.get("dtype"))
+        items = state.items if isinstance(state, Table) else {}
+        size, holds_objects = item_size(items.get("dtype"))
         shape = items.get("shape")
         if holds_objects:
             # Its pickle is read by pickle itself, which knows of no arrays in between.
@@ -561,7 +494,7 @@ class Machine:
             )
             machine.run()
             return
-        if size is None or not isinstance(shape, tuple) or not _is_shape(shape):
+        if size is None or not isinstance(shape, tuple) or not is_shape(shape):
             msg = "it holds an array of a kind that plmscan does not know"
             raise BrokenError(msg)
         if items.get("numpy_array_alignment_bytes") is not None:
@@ -639,116 +572,88 @@ def _stream_of(data: bytes) -> Stream:
     return Window(io.BytesIO(data), 0, len(data)).stream()
 
 
-def _is_shape(shape: tuple[Any, ...]) -> bool:
-    """Whether it holds nothing but lengths."""
-    return all(type(n) is int and 0 <= n < 2**48 for n in shape)
-
-
-def _described(dtype: Any) -> tuple[int | None, bool]:  # noqa: ANN401 - any value
-    """Bytes an item of an array has, None if unknown, and whether it holds objects."""
-    if not isinstance(dtype, _Made) or not dtype.arguments or not isinstance(dtype.arguments[0], str):
-        return None, False
-    code, digits = dtype.arguments[0][:1], dtype.arguments[0][1:]
-    state = dtype.state if isinstance(dtype.state, tuple) else ()
-    if code == "O" or (len(state) > _FLAGS and isinstance(state[_FLAGS], int) and state[_FLAGS] & 1):
-        return None, True
-    if code == "V" and len(state) > _ITEM_SIZE and type(state[_ITEM_SIZE]) is int:
-        return state[_ITEM_SIZE], False
-    if not digits.isdecimal():
-        return None, False
-    return int(digits[:9]) * (4 if code == "U" else 1), False
-
-
-def _looks_nested(start: bytes) -> bool:
-    """Whether bytes may be a pickle or an archive."""
-    return start.startswith(_NESTED_STARTS) or (
-        start[:1] in {b"c", b"("} and _TEXT_PICKLE.match(start) is not None
-    )
-
-
 _M = Machine
-# ruff: disable
 _BY_CODE: dict[bytes, Callable[[Machine], None]] = {
-    b"(": _M._mark,
-    b"0": _M._discard,
-    b"1": _M._pop_mark,
-    b"2": _M._duplicate,
-    b"F": _M._float,
-    b"I": _M._decimal,
+    b"(": _M.op_mark,
+    b"0": _M.op_discard,
+    b"1": _M.op_pop_mark,
+    b"2": _M.op_duplicate,
+    b"F": _M.op_float,
+    b"I": _M.op_decimal,
     b"J": _integer("<i"),
     b"K": _short(_M.push),
     b"M": _integer("<H"),
-    b"L": _M._decimal,
-    b"N": _M._none,
-    b"P": _M._persistent,
-    b"Q": _M._bin_persistent,
-    b"R": _M._reduce,
-    b"S": _M._string,
-    b"T": _sized("<i", _M._sized_string),
-    b"U": _short(_M._sized_string),
-    b"V": _M._unicode,
-    b"X": _sized("<I", _M._sized_text),
-    b"a": _M._append,
-    b"b": _M._build,
-    b"c": _M._global,
-    b"d": _M._dict,
-    b"}": _pushing(_Table),
-    b"e": _M._appends,
-    b"g": _named(_M._get),
-    b"h": _short(_M._get),
-    b"j": _sized("<I", _M._get),
-    b"i": _M._inst,
-    b"l": _M._collect,
+    b"L": _M.op_decimal,
+    b"N": _M.op_none,
+    b"P": _M.op_persistent,
+    b"Q": _M.op_bin_persistent,
+    b"R": _M.op_reduce,
+    b"S": _M.op_string,
+    b"T": _sized("<i", _M.op_sized_string),
+    b"U": _short(_M.op_sized_string),
+    b"V": _M.op_unicode,
+    b"X": _sized("<I", _M.op_sized_text),
+    b"a": _M.op_append,
+    b"b": _M.op_build,
+    b"c": _M.op_global,
+    b"d": _M.op_dict,
+    b"}": _pushing(Table),
+    b"e": _M.op_appends,
+    b"g": _named(_M.op_get),
+    b"h": _short(_M.op_get),
+    b"j": _sized("<I", _M.op_get),
+    b"i": _M.op_inst,
+    b"l": _M.op_collect,
     b"]": _pushing(_data),
-    b"o": _M._obj,
-    b"p": _named(_M._put),
-    b"q": _short(_M._put),
-    b"r": _sized("<I", _M._put),
-    b"s": _M._set_item,
-    b"t": _M._tuple,
+    b"o": _M.op_obj,
+    b"p": _named(_M.op_put),
+    b"q": _short(_M.op_put),
+    b"r": _sized("<I", _M.op_put),
+    b"s": _M.op_set_item,
+    b"t": _M.op_tuple,
     b")": _pushing(tuple),
-    b"u": _M._set_marked,
+    b"u": _M.op_set_marked,
     b"G": _pushing(_data, 8),
-    b"\x80": _M._protocol,
-    b"\x81": _M._newobj,
-    b"\x82": _with(_M._extension, 1),
-    b"\x83": _with(_M._extension, 2),
-    b"\x84": _with(_M._extension, 4),
-    b"\x85": _with(_M._small_tuple, 1),
-    b"\x86": _with(_M._small_tuple, 2),
-    b"\x87": _with(_M._small_tuple, 3),
+    b"\x80": _M.op_protocol,
+    b"\x81": _M.op_newobj,
+    b"\x82": _with(_M.op_extension, 1),
+    b"\x83": _with(_M.op_extension, 2),
+    b"\x84": _with(_M.op_extension, 4),
+    b"\x85": _with(_M.op_small_tuple, 1),
+    b"\x86": _with(_M.op_small_tuple, 2),
+    b"\x87": _with(_M.op_small_tuple, 3),
     b"\x88": _pushing(lambda: True),
     b"\x89": _pushing(lambda: False),
-    b"\x8a": _short(_M._long),
-    b"\x8b": _sized("<i", _M._long),
-    b"B": _sized("<I", _M._sized_bytes),
-    b"C": _short(_M._sized_bytes),
-    b"\x8c": _short(_M._sized_text),
-    b"\x8d": _sized("<Q", _M._sized_text),
-    b"\x8e": _sized("<Q", _M._sized_bytes),
+    b"\x8a": _short(_M.op_long),
+    b"\x8b": _sized("<i", _M.op_long),
+    b"B": _sized("<I", _M.op_sized_bytes),
+    b"C": _short(_M.op_sized_bytes),
+    b"\x8c": _short(_M.op_sized_text),
+    b"\x8d": _sized("<Q", _M.op_sized_text),
+    b"\x8e": _sized("<Q", _M.op_sized_bytes),
     b"\x8f": _pushing(_data),
-    b"\x90": _M._appends,
-    b"\x91": _M._collect,
-    b"\x92": _M._newobj_ex,
-    b"\x93": _M._stack_global,
-    b"\x94": _M._memoize,
-    b"\x95": _sized("<Q", _M._ignore),
-    b"\x96": _sized("<Q", _M._sized_bytes),
+    b"\x90": _M.op_appends,
+    b"\x91": _M.op_collect,
+    b"\x92": _M.op_newobj_ex,
+    b"\x93": _M.op_stack_global,
+    b"\x94": _M.op_memoize,
+    b"\x95": _sized("<Q", _M.op_ignore),
+    b"\x96": _sized("<Q", _M.op_sized_bytes),
     b"\x97": _pushing(_data),
-    b"\x98": _M._ignore,
+    b"\x98": _M.op_ignore,
 }
 STEPS = {code[0]: step for code, step in _BY_CODE.items()}
 """What each instruction does, but for STOP."""
 
 _SPECIAL: dict[str, Callable[[Machine, Global, tuple[Any, ...]], Any]] = {
-    "copyreg._reconstructor": _M._reconstructor,
-    "copyreg.__newobj__": _M._reconstructor,
-    "copyreg.__newobj_ex__": _M._reconstructor,
-    "newObj": _M._reconstructor,
-    "builtins.getattr": _M._getattr,
-    "builtins.type": _M._type,
-    "torch._tensor._rebuild_from_type_v2": _M._from_type,
-    "torch.storage._load_from_bytes": _M._load_from_bytes,
-    "_codecs.encode": _M._encode,
+    "copyreg._reconstructor": _M.call_reconstructor,
+    "copyreg.__newobj__": _M.call_reconstructor,
+    "copyreg.__newobj_ex__": _M.call_reconstructor,
+    "newObj": _M.call_reconstructor,
+    "builtins.getattr": _M.call_getattr,
+    "builtins.type": _M.call_type,
+    "torch._tensor._rebuild_from_type_v2": _M.call_from_type,
+    "torch.storage._load_from_bytes": _M.call_load_from_bytes,
+    "_codecs.encode": _M.call_encode,
 }
 """Calls that are followed into what they are given."""

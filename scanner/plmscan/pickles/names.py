@@ -16,7 +16,17 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["Global", "Level", "Permission", "Use", "allowed", "builds_tensors", "is_enum", "judge", "permission"]
+__all__ = [
+    "Global",
+    "Level",
+    "Permission",
+    "Use",
+    "allowed",
+    "builds_tensors",
+    "is_enum",
+    "judge",
+    "permission",
+]
 
 _LONGEST = 120
 _ARRAYS = frozenset(
@@ -195,17 +205,15 @@ def judge(item: Global, use: Use) -> Level:
     granted = permission(item)
     if item.module.partition(".")[0] == "__torch__" or (granted is not None and granted >= use):
         return Level.ALLOWED
-    harmful = _leads_to_code(item, is_listed=granted is not None)
-    return Level.DANGEROUS if harmful or _is_odd_call(item, use) else Level.UNKNOWN
+    is_harmful = _leads_to_code(item) or _is_odd_call(item, use)
+    return Level.DANGEROUS if is_harmful else Level.UNKNOWN
 
 
-def _leads_to_code(item: Global, *, is_listed: bool) -> bool:
+def _leads_to_code(item: Global) -> bool:
     """Whether the name is known to lead to code, to files or to the network."""
     modules, names = item.module.split("."), item.name.split(".")
     standard = _lists()[1]
     inner = (*modules[1:], *names)
-    if is_listed:
-        return False
     return (
         modules[0] in standard
         or modules[0] in _CODE

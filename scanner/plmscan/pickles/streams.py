@@ -6,6 +6,7 @@ import bz2
 import io
 import lzma
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ __all__ = [
     "Stream",
     "Window",
     "decompressor",
+    "joined",
     "unpack",
 ]
 
 _CHUNK = 2**16
+_PIECE = 2**12
+_GZIP_TRAILER = 8
 _LARGEST_READ = 2**24
 """Bytes that one value may have to be read as a whole; longer ones are passed over."""
 _LONGEST_LINE = 2**16
@@ -61,7 +65,7 @@ class Allowance:
     @classmethod
     def of_model(cls) -> Allowance:
         """What all files of a model together may cause."""
-        return cls(opcodes=12_000_000, unpacked=2**30, members=200_000)
+        return cls(opcodes=8_000_000, unpacked=2**29, members=100_000)
 
     def share(self) -> Allowance:
         """What the next file may cause, which is a little even where nothing is left.
@@ -189,9 +193,15 @@ class Stream:
         have = len(self._buffer) - self._at
         if have < size:
             parts = [self._buffer[self._at :]]
-            while have < size and (more := self._source(max(_CHUNK, size - have))):
-                parts.append(more)
-                have += len(more)
+            try:
+                while have < size and (more := self._source(max(_CHUNK, size - have))):
+                    parts.append(more)
+                    have += len(more)
+            except BrokenError as error:
+                # A loader uses what comes before the damage.
+                if len(parts) == 1:
+                    raise
+                self._source = partial(_raise, error)
             self._before += self._at
             self._buffer, self._at = b"".join(parts), 0
         return have
@@ -302,6 +312,11 @@ class Stream:
         return data
 
 
+def _raise(error: BrokenError, _size: int) -> bytes:
+    """Say again that the bytes are damaged."""
+    raise error
+
+
 class Decompressor(Protocol):
     """What the decompressors of the standard library and of lz4 share."""
 
@@ -354,7 +369,7 @@ def decompressor(form: str) -> Decompressor:
         return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
     if form == "lz4":
         return _lz4()
-    return _Inflater({"gzip": 31, "zlib": 15, "deflate": -15}[form])
+    return _Inflater({"zlib": 15, "deflate": -15}[form])
 
 
 def _lz4() -> Decompressor:
@@ -381,8 +396,7 @@ class _Unpacking:
         self._packed = packed
         self._form = form
         self._allowance = allowance
-        self._inner = decompressor(form)
-        self._pending = b""
+        self._inner = self._begin()
         self._is_over = False
 
     def read(self, size: int) -> bytes:
@@ -392,7 +406,8 @@ class _Unpacking:
             BrokenError: the compressed data is damaged.
             BoundError: the allowance is used up.
         """
-        size = min(size, 4 * _CHUNK)
+        # Small pieces, as loaders ask for them: what comes before some damage is used.
+        size = min(size, _PIECE)
         while not self._is_over:
             made = self._more(size)
             if made:
@@ -400,28 +415,66 @@ class _Unpacking:
                 return made
         return b""
 
+    def _begin(self) -> Decompressor:
+        """A decompressor for the part that is next."""
+        if self._form == "gzip":
+            _skip_gzip_header(self._packed)
+            return decompressor("deflate")
+        return decompressor(self._form)
+
     def _more(self, size: int) -> bytes:
         """What one step gives, which may be nothing."""
         if self._inner.eof:
             self._next_part()
             return b""
-        data = self._pending
-        if not data and self._inner.needs_input:
+        data = b""
+        if self._inner.needs_input:
             data = self._packed.read(_CHUNK)
             self._is_over = not data
-        self._pending = b""
         try:
             return self._inner.decompress(data, size)
         except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
-            # What came out before the damage was used by then, as a loader uses it.
             msg = f"its compressed data is damaged ({' '.join(str(error).split())})"
             raise BrokenError(msg) from error
 
     def _next_part(self) -> None:
-        """Begin with what follows the end of one compressed part."""
-        self._pending = self._inner.unused_data or self._packed.read(_CHUNK)
+        """Begin with what follows the end of one compressed part, if that is one as well."""
+        self._packed = joined(self._inner.unused_data, self._packed)
+        if self._form == "gzip":
+            self._packed.read(_GZIP_TRAILER)  # a checksum, at which loaders look too late
         magic = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7z", "lz4": b"\x04\x22\x4d\x18"}
-        if self._pending.startswith(magic.get(self._form, b"\0\0\0\0\0\0")):
-            self._inner = decompressor(self._form)
+        expected = magic.get(self._form, b"")
+        if expected and self._packed.peek(len(expected)) == expected:
+            self._inner = self._begin()
         else:
             self._is_over = True
+
+
+def joined(start: bytes, rest: Stream) -> Stream:
+    """``start``, and then ``rest``."""
+
+    def source(size: int) -> bytes:
+        nonlocal start
+        data, start = start, b""
+        return data or rest.read(size)
+
+    return Stream(source)
+
+
+def _skip_gzip_header(packed: Stream) -> None:
+    """Pass over the header of gzip data, so that a wrong checksum at its end hides nothing.
+
+    Raises:
+        BrokenError: it is none.
+    """
+    header = packed.take(10)
+    if not header.startswith(b"\x1f\x8b\x08"):
+        msg = "its gzip data is damaged"
+        raise BrokenError(msg)
+    flags = header[3]
+    if flags & 4:
+        packed.skip(int.from_bytes(packed.take(2), "little"))
+    for flag in (8, 16):
+        while flags & flag and packed.byte():
+            pass
+    packed.skip(2 if flags & 2 else 0)

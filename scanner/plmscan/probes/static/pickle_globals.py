@@ -34,9 +34,7 @@ _UNREAD_FORMATS = (
     "h5 hdf5 keras pb onnx onnx_data msgpack tflite gguf ggml ot mlmodel mar engine pte"
 )
 _UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD_FORMATS.split())
-_LOADED_WEIGHTS = re.compile(
-    r"(pytorch_model|adapter_model|diffusion_pytorch_model)[\w.-]*\.bin$"
-)
+_LOADED_WEIGHTS = re.compile(r"(pytorch_model|adapter_model|diffusion_pytorch_model)[\w.-]*\.bin$")
 """Weights that libraries load for their name, with ``weights_only`` where they are up to date."""
 _TRAINING_STATE = re.compile(
     r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?|random_states_\d+|.*optim_states"
