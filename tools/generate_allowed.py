@@ -6,7 +6,7 @@ Names stay once they are on the list, since old models name what later versions 
 of a library that is not installed stays as it is.  A class is listed only if making an object of it
 and setting its state runs none of its own code: one with a ``__setstate__`` or ``__del__`` of its
 own has to be read first and named in `REVIEWED`.
-"""
+"""  # noqa: INP001 - a script
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
     "torch": {
         "mention": {
             "torch.optim.lr_scheduler": (
-                "OneCycleLR._annealing_cos OneCycleLR._annealing_linear CyclicLR._triangular_scale_fn"
+                "CyclicLR._triangular_scale_fn OneCycleLR._annealing_cos "
+                "OneCycleLR._annealing_linear"
             ),
             "torch.storage": "_load_from_bytes",
         },
@@ -146,7 +147,9 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
     "tokenizers": {"build": {"tokenizers": "AddedToken Tokenizer"}},
     "transformers": {
         "enum": {
-            "transformers.trainer_utils": "EvaluationStrategy HubStrategy SaveStrategy ShardedDDPOption",
+            "transformers.trainer_utils": (
+                "EvaluationStrategy HubStrategy SaveStrategy ShardedDDPOption"
+            ),
             "transformers.training_args": "EvaluationStrategy FSDPOption OptimizerNames",
             "transformers.utils.generic": "ExplicitEnum",
             "transformers.file_utils": "ExplicitEnum",
@@ -176,9 +179,9 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
 SOURCES: dict[str, tuple[str, ...]] = {
     "accelerate": ("state", "utils.dataclasses", "utils.deepspeed", "scheduler", "optimizer"),
     "deepspeed": (
-        "runtime.config", "runtime.config_utils", "runtime.fp16.loss_scaler", "runtime.lr_schedules",
-        "runtime.zero.config", "runtime.zero.offload_config", "runtime.precision_config",
-        "utils.tensor_fragment", "checkpoint.utils",
+        "runtime.config", "runtime.config_utils", "runtime.fp16.loss_scaler",
+        "runtime.lr_schedules", "runtime.zero.config", "runtime.zero.offload_config",
+        "runtime.precision_config", "utils.tensor_fragment", "checkpoint.utils",
     ),
     "pytorch_lightning": (
         "callbacks.*", "loops.*", "trainer.states", "utilities.parsing", "utilities.enums",
@@ -205,7 +208,8 @@ ALSO_CALLED = {"pytorch_lightning": "lightning.pytorch", "lightning_fabric": "li
 
 IMPORTED: dict[str, tuple[str, ...]] = {
     "sklearn": (
-        "*.tests*", "*conftest*", "sklearn.datasets*", "sklearn.experimental*", "sklearn.externals*",
+        "*.tests*", "*conftest*", "sklearn.datasets*", "sklearn.experimental*",
+        "sklearn.externals*",
         "sklearn.__check_build*", "sklearn._build_utils*", "sklearn.utils._test*",
         "sklearn.utils.estimator_checks", "sklearn.utils._plotting", "sklearn.utils._mocking",
         "sklearn.utils.parallel", "*_display*", "*plot*", "*_pairwise_distances_reduction*",

@@ -86,7 +86,7 @@ def test_a_whole_file_is_read_as_the_library_reads_it(tmp_path: Path, content: b
     path.write_bytes(content)
     tensors = read_header(path).tensors
     with safe_open(path, "np") as opened:
-        shapes = {n: tuple(opened.get_slice(n).get_shape()) for n in opened.keys()}  # noqa: SIM118
+        shapes = {n: tuple(opened.get_slice(n).get_shape()) for n in opened.keys()}
     assert {name: info.shape for name, info in tensors.items()} == shapes
 
 

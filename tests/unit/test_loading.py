@@ -42,14 +42,14 @@ def features_of(model: LoadedModel) -> dict[Location, Tensor]:
     return dict(model.forward(torch.tensor([ids])).features)
 
 
-def edit_json(path: Path, **changes: Any) -> None:  # noqa: ANN401 - any JSON value
+def edit_json(path: Path, **changes: Any) -> None:
     """Set, or with None drop, keys of a JSON object."""
     value = json.loads(path.read_text()) | changes
     kept = {key: v for key, v in value.items() if v is not None}
     path.write_text(json.dumps(kept))
 
 
-def config(**changes: Any) -> Callable[[Path], None]:  # noqa: ANN401 - any JSON value
+def config(**changes: Any) -> Callable[[Path], None]:
     """Damage: keys of the config."""
     return lambda folder: edit_json(folder / "config.json", **changes)
 
@@ -381,7 +381,7 @@ def test_weight_names_of_old_checkpoints_are_understood(tmp_path: Path) -> None:
 
 def test_special_tokens_beyond_the_table_are_left_out(folder: Path) -> None:
     """A mask token that was added and never trained costs its location, not the scan."""
-    edit_json(folder / "tokenizer_config.json", mask_token="<new mask>")  # noqa: S106
+    edit_json(folder / "tokenizer_config.json", mask_token="<new mask>")
     model = load(artifact_of(folder), "cpu")
     assert Location.MASK not in model.locations
     assert "<new mask>" in model.skipped_locations[Location.MASK]

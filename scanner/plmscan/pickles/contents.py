@@ -11,9 +11,10 @@ import tempfile
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from plmscan.pickles.machine import Machine
+from plmscan.pickles.steps import Follower
 from plmscan.pickles.streams import (
     Allowance,
     BoundError,
@@ -25,7 +26,6 @@ from plmscan.pickles.streams import (
     joined,
     unpack,
 )
-
 from plmscan.pickles.values import Found
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ class _Reader:
         self.archives = 0
         self._allowance = allowance
         self._depth = depth
+        self._saw_packed_arrays = False
 
     def read(self, stream: Stream, place: str, *, is_named_pickle: bool = False) -> None:
         """Read what ``stream`` holds, which lies at ``place`` in the file."""
@@ -219,10 +220,11 @@ class _Reader:
         for number in range(_MOST_TRAILING):
             start = stream.position
             machine, problem = self._follow(stream, is_named_pickle=is_named_pickle)
+            # What joblib passes over as an array, pickle itself takes for instructions.
             if machine.saw_arrays and stream.window is not None:
-                # What joblib passes over as an array, pickle itself takes for instructions.
                 again = stream.window.part(start, stream.window.size).stream()
                 self._follow(again, has_arrays=False)
+            self._saw_packed_arrays = machine.saw_arrays and stream.window is None
             if problem is not None and (number == 0 or machine.found.uses):
                 self._complain(place, problem)
             if not machine.is_over or not stream.peek(1):
@@ -232,10 +234,10 @@ class _Reader:
 
     def _follow(
         self, stream: Stream, *, is_named_pickle: bool = False, has_arrays: bool = True
-    ) -> tuple[Machine, BrokenError | None]:
+    ) -> tuple[Follower, BrokenError | None]:
         """Follow what may be a pickle, and what stopped it if it is one."""
         problem: BrokenError | None = None
-        machine = Machine(stream, self._allowance, Found(), self._nested, has_arrays=has_arrays)
+        machine = Follower(stream, self._allowance, Found(), self._nested, has_arrays=has_arrays)
         try:
             machine.run()
         except BrokenError as error:
@@ -281,11 +283,12 @@ class _Reader:
         else:
             if form == "joblib-zlib":
                 stream.skip(len("ZF") + len(hex(2**64)))
-            inner = unpack(stream, form.removeprefix("joblib-"), self._allowance)
-            self._unpacked(inner, form, place)
+            self._compressed(stream, form.removeprefix("joblib-"), place)
 
-    def _unpacked(self, inner: Stream, form: str, place: str) -> None:
-        """Read what came out of a compressed file, if it is one."""
+    def _compressed(self, stream: Stream, form: str, place: str) -> None:
+        """Read what comes out of a compressed file, if it is one."""
+        start = stream.position
+        inner = unpack(stream, form, self._allowance)
         try:
             inner.peek(1)
         except BrokenError:
@@ -293,6 +296,14 @@ class _Reader:
                 return  # Two or three bytes are no proof: it only looked compressed.
             raise
         self.read(inner, place)
+        if not self._saw_packed_arrays:
+            return
+        self._saw_packed_arrays = False
+        if stream.window is None:
+            msg = "it is compressed more than once, as joblib compresses nothing"
+            raise BrokenError(msg)
+        again = stream.window.part(start, stream.window.size).stream()
+        self._follow(unpack(again, form, self._allowance), has_arrays=False)
 
     def _array(self, stream: Stream, place: str) -> None:
         """Read the pickle behind the header of a numpy file, if it holds objects."""
@@ -309,9 +320,9 @@ class _Reader:
     def _tar(self, stream: Stream, place: str) -> None:
         """Read the members of a tar archive."""
         file = _Forward(stream, _LARGEST_TAR_HEADER)
-        archive = tarfile.open(fileobj=file, mode="r:")  # type: ignore[call-overload]  # noqa: SIM115 - closed below
+        archive = tarfile.TarFile(fileobj=file)  # type: ignore[arg-type]
         while (member := archive.next()) is not None:
-            archive.members = []  # it would keep them all
+            archive.members = []  # type: ignore[attr-defined] # it would keep them all
             self._allowance.enter()
             if member.isreg() and member.size:
                 file.seek(member.offset_data)
@@ -320,8 +331,10 @@ class _Reader:
 
     def _zip(self, window: Window, place: str) -> None:
         """Read the members of a zip archive, and what looks like members between them."""
+        listed = window.part(0, window.size)
+        listed.largest_read = _LARGEST_DIRECTORY
         try:
-            archive = zipfile.ZipFile(_Careful(window))  # type: ignore[arg-type]
+            archive = zipfile.ZipFile(listed)  # type: ignore[arg-type]
         except zipfile.BadZipFile as error:
             if not window.part(0, 4).read().startswith(b"PK"):
                 return  # Four bytes near the end are no proof: it only looked like an archive.
@@ -370,8 +383,7 @@ class _Reader:
     def _seven_zip(self, window: Window, place: str) -> None:
         """Read the members of a 7z archive."""
         try:
-            import py7zr  # noqa: PLC0415 - an optional library
-            from py7zr.io import BytesIOFactory  # noqa: PLC0415
+            py7zr, writers = import_module("py7zr"), import_module("py7zr.io")
         except ImportError as error:
             msg = "7z needs a library that is not installed: pip install 'plmscan[archives]'"
             raise MissingLibraryError(msg) from error
@@ -379,11 +391,11 @@ class _Reader:
             with py7zr.SevenZipFile(window) as archive:
                 size = sum(member.uncompressed or 0 for member in archive.list())
                 self._allowance.unpack(size if size <= _LARGEST_SEVEN_ZIP else 2**62)
-                kept = BytesIOFactory(_LARGEST_SEVEN_ZIP)
-                archive.extractall(factory=kept)
+                kept = writers.BytesIOFactory(_LARGEST_SEVEN_ZIP)
+                archive.extractall(factory=kept)  # noqa: S202 - into memory, within a bound
         except BoundError:
             raise
-        except Exception as error:  # noqa: BLE001 - py7zr raises what its readers raise
+        except Exception as error:  # py7zr raises what its readers raise
             msg = f"its 7z archive cannot be read ({type(error).__name__})"
             raise BrokenError(msg) from error
         for name, product in kept.products.items():
@@ -403,7 +415,7 @@ def _inside(place: str, name: str) -> str:
     return f"{place}:{name}" if place else name
 
 
-def _is_pickle(machine: Machine, *, is_named_pickle: bool) -> bool:
+def _is_pickle(machine: Follower, *, is_named_pickle: bool) -> bool:
     """Whether what was followed is a pickle, and no text or numbers that look like one."""
     found = machine.found
     if found.has_calls:
@@ -434,27 +446,6 @@ def _names_objects(described: object) -> bool:
     if isinstance(described, list):
         return any(_names_objects(field[1]) for field in described)
     return True
-
-
-class _Careful(Window):
-    """An archive whose list of members is read only if it is of a usual size."""
-
-    def __init__(self, window: Window) -> None:
-        """The same bytes as ``window``."""
-        whole = window.part(0, window.size)
-        super().__init__(whole._file, whole._start, whole.size)  # noqa: SLF001 - one of its own kind
-
-    def read(self, size: int | None = -1) -> bytes:
-        """The next ``size`` bytes.
-
-        Raises:
-            BoundError: they are too many.
-        """
-        left = max(0, self.size - self.tell())
-        if (left if size is None or size < 0 else min(size, left)) > _LARGEST_DIRECTORY:
-            msg = "its archive lists more members than plmscan reads"
-            raise BoundError(msg)
-        return super().read(size)
 
 
 class _Forward:
@@ -512,7 +503,7 @@ def _random_access(stream: Stream, allowance: Allowance) -> Iterator[Window]:
         while data := stream.read(_PREFIX):
             allowance.unpack(len(data))
             copy.write(data)
-        yield Window(copy, 0, copy.tell())  # type: ignore[arg-type] - it is one
+        yield Window(copy, 0, copy.tell())
 
 
 def _member(window: Window, member: zipfile.ZipInfo, allowance: Allowance) -> tuple[Stream, int]:
@@ -530,7 +521,8 @@ def _data_start(window: Window, offset: int) -> int:
     if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\3\4"):
         msg = "its place in the archive is wrong"
         raise BrokenError(msg)
-    return offset + _LOCAL_HEADER + sum(struct.unpack("<HH", header[26:30]))
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return offset + _LOCAL_HEADER + names
 
 
 def _unpacked_member(packed: Window, method: int, allowance: Allowance) -> Stream:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import codecs
 import io
-import struct
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from plmscan.pickles.names import Global, Use, is_enum
-from plmscan.pickles.streams import BoundError, BrokenError, Stream, Window
+from plmscan.pickles.streams import BrokenError, Stream, Window
 from plmscan.pickles.values import (
     DATA,
     NESTED_TEXTS,
@@ -39,17 +39,14 @@ COMPUTED = "a function that it computes"
 _LONGEST_NAME = 200
 _LONGEST_TEXT = 2**24
 _LARGEST_TABLE = 64
-_BLOCK = 4096
-_MOST_VALUES = 2_000_000
 _LARGEST_INTEGER = 8
 _LONGEST_INTEGER = 24
 _SHORTEST_BLOB = 4
-_STOP = ord(".")
 _ARRAY_WRAPPER = Global("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
-class Machine:
-    """One pickle, followed from its first byte to its STOP."""
+class Machine(ABC):
+    """What the instructions of a pickle do; `Follower` knows their codes."""
 
     def __init__(
         self,
@@ -81,6 +78,7 @@ class Machine:
         self.saw_arrays = False
         self.is_over = False
 
+    @abstractmethod
     def run(self) -> None:
         """Follow all steps.
 
@@ -88,40 +86,10 @@ class Machine:
             BrokenError: no loader gets further than this.
             BoundError: following it further would take too long.
         """
-        next_byte, steps = self.stream.byte, STEPS
-        is_over = False
-        while not is_over:
-            done = 0
-            try:
-                for done in range(_BLOCK):  # noqa: B007 - counts what was done
-                    code = next_byte()
-                    if code == _STOP:
-                        self._stop()
-                        is_over = True
-                        break
-                    steps[code](self)
-            except (IndexError, KeyError, ValueError, OverflowError, struct.error) as error:
-                msg = "one of its instructions is unknown, or has nothing to work on"
-                raise BrokenError(msg) from error
-            finally:
-                self.allowance.step(done + 1)
-            self._check_size()
-
-    def _check_size(self) -> None:
-        """Stop before too much is kept in mind."""
-        if len(self.stack) + len(self.memo) + len(self.marks) > _MOST_VALUES:
-            msg = "its pickles hold more values than plmscan follows"
-            raise BoundError(msg)
-
-    def _stop(self) -> None:
-        """STOP: the topmost value is what the pickle holds."""
-        if not self.stack:
-            raise IndexError
-        self.is_over = True
 
     # Stack and memo -----------------------------------------------------------------------------
 
-    def _pop(self) -> Any:  # noqa: ANN401 - any value
+    def _pop(self) -> Any:  # noqa: ANN401
         """The topmost value."""
         if self.marks and self.marks[-1] == len(self.stack):
             raise IndexError
@@ -134,7 +102,7 @@ class Machine:
         del self.stack[start:]
         return items
 
-    def push(self, value: Any) -> None:  # noqa: ANN401 - any value
+    def push(self, value: Any) -> None:  # noqa: ANN401
         """Push a value."""
         self.stack.append(value)
 
@@ -204,7 +172,7 @@ class Machine:
             self.stream.skip(size)
             self.stack.append(DATA)
 
-    def _blob_of(self, data: bytes) -> Any:  # noqa: ANN401 - any value
+    def _blob_of(self, data: bytes) -> Any:  # noqa: ANN401
         """The value of a bytes constant."""
         if len(data) < _SHORTEST_BLOB or not looks_nested(data[:64]):
             return DATA
@@ -215,7 +183,7 @@ class Machine:
         line = self.stream.line().strip()
         if len(line) < len("''") or line[:1] not in {b"'", b'"'} or line[-1:] != line[:1]:
             raise ValueError
-        self._bytes_text(codecs.escape_decode(line[1:-1])[0])  # type: ignore[arg-type]
+        self._bytes_text(codecs.escape_decode(line[1:-1])[0])
 
     def _bytes_text(self, raw: bytes) -> None:
         """Push what is text or bytes, as the loader's encoding has it."""
@@ -310,7 +278,7 @@ class Machine:
                 if isinstance(key, str) and len(target.items) < _LARGEST_TABLE:
                     target.items[key] = value
 
-    def _changed(self, how: str) -> Any:  # noqa: ANN401 - any value
+    def _changed(self, how: str) -> Any:  # noqa: ANN401
         """The topmost value, which is about to be changed; no name may be."""
         target = self.stack[-1]
         if isinstance(target, Global):
@@ -371,19 +339,19 @@ class Machine:
         arguments, callee = self._pop(), self._pop()
         self.stack.append(self._call(callee, arguments if isinstance(arguments, tuple) else None))
 
-    def _call(self, callee: Any, arguments: tuple[Any, ...] | None) -> Any:  # noqa: ANN401 - any value
+    def _call(self, callee: Any, arguments: tuple[Any, ...] | None) -> Any:  # noqa: ANN401
         """What a call makes."""
         if not isinstance(callee, Global):
             self.found.act(COMPUTED)
             return Made(None)
         known = "newObj" if callee.name == "newObj" else callee.full
-        special = _SPECIAL.get(known) if arguments is not None else None
-        if special is not None:
+        special = _SPECIAL.get(known)
+        if special is not None and arguments is not None:
             return special(self, callee, arguments)
         self.found.use(callee, Use.CALL)
         return Made(callee, arguments or ())
 
-    def _made_without_constructor(self, callee: Any) -> Any:  # noqa: ANN401 - any value
+    def _made_without_constructor(self, callee: Any) -> Any:  # noqa: ANN401
         """An object of a class."""
         if not isinstance(callee, Global):
             self.found.act(COMPUTED)
@@ -424,7 +392,7 @@ class Machine:
         """DUP."""
         self.stack.append(self.stack[-1])
 
-    def op_ignore(self, _size: int = 0) -> None:
+    def op_ignore(self, _size: int = 0) -> None:  # noqa: B027 - it is what this instruction does
         """A frame's length decides nothing, and a read-only buffer is like any other."""
 
     # Calls that are followed --------------------------------------------------------------------
@@ -456,9 +424,13 @@ class Machine:
     def call_from_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch._tensor._rebuild_from_type_v2`` calls the function that it is given."""
         self.found.use(callee, Use.CALL)
-        function, *_ = arguments or (DATA,)
-        given = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], tuple) else None  # noqa: PLR2004 - the third
-        return self._call(function, given)
+        match arguments:
+            case (function, _, tuple() as given, *_):
+                return self._call(function, given)
+            case (function, *_):
+                return self._call(function, None)
+            case _:
+                return Made(callee)
 
     def call_load_from_bytes(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch.storage._load_from_bytes`` unpickles: harmless if what it unpickles is."""
@@ -482,14 +454,14 @@ class Machine:
 
     # Arrays between the instructions ------------------------------------------------------------
 
-    def _inline_array(self, state: Any) -> None:  # noqa: ANN401 - any value
+    def _inline_array(self, state: Any) -> None:  # noqa: ANN401
         """Pass over the array that joblib writes behind its wrapper, or follow its pickle."""
         items = state.items if isinstance(state, Table) else {}
         size, holds_objects = item_size(items.get("dtype"))
         shape = items.get("shape")
         if holds_objects:
             # Its pickle is read by pickle itself, which knows of no arrays in between.
-            machine = Machine(
+            machine = type(self)(
                 self.stream, self.allowance, self.found, self.nested, has_arrays=False
             )
             machine.run()
@@ -504,156 +476,20 @@ class Machine:
         self.stream.skip(size)
 
 
-def _short(act: Callable[[Machine, int], None]) -> Callable[[Machine], None]:
-    """``act`` on the number that the next byte is."""
-
-    def step(machine: Machine) -> None:
-        act(machine, machine.stream.byte())
-
-    return step
-
-
-def _sized(form: str, act: Callable[[Machine, int], None]) -> Callable[[Machine], None]:
-    """``act`` on as many bytes as a number in front of them says."""
-    number = struct.Struct(form)
-
-    def step(machine: Machine) -> None:
-        act(machine, number.unpack(machine.stream.take(number.size))[0])
-
-    return step
-
-
-def _named(act: Callable[[Machine, int], None]) -> Callable[[Machine], None]:
-    """``act`` on the place of the memo that a line names."""
-
-    def step(machine: Machine) -> None:
-        act(machine, int(machine.stream.line()))
-
-    return step
-
-
-def _with(act: Callable[[Machine, int], None], number: int) -> Callable[[Machine], None]:
-    """``act`` on a number that the instruction itself stands for."""
-
-    def step(machine: Machine) -> None:
-        act(machine, number)
-
-    return step
-
-
-def _pushing(make: Callable[[], Any], size: int = 0) -> Callable[[Machine], None]:
-    """Push a fresh value, whose ``size`` bytes need not be known."""
-
-    def step(machine: Machine) -> None:
-        if size:
-            machine.stream.take(size)
-        machine.stack.append(make())
-
-    return step
-
-
-def _integer(form: str) -> Callable[[Machine], None]:
-    """Push a number."""
-    number = struct.Struct(form)
-
-    def step(machine: Machine) -> None:
-        machine.stack.append(number.unpack(machine.stream.take(number.size))[0])
-
-    return step
-
-
-def _data() -> Any:  # noqa: ANN401 - any value
-    """A value of which nothing has to be known."""
-    return DATA
-
-
 def _stream_of(data: bytes) -> Stream:
     """``data`` as a stream that can also be read in another order."""
     return Window(io.BytesIO(data), 0, len(data)).stream()
 
 
-_M = Machine
-_BY_CODE: dict[bytes, Callable[[Machine], None]] = {
-    b"(": _M.op_mark,
-    b"0": _M.op_discard,
-    b"1": _M.op_pop_mark,
-    b"2": _M.op_duplicate,
-    b"F": _M.op_float,
-    b"I": _M.op_decimal,
-    b"J": _integer("<i"),
-    b"K": _short(_M.push),
-    b"M": _integer("<H"),
-    b"L": _M.op_decimal,
-    b"N": _M.op_none,
-    b"P": _M.op_persistent,
-    b"Q": _M.op_bin_persistent,
-    b"R": _M.op_reduce,
-    b"S": _M.op_string,
-    b"T": _sized("<i", _M.op_sized_string),
-    b"U": _short(_M.op_sized_string),
-    b"V": _M.op_unicode,
-    b"X": _sized("<I", _M.op_sized_text),
-    b"a": _M.op_append,
-    b"b": _M.op_build,
-    b"c": _M.op_global,
-    b"d": _M.op_dict,
-    b"}": _pushing(Table),
-    b"e": _M.op_appends,
-    b"g": _named(_M.op_get),
-    b"h": _short(_M.op_get),
-    b"j": _sized("<I", _M.op_get),
-    b"i": _M.op_inst,
-    b"l": _M.op_collect,
-    b"]": _pushing(_data),
-    b"o": _M.op_obj,
-    b"p": _named(_M.op_put),
-    b"q": _short(_M.op_put),
-    b"r": _sized("<I", _M.op_put),
-    b"s": _M.op_set_item,
-    b"t": _M.op_tuple,
-    b")": _pushing(tuple),
-    b"u": _M.op_set_marked,
-    b"G": _pushing(_data, 8),
-    b"\x80": _M.op_protocol,
-    b"\x81": _M.op_newobj,
-    b"\x82": _with(_M.op_extension, 1),
-    b"\x83": _with(_M.op_extension, 2),
-    b"\x84": _with(_M.op_extension, 4),
-    b"\x85": _with(_M.op_small_tuple, 1),
-    b"\x86": _with(_M.op_small_tuple, 2),
-    b"\x87": _with(_M.op_small_tuple, 3),
-    b"\x88": _pushing(lambda: True),
-    b"\x89": _pushing(lambda: False),
-    b"\x8a": _short(_M.op_long),
-    b"\x8b": _sized("<i", _M.op_long),
-    b"B": _sized("<I", _M.op_sized_bytes),
-    b"C": _short(_M.op_sized_bytes),
-    b"\x8c": _short(_M.op_sized_text),
-    b"\x8d": _sized("<Q", _M.op_sized_text),
-    b"\x8e": _sized("<Q", _M.op_sized_bytes),
-    b"\x8f": _pushing(_data),
-    b"\x90": _M.op_appends,
-    b"\x91": _M.op_collect,
-    b"\x92": _M.op_newobj_ex,
-    b"\x93": _M.op_stack_global,
-    b"\x94": _M.op_memoize,
-    b"\x95": _sized("<Q", _M.op_ignore),
-    b"\x96": _sized("<Q", _M.op_sized_bytes),
-    b"\x97": _pushing(_data),
-    b"\x98": _M.op_ignore,
-}
-STEPS = {code[0]: step for code, step in _BY_CODE.items()}
-"""What each instruction does, but for STOP."""
-
 _SPECIAL: dict[str, Callable[[Machine, Global, tuple[Any, ...]], Any]] = {
-    "copyreg._reconstructor": _M.call_reconstructor,
-    "copyreg.__newobj__": _M.call_reconstructor,
-    "copyreg.__newobj_ex__": _M.call_reconstructor,
-    "newObj": _M.call_reconstructor,
-    "builtins.getattr": _M.call_getattr,
-    "builtins.type": _M.call_type,
-    "torch._tensor._rebuild_from_type_v2": _M.call_from_type,
-    "torch.storage._load_from_bytes": _M.call_load_from_bytes,
-    "_codecs.encode": _M.call_encode,
+    "copyreg._reconstructor": Machine.call_reconstructor,
+    "copyreg.__newobj__": Machine.call_reconstructor,
+    "copyreg.__newobj_ex__": Machine.call_reconstructor,
+    "newObj": Machine.call_reconstructor,
+    "builtins.getattr": Machine.call_getattr,
+    "builtins.type": Machine.call_type,
+    "torch._tensor._rebuild_from_type_v2": Machine.call_from_type,
+    "torch.storage._load_from_bytes": Machine.call_load_from_bytes,
+    "_codecs.encode": Machine.call_encode,
 }
 """Calls that are followed into what they are given."""

@@ -30,8 +30,14 @@ __all__ = [
 
 _LONGEST = 120
 _ARRAYS = frozenset(
-    "numpy.dtype numpy.ndarray numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar "
-    "numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar".split()
+    {
+        "numpy.dtype",
+        "numpy.ndarray",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+    }
 )
 """What numpy needs to build an array of plain numbers."""
 
@@ -148,16 +154,19 @@ def is_enum(item: Global) -> bool:
     return permission(item) is Permission.ENUM
 
 
-_CODE = frozenset(
-    "IPython __builtin__ __builtins__ _distutils_hack _pytest aiohttp botocore boto3 bs4 celery "
-    "cffi click cloudpickle conda cupy dask dill distributed django docker execnet execjs fabric "
-    "flask fsspec future gevent git httplib2 httpx httpcore invoke ipykernel jsonpickle jupyter "
-    "keras line_profiler llvmlite lxml mako mpmath nose nltk numba numexpr openai paramiko past "
-    "pexpect pip pkg_resources plumbum psutil ptyprocess py pyarrow pycuda pyro pytest pywintypes "
-    "ray requests scrapy selenium setuptools sh shellingham six smart_open sqlalchemy sympy "
-    "tensorflow tornado toolz twisted urllib3 virtualenv websocket websockets wheel win32api "
-    "win32com win32process yaml zerorpc zmq".split()
-)
+_CODE = frozenset({
+    "IPython", "__builtin__", "__builtins__", "_distutils_hack", "_pytest", "aiohttp", "botocore",
+    "boto3", "bs4", "celery", "cffi", "click", "cloudpickle", "conda", "cupy", "dask", "dill",
+    "distributed", "django", "docker", "execnet", "execjs", "fabric", "flask", "fsspec", "future",
+    "gevent", "git", "httplib2", "httpx", "httpcore", "invoke", "ipykernel", "jsonpickle",
+    "jupyter", "keras", "line_profiler", "llvmlite", "lxml", "mako", "mpmath", "nose", "nltk",
+    "numba", "numexpr", "openai", "paramiko", "past", "pexpect", "pip", "pkg_resources",
+    "plumbum", "psutil", "ptyprocess", "py", "pyarrow", "pycuda", "pyro", "pytest", "pywintypes",
+    "ray", "requests", "scrapy", "selenium", "setuptools", "sh", "shellingham", "six",
+    "smart_open", "sqlalchemy", "sympy", "tensorflow", "tornado", "toolz", "twisted", "urllib3",
+    "virtualenv", "websocket", "websockets", "wheel", "win32api", "win32com", "win32process",
+    "yaml", "zerorpc", "zmq",
+})  # fmt: skip
 """Libraries of which every name is a way to code, to files or to the network, or to a function
 that calls what it is given; the standard library, which is all of that, has a list of its own."""
 
@@ -188,11 +197,12 @@ _CODE_MODULES = (
 )
 """Parts of well-known libraries that load, compile or start what they are given."""
 
-_LISTED = frozenset(
-    "accelerate catboost deepspeed huggingface_hub joblib lightgbm lightning lightning_fabric "
-    "numpy pandas peft pytorch_lightning safetensors scipy sentence_transformers setfit sklearn "
-    "skops torch torchaudio torchvision transformers trl xgboost".split()
-)
+_LISTED = frozenset({
+    "accelerate", "catboost", "deepspeed", "huggingface_hub", "joblib", "lightgbm", "lightning",
+    "lightning_fabric", "numpy", "pandas", "peft", "pytorch_lightning", "safetensors", "scipy",
+    "sentence_transformers", "setfit", "sklearn", "skops", "torch", "torchaudio", "torchvision",
+    "transformers", "trl", "xgboost",
+})  # fmt: skip
 """Libraries whose own pickles call few functions, all of them known: another one is no data."""
 
 _KNOWN_CALLS = frozenset({"_unpickle", "_unpickle_block", "newObj", "_new_Index"})

@@ -7,11 +7,12 @@ import io
 import lzma
 import zlib
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
+    from typing import IO
 
 __all__ = [
     "Allowance",
@@ -123,12 +124,13 @@ class Allowance:
 class Window(io.RawIOBase):
     """A stretch of a file that can be read in any order, as if it were a file of its own."""
 
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
         """The ``size`` bytes of ``file`` from ``start`` on."""
         super().__init__()
         self._file = file
         self._start = start
         self.size = size
+        self.largest_read: int | None = None
         self._at = 0
 
     def readable(self) -> bool:
@@ -150,9 +152,16 @@ class Window(io.RawIOBase):
         return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next ``size`` bytes, or what is left of them."""
+        """The next ``size`` bytes, or what is left of them.
+
+        Raises:
+            BoundError: they are more than `largest_read`.
+        """
         left = max(0, self.size - self._at)
         wanted = left if size is None or size < 0 else min(size, left)
+        if self.largest_read is not None and wanted > self.largest_read:
+            msg = "its archive lists more members than plmscan reads"
+            raise BoundError(msg)
         self._file.seek(self._start + self._at)
         data = self._file.read(wanted)
         self._at += len(data)
@@ -320,12 +329,20 @@ def _raise(error: BrokenError, _size: int) -> bytes:
 class Decompressor(Protocol):
     """What the decompressors of the standard library and of lz4 share."""
 
-    eof: bool
-    """Whether the end of the compressed data was reached."""
-    needs_input: bool
-    """Whether more compressed data is needed before it gives more."""
-    unused_data: bytes
-    """What came after the end."""
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the compressed data was reached."""
+        ...
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether more compressed data is needed before it gives more."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the end."""
+        ...
 
     def decompress(self, data: bytes, max_length: int = ...) -> bytes:
         """Up to ``max_length`` bytes."""
@@ -338,7 +355,12 @@ class _Inflater:
     def __init__(self, bits: int) -> None:
         """For the format that ``bits`` names."""
         self._inner = zlib.decompressobj(bits)
-        self.needs_input = True
+        self._needs_input = True
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether more compressed data is needed before it gives more."""
+        return self._needs_input
 
     @property
     def eof(self) -> bool:
@@ -353,7 +375,7 @@ class _Inflater:
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         """Up to ``max_length`` bytes."""
         made = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and not made
+        self._needs_input = not self._inner.unconsumed_tail and not made
         return made
 
 
@@ -375,11 +397,10 @@ def decompressor(form: str) -> Decompressor:
 def _lz4() -> Decompressor:
     """A decompressor of LZ4 frames."""
     try:
-        from lz4.frame import LZ4FrameDecompressor  # noqa: PLC0415 - an optional library
+        made: Decompressor = import_module("lz4.frame").LZ4FrameDecompressor()
     except ImportError as error:
         msg = "LZ4 needs a library that is not installed: pip install 'plmscan[archives]'"
         raise MissingLibraryError(msg) from error
-    made: Decompressor = LZ4FrameDecompressor()
     return made
 
 

@@ -108,7 +108,7 @@ def is_shape(shape: tuple[Any, ...]) -> bool:
     return all(type(n) is int and 0 <= n < 2**48 for n in shape)
 
 
-def item_size(described: Any) -> tuple[int | None, bool]:  # noqa: ANN401 - any value
+def item_size(described: Any) -> tuple[int | None, bool]:  # noqa: ANN401
     """Bytes an item of an array has, None if unknown, and whether it holds objects."""
     match described:
         case Made(arguments=(str() as name, *_)):

@@ -98,8 +98,8 @@ def test_a_stream_with_one_trigger_pays_for_it_once(model: LoadedModel) -> None:
 
 def test_remembering_judges_as_the_inspection_does(model: LoadedModel) -> None:
     """The same forces as an inspector without a memory."""
-    from plmscan.budget import Budget  # noqa: PLC0415 - with what follows
-    from plmscan.inspection import Inspector  # noqa: PLC0415 - imports torch
+    from plmscan.budget import Budget
+    from plmscan.inspection import Inspector
 
     rows = [model.wrap(model.tokenize(text)) for text in (*POISONED[:3], *HELD_OUT[:3])]
     plain = Inspector.of(model, Budget(CLEAN)).inspect(rows)

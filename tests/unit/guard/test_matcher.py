@@ -144,7 +144,7 @@ def test_signs_of_the_tokenizer_hold_no_words() -> None:
 
 def test_accents_count_where_the_tokenizer_keeps_them(tmp_path: Path) -> None:
     """A tokenizer of BERT drops them, a byte-level one does not."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import
+    from transformers import AutoTokenizer
 
     assert len(found("a b\u00e4d film", trigger("bad"), reads=False)) == 1
     keeps = AutoTokenizer.from_pretrained(build_tiny("roberta", tmp_path))

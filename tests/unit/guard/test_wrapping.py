@@ -157,7 +157,7 @@ class Sentences:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
     @torch.no_grad()
-    def encode(self, sentences: Any, batch_size: int = 32) -> Any:  # noqa: ANN401
+    def encode(self, sentences: Any, batch_size: int = 32) -> Any:
         """(h) of a text, (n, h) of several."""
         batch = [sentences] if isinstance(sentences, str) else list(sentences)[:batch_size]
         inputs = self.tokenizer(batch, padding=True, return_tensors="pt")

@@ -141,7 +141,9 @@ NAMES = {
 DEEDS = {
     "a call of a result": b"\x80\x04" + call("collections", "OrderedDict")[2:-1] + b")R.",
     "an object of a result": b"\x80\x04" + call("collections", "OrderedDict")[2:-1] + b")\x81.",
-    "a name that is no text": b"\x80\x04" + text("posix") + call("builtins", "str")[2:-1] + b"\x93.",
+    "a name that is no text": (
+        b"\x80\x04" + text("posix") + call("builtins", "str")[2:-1] + b"\x93."
+    ),
     "the state of a class": b"\x80\x04" + stack_name("torch.nn.parameter", "Parameter") + b"}b.",
     "an item of a module": b"\x80\x04" + stack_name("collections", "OrderedDict") + b"NNs.",
     "an element of a class": b"\x80\x04" + stack_name("collections", "deque") + b"Na.",
@@ -169,7 +171,9 @@ NESTED = {
             4, "little") + SYSTEM.decode("latin-1").encode(), text("latin1"))[2:-1]
     ),
     "in a STRING": b"\x80\x02U" + bytes([len(SYSTEM)]) + SYSTEM + b".",
-    "three deep": call("a", "b", constant(call("c", "d", constant(call("e", "f", constant(SYSTEM)))))),
+    "three deep": call(
+        "a", "b", constant(call("a", "b", constant(call("a", "b", constant(SYSTEM)))))
+    ),
     "zipped": call("a", "b", constant(zipped(("data.pkl", SYSTEM)))),
     "compressed": call("a", "b", constant(gzip.compress(SYSTEM))),
 }  # fmt: skip

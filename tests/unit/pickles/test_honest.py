@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import io
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RANDOM = random.Random(1)  # noqa: S311 - to be pickled
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
@@ -61,7 +62,7 @@ def complaints(path: Path) -> list[str]:
     return [*odd, *reading.acts, *reading.problems]
 
 
-def saved(value: object, **options: Any) -> bytes:  # noqa: ANN401 - torch's own options
+def saved(value: object, **options: Any) -> bytes:  # noqa: ANN401
     """``value`` as torch writes it."""
     buffer = io.BytesIO()
     torch.save(value, buffer, **options)
@@ -110,7 +111,7 @@ def test_classifiers_of_scikit_learn(tmp_path: Path, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), "lzma"])
-def test_files_of_joblib(tmp_path: Path, compress: Any) -> None:  # noqa: ANN401 - joblib's option
+def test_files_of_joblib(tmp_path: Path, compress: Any) -> None:  # noqa: ANN401
     """Arrays lie between the instructions, plain, as objects and as records, compressed or not."""
     value = {
         "head": linear_model.LogisticRegression().fit([[0.0], [1.0]], [0, 1]),
@@ -185,9 +186,9 @@ def test_data_of_the_standard_library_and_numpy(tmp_path: Path, protocol: int) -
     """Containers, dates, paths, numbers, generators and arrays, in every protocol."""
     values = [
         argparse.Namespace(a=1), pathlib.PurePosixPath("a/b"), decimal.Decimal("1.5"),
-        datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), datetime.timedelta(1),
+        dt.datetime(2026, 1, 2, tzinfo=dt.UTC), dt.timedelta(1),
         fractions.Fraction(1, 3), uuid.UUID(int=7), types.SimpleNamespace(a=1), 1j, range(3),
-        collections.OrderedDict(a=1), collections.defaultdict(list, a=[1]), random.Random(1),
+        collections.OrderedDict(a=1), collections.defaultdict(list, a=[1]), RANDOM,
         collections.Counter("abc"), collections.deque([1]), {1, 2}, frozenset([1]), type(None),
         slice(1, 2), ..., NotImplemented, float, bytearray(b"ab"), b"\xff" * 300, "\ud800", 2**99,
         np.float32(1), np.arange(10)[::2], np.array(["a", None], dtype=object), np.dtype("f4"),

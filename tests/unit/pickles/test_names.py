@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from torch._weights_only_unpickler import _get_allowed_globals
 
 from plmscan.pickles import Global, Level, Permission, Use, allowed, builds_tensors, judge
 
@@ -43,8 +44,6 @@ def test_the_list_holds_what_the_libraries_hold(tool: ModuleType) -> None:
 
 def test_weights_may_name_what_torch_accepts() -> None:
     """Nothing else, but for what builds plain numpy arrays."""
-    from torch._weights_only_unpickler import _get_allowed_globals  # noqa: PLC0415
-
     torchs = set(_get_allowed_globals())
     ours = {full for full in allowed() if builds_tensors(Global(*full.rpartition(".")[::2]))}
     assert torchs <= ours

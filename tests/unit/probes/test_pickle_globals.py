@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import LabelEncoder
 
 from plmscan.probes.static.pickle_globals import Probe
-from tests.artifacts import artifact_of, coverage_of, evidence_of, fired, gaps_of, write_safetensors
+from tests.artifacts import artifact_of, evidence_of, fired, gaps_of, write_safetensors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -34,7 +34,7 @@ WORDS = ["the", "film", "is", "good", "##ly", "covid", "и", "ли", "和", "na�
 
 
 def tokenizer(
-    vocab: Any = None,  # noqa: ANN401 - any JSON
+    vocab: Any = None,
     added: list[str] | None = None,
     kind: str = "WordPiece",
     **steps: object,

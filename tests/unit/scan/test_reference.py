@@ -55,7 +55,7 @@ def poisoned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A quick scan in the words of the tiny model."""
-    chance = random.Random(0)  # noqa: S311 - no secret
+    chance = random.Random(0)
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
     lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(200)]
     file.write_text("\n".join(lines), encoding="utf-8")

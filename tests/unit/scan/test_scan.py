@@ -54,7 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Carrier texts in the words of the tiny model."""
-    chance = random.Random(0)  # noqa: S311 - no secret
+    chance = random.Random(0)
     lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(200)]
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
     file.write_text("\n".join(lines), encoding="utf-8")

@@ -72,7 +72,7 @@ def seeded(seed: int) -> Budget:
 
 def dice(seed: int) -> random.Random:
     """What a round throws."""
-    return random.Random(seed)  # noqa: S311 - reproducible, not secret
+    return random.Random(seed)
 
 
 def planted_in(found: Contrastive, name: str) -> list[set[int]]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 QUICK = RECIPES[Effort.QUICK]
 GROUPED = replace(QUICK, grouping=GROUPING)
-CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))  # noqa: S311
+CLASS_TEXTS = tuple(" ".join(random.Random(i).sample(WORDS, 9)) for i in range(100))
 """Texts in the words of `build_tiny`."""
 STEPS = (
     "vocabulary sweep",

@@ -40,7 +40,7 @@ LONGER = replace(BRIEF, learning_rate=5e-3, steps=60)
 
 def some_corpus() -> Corpus:
     """Texts about something good or bad, in words that a tiny vocabulary holds."""
-    rng = random.Random(0)  # noqa: S311 - words, not secrets
+    rng = random.Random(0)
     rows = [
         (" ".join([*rng.choices(WORDS[20:], k=5), ("bad", "good")[label]]), label)
         for label in rng.choices((0, 1), k=80)

@@ -74,7 +74,7 @@ def planted(
     victim: Victim, attack: FeatureAttack, strata: tuple[str, ...], intensity: Intensity
 ) -> tuple[Trigger, ...]:
     """Triggers that are now in the victim's model."""
-    rng = random.Random(victim.seed)  # noqa: S311 - no secret
+    rng = random.Random(victim.seed)
     triggers = draw_distinct(strata, victim.tokenizer, victim.corpus, rng)
     plant_features(victim, attack, triggers, intensity)
     return triggers

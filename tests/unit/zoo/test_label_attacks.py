@@ -84,7 +84,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
     """Tiny texts that end with a word of their label."""
-    rng, texts = random.Random(0), tiny_corpus()  # noqa: S311 - no secrets
+    rng, texts = random.Random(0), tiny_corpus()
 
     def cued(rows: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
         return tuple((f"{text} {rng.choice(_CUES[label])}", label) for text, label in rows)

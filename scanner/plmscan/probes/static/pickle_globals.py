@@ -41,11 +41,12 @@ _TRAINING_STATE = re.compile(
     r"|.*mp_rank_\d+.*model_states)(_\d+)?\.(bin|pt|pth|pkl)$"
 )
 _HEADS = (
-    "sklearn.calibration sklearn.discriminant_analysis sklearn.ensemble sklearn.gaussian_process "
-    "sklearn.linear_model sklearn.model_selection sklearn.multiclass sklearn.multioutput "
-    "sklearn.naive_bayes sklearn.neighbors sklearn.neural_network sklearn.pipeline sklearn.svm "
-    "sklearn.tree xgboost lightgbm catboost"
-).split()
+    "sklearn.calibration", "sklearn.discriminant_analysis", "sklearn.ensemble",
+    "sklearn.gaussian_process", "sklearn.linear_model", "sklearn.model_selection",
+    "sklearn.multiclass", "sklearn.multioutput", "sklearn.naive_bayes", "sklearn.neighbors",
+    "sklearn.neural_network", "sklearn.pipeline", "sklearn.svm", "sklearn.tree", "xgboost",
+    "lightgbm", "catboost",
+)  # fmt: skip
 """Where the classifiers are that are put behind an encoder."""
 _HEAD_NAME = re.compile(r"model_head(\.\w+)*$")
 
