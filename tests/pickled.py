@@ -7,7 +7,18 @@ import struct
 import tarfile
 import zipfile
 
-__all__ = ["call", "constant", "stack_name", "tarred", "text", "text_name", "zipped"]
+import py7zr
+
+__all__ = [
+    "call",
+    "constant",
+    "seven_zipped",
+    "stack_name",
+    "tarred",
+    "text",
+    "text_name",
+    "zipped",
+]
 
 
 def text(value: str) -> bytes:
@@ -54,4 +65,13 @@ def tarred(*members: tuple[str, bytes], mode: str = "w") -> bytes:
             header = tarfile.TarInfo(name)
             header.size = len(content)
             archive.addfile(header, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def seven_zipped(*members: tuple[str, bytes]) -> bytes:
+    """A 7z archive."""
+    buffer = io.BytesIO()
+    with py7zr.SevenZipFile(buffer, "w") as archive:
+        for name, content in members:
+            archive.writestr(content, name)
     return buffer.getvalue()

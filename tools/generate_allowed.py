@@ -69,6 +69,7 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
         "enum": {"uuid": "SafeUUID"},
         "mention": {
             "builtins": "Ellipsis NoneType NotImplemented getattr type",
+            "functools": "partial",
             "copyreg": "_reconstructor __newobj__ __newobj_ex__",
             "typing": "Any Dict List Optional Tuple Union",
         },
@@ -115,6 +116,15 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
         }
     },
     "torch": {
+        "call": {"torch._C": "Generator"},
+        "build": {
+            "torch.distributed.checkpoint.filesystem": "_StorageInfo",
+            "torch.distributed.checkpoint.metadata": (
+                "BytesStorageMetadata ChunkStorageMetadata Metadata MetadataIndex StorageMeta "
+                "TensorProperties TensorStorageMetadata"
+            ),
+        },
+        "enum": {"torch.distributed.checkpoint.metadata": "_MEM_FORMAT_ENCODING"},
         "mention": {
             "torch.optim.lr_scheduler": (
                 "CyclicLR._triangular_scale_fn OneCycleLR._annealing_cos "
@@ -177,7 +187,10 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
 """What nobody can list by looking at classes, and names of versions that are gone."""
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "accelerate": ("state", "utils.dataclasses", "utils.deepspeed", "scheduler", "optimizer"),
+    "torch": ("utils.data.dataset", "utils.data.sampler", "utils.data.distributed"),
+    "accelerate": (
+        "data_loader", "optimizer", "scheduler", "state", "utils.dataclasses", "utils.deepspeed",
+    ),
     "deepspeed": (
         "runtime.config", "runtime.config_utils", "runtime.fp16.loss_scaler",
         "runtime.lr_schedules", "runtime.zero.config", "runtime.zero.offload_config",
@@ -291,7 +304,12 @@ def _of_torch() -> Names:
     found: Names = {}
     for full in _get_allowed_globals():
         module, _, name = full.rpartition(".")
-        _put(found, "call", module, name)
+        _put(found, "weights", module, name)
+    for package in ("torch.optim", "torch.optim.lr_scheduler"):
+        module_ = importlib.import_module(package)
+        for kind in (getattr(module_, name) for name in getattr(module_, "__all__", ())):
+            if inspect.isclass(kind):
+                _put(found, "mention", kind.__module__, kind.__name__)
     return found
 
 

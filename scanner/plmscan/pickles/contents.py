@@ -51,7 +51,9 @@ _LARGEST_TAR_HEADER = 2**22
 _LARGEST_HEADER = 2**16
 _TAIL = 2**16 + 22
 _LOCAL_HEADER = 30
-_MOST_HIDDEN = 2**24
+_STRETCH = 2**20
+_MEMBER = b"PK\3\4"
+"""How the header of a member of a zip archive begins."""
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib")
 _METHODS = {8: "deflate", 12: "bzip2"}
 _LZMA = 14
@@ -334,7 +336,7 @@ class _Reader:
         listed = window.part(0, window.size)
         listed.largest_read = _LARGEST_DIRECTORY
         try:
-            archive = zipfile.ZipFile(listed)  # type: ignore[arg-type]
+            archive = zipfile.ZipFile(listed)
         except zipfile.BadZipFile as error:
             if not window.part(0, 4).read().startswith(b"PK"):
                 return  # Four bytes near the end are no proof: it only looked like an archive.
@@ -359,7 +361,8 @@ class _Reader:
         try:
             method = int.from_bytes(window.part(start + 8, 2).read(), "little")
             packed = window.part(_data_start(window, start), window.size)
-            data = _unpacked_member(packed, method, self._allowance)
+            # Only from front to back: what follows it is no part of it.
+            data = Stream(_unpacked_member(packed, method, self._allowance).read)
             data.peek(1)
         except BrokenError:
             return  # Its four first bytes lie in other data.
@@ -518,7 +521,7 @@ def _member(window: Window, member: zipfile.ZipInfo, allowance: Allowance) -> tu
 def _data_start(window: Window, offset: int) -> int:
     """Where the data of the member begins whose own header lies at ``offset``."""
     header = window.part(offset, _LOCAL_HEADER).read()
-    if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\3\4"):
+    if len(header) < _LOCAL_HEADER or not header.startswith(_MEMBER):
         msg = "its place in the archive is wrong"
         raise BrokenError(msg)
     names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
@@ -545,13 +548,18 @@ def _with_lzma_header(packed: Stream) -> Stream:
 
 def _hidden_members(window: Window, known: list[tuple[int, int]], end: int) -> Iterator[int]:
     """Where members begin that are in a zip archive and not in its list."""
-    at, left = 0, _MOST_HIDDEN
+    at = 0
     for start, stop in [*sorted(known), (end, end)]:
-        if start - at >= _LOCAL_HEADER and left > 0:
-            stretch = window.part(at, min(start - at, left)).read()
-            left -= len(stretch)
-            place = stretch.find(b"PK\3\4")
-            while place >= 0:
-                yield at + place
-                place = stretch.find(b"PK\3\4", place + 4)
+        if start - at >= _LOCAL_HEADER:
+            yield from _headers(window, at, start)
         at = max(at, stop)
+
+
+def _headers(window: Window, start: int, stop: int) -> Iterator[int]:
+    """Where headers of members begin between two places."""
+    for at in range(start, stop, _STRETCH):
+        stretch = window.part(at, min(_STRETCH + 3, stop - at)).read()
+        place = stretch.find(_MEMBER)
+        while place >= 0:
+            yield at + place
+            place = stretch.find(_MEMBER, place + 4)

@@ -421,6 +421,16 @@ class Machine(ABC):
         self.found.use(callee, Use.MENTION if len(arguments) == 1 else Use.CALL)
         return Made(callee)
 
+    def call_partial(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        """``functools.partial`` of a name: a value like any other, unless the pickle calls it."""
+        match arguments:
+            case (Global(), *_):
+                self.found.use(callee, Use.MENTION)
+                return Made(None)
+            case _:
+                self.found.use(callee, Use.CALL)
+                return Made(callee)
+
     def call_from_type(self, callee: Global, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """``torch._tensor._rebuild_from_type_v2`` calls the function that it is given."""
         self.found.use(callee, Use.CALL)
@@ -488,6 +498,7 @@ _SPECIAL: dict[str, Callable[[Machine, Global, tuple[Any, ...]], Any]] = {
     "newObj": Machine.call_reconstructor,
     "builtins.getattr": Machine.call_getattr,
     "builtins.type": Machine.call_type,
+    "functools.partial": Machine.call_partial,
     "torch._tensor._rebuild_from_type_v2": Machine.call_from_type,
     "torch.storage._load_from_bytes": Machine.call_load_from_bytes,
     "_codecs.encode": Machine.call_encode,

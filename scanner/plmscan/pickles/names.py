@@ -64,6 +64,8 @@ class Permission(IntEnum):
     """Functions and classes that pickles call to make objects of plain data."""
     ENUM = 3
     """The same for enumerations, whose members pickle as calls or as attributes."""
+    WEIGHTS = 4
+    """What torch's ``weights_only`` loading calls, too."""
 
 
 class Level(Enum):
@@ -136,17 +138,9 @@ def permission(item: Global) -> Permission | None:
     return _lists()[0].get(item.module, {}).get(item.name)
 
 
-@cache
 def builds_tensors(item: Global) -> bool:
     """Whether ``item`` is what pickled weights need: torch's own list, and plain arrays."""
-    return item.full in _ARRAYS or item.name in _tensor_names().get(item.module, ())
-
-
-@cache
-def _tensor_names() -> dict[str, frozenset[str]]:
-    """The names that torch's ``weights_only`` loading accepts, by module."""
-    torch = _stored()["libraries"]["torch"]["call"]
-    return {module: frozenset(names.split()) for module, names in torch.items()}
+    return permission(item) is Permission.WEIGHTS or item.full in _ARRAYS
 
 
 def is_enum(item: Global) -> bool:
@@ -161,7 +155,7 @@ _CODE = frozenset({
     "gevent", "git", "httplib2", "httpx", "httpcore", "invoke", "ipykernel", "jsonpickle",
     "jupyter", "keras", "line_profiler", "llvmlite", "lxml", "mako", "mpmath", "nose", "nltk",
     "numba", "numexpr", "openai", "paramiko", "past", "pexpect", "pip", "pkg_resources",
-    "plumbum", "psutil", "ptyprocess", "py", "pyarrow", "pycuda", "pyro", "pytest", "pywintypes",
+    "plumbum", "psutil", "ptyprocess", "py", "pycuda", "pyro", "pytest", "pywintypes",
     "ray", "requests", "scrapy", "selenium", "setuptools", "sh", "shellingham", "six",
     "smart_open", "sqlalchemy", "sympy", "tensorflow", "tornado", "toolz", "twisted", "urllib3",
     "virtualenv", "websocket", "websockets", "wheel", "win32api", "win32com", "win32process",
@@ -174,8 +168,8 @@ _CODE_MODULES = (
     "numpy.ctypeslib",
     "numpy.distutils",
     "numpy.f2py",
-    "numpy.lib.npyio",
     "numpy.lib._npyio_impl",
+    "numpy.lib.npyio",
     "numpy.testing",
     "pandas.io",
     "scipy.io",
@@ -184,14 +178,25 @@ _CODE_MODULES = (
     "torch._C",
     "torch._dynamo",
     "torch._inductor",
-    "torch.distributed",
+    "torch.distributed.elastic",
+    "torch.distributed.launch",
+    "torch.distributed.rpc",
+    "torch.distributed.run",
     "torch.fx",
     "torch.hub",
     "torch.jit",
     "torch.multiprocessing",
     "torch.ops",
     "torch.package",
-    "torch.utils",
+    "torch.utils._config_module",
+    "torch.utils.benchmark",
+    "torch.utils.bottleneck",
+    "torch.utils.collect_env",
+    "torch.utils.cpp_extension",
+    "torch.utils.data.datapipes",
+    "torch.utils.hipify",
+    "torch.utils.model_zoo",
+    "torch.utils.serialization",
     "transformers.dynamic_module_utils",
     "transformers.utils.import_utils",
 )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import sys
 import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING
 
+import lz4.frame
 import pytest
 
 from plmscan.pickles import Allowance, read
-from tests.pickled import call, constant, tarred, zipped
+from tests.pickled import call, constant, seven_zipped, tarred, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,7 @@ BOMBS = {
     "archives": nested_zip(9),
     "constants": b"\x80\x04" + constant(b"\x80\x02N.") * 500 + b".",
     "one after another": pickle.dumps(1) * 2000,
+    "7z": seven_zipped(("a", bytes(2**21))),
     "a name of a tar archive": tarred(("x" * 2**23, b"x")),
 }
 
@@ -128,3 +131,18 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, content: bytes) -> None:
     """Nothing unread looks clean."""
     (tmp_path / "model.pkl").write_bytes(content)
     assert read(tmp_path / "model.pkl", is_named_pickle=True).problems
+
+
+@pytest.mark.parametrize(
+    ("library", "content"),
+    [("py7zr", seven_zipped(("a", b"x"))), ("lz4.frame", lz4.frame.compress(b"x"))],
+    ids=["7z", "lz4"],
+)
+def test_without_its_library_an_archive_is_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, content: bytes
+) -> None:
+    """The libraries are optional, and the reason says how to get them."""
+    monkeypatch.setitem(sys.modules, library, None)
+    (tmp_path / "notes").write_bytes(content)
+    (problem,) = read(tmp_path / "notes", is_named_pickle=False).problems
+    assert "plmscan[archives]" in problem

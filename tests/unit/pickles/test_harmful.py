@@ -12,11 +12,12 @@ import zlib
 from typing import TYPE_CHECKING
 
 import joblib
+import lz4.frame
 import numpy as np
 import pytest
 
 from plmscan.pickles import Level, judge, read
-from tests.pickled import call, constant, stack_name, tarred, text, text_name, zipped
+from tests.pickled import call, constant, seven_zipped, stack_name, tarred, text, text_name, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +106,7 @@ NAMES = {
     "eval": call("builtins", "eval"),
     "a made-up class": call("builtins", "type", text("A"), b")", b"}"),
     "a lazy call": call("builtins", "map", text_name("a", "b"), b"]"),
-    "partial": call("functools", "partial", text_name("a", "b")),
+    "partial of something computed": call("functools", "partial", call("a", "b")[2:-1]),
     "attrgetter": call("operator", "attrgetter"),
     "methodcaller": call("_operator", "methodcaller"),
     "reduce": call("functools", "reduce", text_name("a", "b"), b"]"),
@@ -139,6 +140,9 @@ NAMES = {
 }  # fmt: skip
 
 DEEDS = {
+    "a call of a partial": (
+        b"\x80\x04" + call("functools", "partial", stack_name("a", "b"))[2:-1] + b")R."
+    ),
     "a call of a result": b"\x80\x04" + call("collections", "OrderedDict")[2:-1] + b")R.",
     "an object of a result": b"\x80\x04" + call("collections", "OrderedDict")[2:-1] + b")\x81.",
     "a name that is no text": (
@@ -187,6 +191,9 @@ WRAPPED = {
     "xz": lzma.compress(SYSTEM),
     "lzma": lzma.compress(SYSTEM, format=lzma.FORMAT_ALONE),
     "zlib": zlib.compress(SYSTEM),
+    "lz4": lz4.frame.compress(SYSTEM),
+    "7z": seven_zipped(("weights", SYSTEM)),
+    "7z in zip": zipped(("a", seven_zipped(("weights", SYSTEM)))),
     "zip": zipped(("a/data.pkl", SYSTEM)),
     "zip, odd name": zipped(("a/readme", SYSTEM)),
     "zip, tensor's name": zipped(("archive/data/0", SYSTEM)),

@@ -110,7 +110,9 @@ def test_classifiers_of_scikit_learn(tmp_path: Path, protocol: int) -> None:
         assert complaints(path) == [], type(fitted).__name__
 
 
-@pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), "lzma"])
+@pytest.mark.parametrize(
+    "compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), "lzma", "lz4"]
+)
 def test_files_of_joblib(tmp_path: Path, compress: Any) -> None:  # noqa: ANN401
     """Arrays lie between the instructions, plain, as objects and as records, compressed or not."""
     value = {

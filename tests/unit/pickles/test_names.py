@@ -56,13 +56,15 @@ def test_nothing_on_the_list_runs_what_it_is_given() -> None:
     listed = allowed()
     for name in (
         "builtins.eval", "builtins.exec", "builtins.__import__", "builtins.open", "builtins.map",
-        "functools.partial", "operator.attrgetter", "torch.load", "joblib.load", "numpy.load",
+        "operator.attrgetter", "torch.load", "joblib.load", "numpy.load",
         "torch.storage.UntypedStorage.from_file", "pickle.loads", "_io.BytesIO",
         # Setting the state of these runs code that lies in the state.
         "scipy.stats._distn_infrastructure.rv_continuous", "torch.fx.graph_module.GraphModule",
     ):  # fmt: skip
         assert name not in listed
-    for name in ("torch.storage._load_from_bytes", "builtins.getattr", "builtins.type"):
+    for name in (
+        "torch.storage._load_from_bytes", "builtins.getattr", "builtins.type", "functools.partial",
+    ):  # fmt: skip
         assert listed[name] is Permission.MENTION
 
 

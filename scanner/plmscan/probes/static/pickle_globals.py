@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.kinds import RUNTIMES, Kind
 from plmscan.pickles import Allowance, Level, builds_tensors, judge, read
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
@@ -15,7 +16,7 @@ from plmscan.probes.words import counted, some
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from plmscan.evidence import Observation
+    from plmscan.evidence import FileDigest, Observation
     from plmscan.pickles import Global, Reading
     from plmscan.source import Artifact
 
@@ -30,15 +31,11 @@ _OPENED_SUFFIXES = frozenset(
     {".pkl", ".pickle", ".pk", ".dill", ".cloudpickle", ".joblib", ".sav", ".npy", ".npz"}
 )
 _PICKLE_SUFFIXES = _WEIGHT_SUFFIXES | _OPENED_SUFFIXES
-_UNREAD_FORMATS = (
-    "h5 hdf5 keras pb onnx onnx_data msgpack tflite gguf ggml ot mlmodel mar engine pte"
-)
-_UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD_FORMATS.split())
 _LOADED_WEIGHTS = re.compile(r"(pytorch_model|adapter_model|diffusion_pytorch_model)[\w.-]*\.bin$")
 """Weights that libraries load for their name, with ``weights_only`` where they are up to date."""
 _TRAINING_STATE = re.compile(
-    r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?|random_states_\d+|.*optim_states"
-    r"|.*mp_rank_\d+.*model_states)(_\d+)?\.(bin|pt|pth|pkl)$"
+    r"(training_args|optimizer|scheduler|scaler|sampler|custom_checkpoint|rng_state|random_states"
+    r"|.*optim_states|.*mp_rank_\d+.*model_states)(_\d+)?\.(bin|pt|pth|pkl)$"
 )
 _HEADS = (
     "sklearn.calibration", "sklearn.discriminant_analysis", "sklearn.ensemble",
@@ -77,15 +74,15 @@ class Probe(StaticProbe):
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
         """Measure every file that holds pickles, and name what could not be read."""
         found, allowance = 0, Allowance.of_model()
-        for name in (file.path for file in artifact.files):
-            is_named = _is_pickle_name(name)
+        for file in artifact.files:
             reading = read(
-                artifact.path(name), is_named_pickle=is_named, allowance=allowance.share()
+                artifact.path(file.path),
+                is_named_pickle=_is_pickle_name(file.path),
+                allowance=allowance.share(),
             )
             found += bool(reading.pickles)
-            yield from _judge(artifact, name, reading)
+            yield from _judge(artifact, file, reading)
         yield from _not_here(artifact)
-        yield from _unread_formats(artifact)
         looked_at = counted(len(artifact.files), "file")
         yield Coverage(f"Globals of {counted(found, 'pickle')}; {looked_at} looked at.")
 
@@ -160,13 +157,14 @@ def _is_opened(artifact: Artifact, name: str) -> bool:
     )
 
 
-def _judge(artifact: Artifact, name: str, reading: Reading) -> Iterator[Observation]:
+def _judge(artifact: Artifact, file: FileDigest, reading: Reading) -> Iterator[Observation]:
     """The evidence of one file, and a gap for whatever of it was not read or is not known."""
+    name = file.path
     for problem in reading.problems[:_TOLD]:
         yield Gap(name, f"Its pickles could not be read to the end: {problem}.")
     if not reading.pickles:
         if not reading.problems:
-            yield from _without_pickles(artifact, name, reading)
+            yield from _without_pickles(artifact, file, reading)
         return
     names = _Names.of(reading, are_weights=_are_loaded(artifact, name))
     yield from _unjudged(artifact, name, names)
@@ -185,14 +183,18 @@ def _judge(artifact: Artifact, name: str, reading: Reading) -> Iterator[Observat
     )
 
 
-def _without_pickles(artifact: Artifact, name: str, reading: Reading) -> Iterator[Gap]:
+def _without_pickles(artifact: Artifact, file: FileDigest, reading: Reading) -> Iterator[Gap]:
     """What is to be said of a file without a pickle, if its name promises one."""
+    name = file.path
     is_array = PurePosixPath(name).suffix.lower() in {".npy", ".npz"}
     if not _is_pickle_name(name) or (is_array and reading.archives):
         return
-    if _is_opened(artifact, name):
+    if file.kind == Kind.LFS_POINTER:
+        reason = "It is a Git LFS pointer, not the file itself: run git lfs pull in its repository."
+        yield Gap(name, reason)
+    elif _is_opened(artifact, name):
         yield Gap(name, "It is named like a pickle, and no pickle was found in it.")
-    else:
+    elif file.kind not in RUNTIMES:
         reason = (
             "No pickle is in it, in spite of its name: it is data of another program, which the "
             "libraries that load this model do not open."
@@ -237,12 +239,3 @@ def _not_here(artifact: Artifact) -> Iterator[Observation]:
     for name in names:
         if _is_twin(artifact, name):
             yield Evidence(_ID, name, {"pickle_twin": 1.0})
-
-
-def _unread_formats(artifact: Artifact) -> Iterator[Gap]:
-    """Weights in formats that plmscan neither reads nor loads."""
-    listed = (*(f.path for f in artifact.files), *(f.path for f in artifact.not_fetched))
-    names = sorted(n for n in listed if PurePosixPath(n).suffix.lower() in _UNREAD_SUFFIXES)
-    if names:
-        reason = "Formats that plmscan never loads and does not read."
-        yield Gap(some(names), reason, blocks_pass=False)
