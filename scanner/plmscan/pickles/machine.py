@@ -42,7 +42,10 @@ _LARGEST_TABLE = 64
 _LARGEST_INTEGER = 8
 _LONGEST_INTEGER = 24
 _SHORTEST_BLOB = 4
-_ARRAY_WRAPPER = Global("joblib.numpy_pickle", "NumpyArrayWrapper")
+_ARRAY_WRAPPERS = (
+    Global("joblib.numpy_pickle", "NumpyArrayWrapper"),
+    Global("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
+)
 
 
 class Machine(ABC):
@@ -365,7 +368,7 @@ class Machine(ABC):
         target = self._changed("its state is set")
         if isinstance(target, Made):
             target.state = state
-            if target.by == _ARRAY_WRAPPER:
+            if target.by in _ARRAY_WRAPPERS:
                 self.saw_arrays = True
                 if self.has_arrays:
                     self._inline_array(state)

@@ -33,7 +33,7 @@ _PIECE = 2**12
 _GZIP_TRAILER = 8
 _LARGEST_READ = 2**24
 """Bytes that one value may have to be read as a whole; longer ones are passed over."""
-_LONGEST_LINE = 2**16
+_LONGEST_LINE = 2**24
 _LZMA_MEMORY = 2**27
 
 
@@ -257,7 +257,7 @@ class Stream:
 
         Raises:
             CutError: there is none.
-            BrokenError: the line is longer than any loader's writes.
+            BoundError: the line is too long to be held at once.
         """
         size = 128
         while True:
@@ -270,8 +270,8 @@ class Stream:
             if have < size:
                 raise CutError
             if size > _LONGEST_LINE:
-                msg = "a line is too long"
-                raise BrokenError(msg)
+                msg = "one of its lines is longer than plmscan reads"
+                raise BoundError(msg)
             size *= 4
 
     def skip(self, size: int) -> None:

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _MOST_NAMES = 5_000
+_LONGEST_CODE = 10
 _ITEM_SIZE, _FLAGS = 5, 7
 """Places in the state of a numpy data type."""
 _TEXT_PICKLE = re.compile(rb"\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
@@ -111,17 +112,19 @@ def is_shape(shape: tuple[Any, ...]) -> bool:
 def item_size(described: Any) -> tuple[int | None, bool]:  # noqa: ANN401
     """Bytes an item of an array has, None if unknown, and whether it holds objects."""
     match described:
-        case Made(arguments=(str() as name, *_)):
-            code, digits = name[:1], name[1:10]
+        case Made(arguments=(str() as name, *_)) if len(name) <= _LONGEST_CODE:
+            code, digits = name[:1], name[1:]
         case _:
             return None, False
     state = described.state if isinstance(described.state, tuple) else ()
     flags = state[_FLAGS] if len(state) > _FLAGS else 0
     if code == "O" or (isinstance(flags, int) and flags & 1):
         return None, True
-    if code == "V" and len(state) > _ITEM_SIZE and type(state[_ITEM_SIZE]) is int:
-        return state[_ITEM_SIZE], False
-    if not digits.isdecimal():
+    stored = state[_ITEM_SIZE] if len(state) > _ITEM_SIZE else -1
+    # numpy goes by the state where sizes differ from item to item.
+    if code in "SUV" and type(stored) is int and stored >= 0:
+        return stored, False
+    if not (digits.isascii() and digits.isdecimal()):
         return None, False
     return int(digits) * (4 if code == "U" else 1), False
 

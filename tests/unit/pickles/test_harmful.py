@@ -43,6 +43,14 @@ def object_array(payload: bytes) -> bytes:
     return header[: header.index(b"\n") + 1] + payload
 
 
+def behind_a_lying_type() -> bytes:
+    """A pickle whose array has longer items than its type says at first, as joblib finds out."""
+    buffer = io.BytesIO()
+    joblib.dump(np.zeros(1, dtype="S9"), buffer)
+    made = buffer.getvalue().replace(b"\x8c\x02S9", b"\x8c\x02S1")
+    return made.removesuffix(b".") + SYSTEM[2:]
+
+
 def behind_a_fake_array() -> bytes:
     """A pickle that joblib reads to its end, and that goes on for whoever does not know arrays.
 
@@ -85,6 +93,8 @@ SPELLINGS = {
     "behind STOP": pickle.dumps({"a": 1}) + SYSTEM,
     "behind STOP, text": b"I1\n." * 3 + b"cposix\nsystem\n(S'true'\ntR.",
     "third of three": pickle.dumps(1) + pickle.dumps([2]) + SYSTEM,
+    "behind a long line": b"\x80\x04V" + b"x" * 100_000 + b"\n0" + SYSTEM[2:],
+    "behind a long text": b"\x80\x04X\x00\x00\x02\x00" + b"x" * 2**17 + b"0" + SYSTEM[2:],
     "in a persistent id": b"\x80\x02" + SYSTEM[2:-1] + b"QN.",
     "as a dictionary's key": b"\x80\x02}" + SYSTEM[2:-1] + b"Ns.",
     "an extension": b"\x80\x02\x82\x05(X\x04\0\0\0truetR.",
@@ -218,6 +228,7 @@ WRAPPED = {
     "numpy": object_array(SYSTEM),
     "numpy archive": zipped(("a.npy", object_array(SYSTEM))),
     "behind a fake array": behind_a_fake_array(),
+    "behind a lying type": behind_a_lying_type(),
     "joblib": b"ZF" + b"0x2b".ljust(19) + zlib.compress(SYSTEM),
     "torch, computed magic number": call("builtins", "eval") + pickle.dumps(1001) + SYSTEM,
 }  # fmt: skip
