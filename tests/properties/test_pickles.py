@@ -34,6 +34,8 @@ PLAIN = st.recursive(
     max_leaves=30,
 )  # fmt: skip
 SEEDS = (
+    b"S'a\\ b'\n.",
+    b"\x93NUMPY\x01\x00\x16\x00{'descr': '\\ |O'}     \n" + pickle.dumps([1]),
     call("posix", "system"),
     pickle.dumps({"a": [1, (2, "x")], "b": b"y" * 40}, 2),
     pickle.dumps({"a": [1, (2, "x")], "b": b"y" * 40}, 0),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
+from warnings import catch_warnings, simplefilter
 
 from plmscan.pickles.steps import Follower
 from plmscan.pickles.streams import (
@@ -434,7 +435,9 @@ def _holds_objects(header: bytes) -> bool:
     if len(header) > _LARGEST_HEADER:
         return True
     try:
-        described = ast.literal_eval(header.decode("latin-1").strip())
+        with catch_warnings():
+            simplefilter("ignore")  # Python has a say about escapes that mean nothing
+            described = ast.literal_eval(header.decode("latin-1").strip())
         return _names_objects(described["descr"])
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
         return True

@@ -11,6 +11,7 @@ import codecs
 import io
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 from plmscan.pickles.names import Global, Use, is_enum
 from plmscan.pickles.streams import BrokenError, Stream, Window
@@ -186,7 +187,7 @@ class Machine(ABC):
         line = self.stream.line().strip()
         if len(line) < len("''") or line[:1] not in {b"'", b'"'} or line[-1:] != line[:1]:
             raise ValueError
-        self._bytes_text(codecs.escape_decode(line[1:-1])[0])
+        self._bytes_text(_unescaped(line[1:-1]))
 
     def _bytes_text(self, raw: bytes) -> None:
         """Push what is text or bytes, as the loader's encoding has it."""
@@ -487,6 +488,15 @@ class Machine(ABC):
         for length in shape:
             size *= length
         self.stream.skip(size)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """What the escapes in a quoted text stand for."""
+    if b"\\" not in text:
+        return text
+    with catch_warnings():
+        simplefilter("ignore")  # Python has a say about escapes that mean nothing
+        return codecs.escape_decode(text)[0]
 
 
 def _stream_of(data: bytes) -> Stream:

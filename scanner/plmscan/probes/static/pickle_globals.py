@@ -77,7 +77,7 @@ class Probe(StaticProbe):
         for file in artifact.files:
             reading = read(
                 artifact.path(file.path),
-                is_named_pickle=_is_pickle_name(file.path),
+                is_named_pickle=_is_opened(artifact, file.path),
                 allowance=allowance.share(),
             )
             found += bool(reading.pickles)
