@@ -257,3 +257,28 @@ def test_an_array_of_numbers_holds_no_pickle(tmp_path: Path) -> None:
     artifact = artifact_of(tmp_path)
     assert evidence_of(Probe(), artifact) == []
     assert gaps_of(Probe(), artifact) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "global_step10/mp_rank_00_model_states.pt",
+        "global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        "last.ckpt",
+        "custom_checkpoint_0.pkl",
+    ],
+)
+def test_states_of_trainers_are_honest(tmp_path: Path, name: str) -> None:
+    """What DeepSpeed, Lightning and accelerate keep beside the tensors is known by its class."""
+    states = (
+        ("deepspeed.runtime.fp16.loss_scaler", "LossScaler"),
+        ("pytorch_lightning.utilities.parsing", "AttributeDict"),
+        ("omegaconf.dictconfig", "DictConfig"),
+        ("accelerate.state", "AcceleratorState"),
+    )
+    made = b"".join(f"c{module}\n{kind}\n)\x81}}b0".encode("latin-1") for module, kind in states)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(zipped(b"\x80\x02" + made + b"N."))
+    artifact = artifact_of(tmp_path)
+    assert fired(Probe(), artifact) == []
+    assert gaps_of(Probe(), artifact) == []
