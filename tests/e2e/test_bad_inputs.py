@@ -361,7 +361,7 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "junk for a pickle": (
         lambda model: [pickled(model), (model / BIN).write_bytes(b"junk" * 99)],
         "--allow-pickle",
-        "could not be read to the end",
+        "no pickle was found in it",
     ),
     "adapter beside the weights": (file("adapter_config.json", b"{}"), "", "holds an adapter"),
     "wrong shapes": (config(intermediate_size=47), "", "[48] in the files and [47] by config"),

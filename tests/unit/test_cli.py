@@ -36,7 +36,7 @@ remediation: What.
 references: [A paper.]
 since: "0.1.0"
 """
-HEAVY = ("torch", "transformers", "safetensors", "picklescan")
+HEAVY = ("torch", "transformers", "safetensors", "py7zr", "lz4")
 TELL = """
 import sys
 from plmscan.cli import main

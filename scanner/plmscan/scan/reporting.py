@@ -44,7 +44,8 @@ _LIBRARIES = (
     "tokenizers",
     "safetensors",
     "huggingface-hub",
-    "picklescan",
+    "py7zr",
+    "lz4",
 )
 
 

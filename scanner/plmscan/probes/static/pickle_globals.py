@@ -2,107 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
-from zipfile import is_zipfile
-
-from picklescan.scanner import SafetyLevel, scan_bytes  # type: ignore[import-untyped]
 
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.kinds import RUNTIMES, Kind
+from plmscan.pickles import Allowance, Level, builds_tensors, judge, read
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
-    from picklescan.scanner import Global
-
-    from plmscan.evidence import Observation
+    from plmscan.evidence import FileDigest, ListedFile, Observation
+    from plmscan.pickles import Global, Reading
     from plmscan.source import Artifact
 
-__all__ = ["ALLOWED", "Probe"]
+__all__ = ["Probe"]
 
 _ID = "pickle-globals"
+_TOLD = 3
+"""Problems of one file that are told."""
 
-_ALLOWED_BY_MODULE = {
-    "_codecs": "encode",
-    "builtins": "bytearray complex set",
-    "collections": "Counter OrderedDict",
-    "torch": (
-        "BFloat16Storage BFloat16Tensor BoolStorage BoolTensor ByteStorage ByteTensor CharStorage "
-        "CharTensor ComplexDoubleStorage ComplexFloatStorage DoubleStorage DoubleTensor "
-        "FloatStorage FloatTensor HalfStorage HalfTensor IntStorage IntTensor LongStorage "
-        "LongTensor QInt32Storage QInt8Storage QUInt2x4Storage QUInt4x2Storage QUInt8Storage "
-        "ShortStorage ShortTensor Size Tensor bfloat16 bits16 bits1x8 bits2x4 bits4x2 bits8 bool "
-        "complex128 complex32 complex64 device float16 float32 float4_e2m1fn_x2 float64 "
-        "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu int1 int16 int2 "
-        "int3 int32 int4 int5 int6 int64 int7 int8 per_channel_affine "
-        "per_channel_affine_float_qparams per_channel_symmetric per_tensor_affine "
-        "per_tensor_symmetric qint32 qint8 quint2x4 quint4x2 quint8 uint1 uint16 uint2 uint3 "
-        "uint32 uint4 uint5 uint6 uint64 uint7 uint8"
-    ),
-    "torch._tensor": "_rebuild_from_type_v2",
-    "torch._utils": (
-        "_rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy "
-        "_rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_parameter "
-        "_rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_tensor _rebuild_tensor "
-        "_rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_wrapper_subclass"
-    ),
-    "torch.cuda": (
-        "BFloat16Storage BFloat16Tensor BoolStorage BoolTensor ByteStorage ByteTensor CharStorage "
-        "CharTensor ComplexDoubleStorage ComplexFloatStorage DoubleStorage DoubleTensor "
-        "FloatStorage FloatTensor HalfStorage HalfTensor IntStorage IntTensor LongStorage "
-        "LongTensor ShortStorage ShortTensor"
-    ),
-    "torch.cuda.sparse": (
-        "BFloat16Tensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor "
-        "LongTensor ShortTensor"
-    ),
-    "torch.nn.parameter": "Parameter",
-    "torch.serialization": "_get_layout",
-    "torch.sparse": (
-        "BFloat16Tensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor "
-        "LongTensor ShortTensor"
-    ),
-    "torch.storage": "TypedStorage UntypedStorage",
-    "numpy": "dtype ndarray",
-    "numpy._core.multiarray": "_reconstruct scalar",
-    "numpy.core.multiarray": "_reconstruct scalar",
-}
-ALLOWED = frozenset(
-    f"{module}.{name}" for module, names in _ALLOWED_BY_MODULE.items() for name in names.split()
-)
-"""Globals that only build tensors, arrays and containers: those that torch's ``weights_only``
-loading accepts, and what numpy needs to build an array of plain numbers."""
-
-_WAYS_TO_CODE = frozenset({"builtins.__import__", "builtins.globals", "builtins.setattr"})
-_CODE_MODULES = frozenset({"importlib", "marshal", "types", "zipimport"})
-"""Ways from a global to any code that picklescan lists as merely unknown."""
-
-_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _WEIGHT_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".th"})
-_PICKLE_SUFFIXES = _WEIGHT_SUFFIXES | frozenset(
-    {".pkl", ".pickle", ".pk", ".dill", ".cloudpickle", ".joblib", ".npy", ".npz"}
+_OPENED_SUFFIXES = frozenset(
+    {".pkl", ".pickle", ".pk", ".dill", ".cloudpickle", ".joblib", ".sav", ".npy", ".npz"}
 )
-_UNREAD_FORMATS = (
-    "h5 hdf5 keras pb onnx onnx_data msgpack tflite gguf ggml ot mlmodel nemo mar engine pte"
-)
-_UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD_FORMATS.split())
+_PICKLE_SUFFIXES = _WEIGHT_SUFFIXES | _OPENED_SUFFIXES
+_LOADED_WEIGHTS = re.compile(r"(pytorch_model|adapter_model|diffusion_pytorch_model)[\w.-]*\.bin$")
+"""Weights that libraries load for their name, with ``weights_only`` where they are up to date."""
 _TRAINING_STATE = re.compile(
-    r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?|random_states_\d+|.*optim_states)"
-    r"\.(bin|pt|pth|pkl)$"
+    r"(training_args|optimizer|scheduler|scaler|sampler|custom_checkpoint|rng_state|random_states"
+    r"|.*optim_states|.*mp_rank_\d+.*model_states)(_\d+)?\.(bin|pt|pth|pkl)$"
 )
-_ENUM_ACCESS = "builtins.getattr"
-"""Python 3.11 pickles every enum member of training_args.bin through it."""
-_NUMPY_MAGIC = b"\x93NUMPY"
-_PROTOCOLS = range(6)
-_TEXT_PICKLE = re.compile(rb"\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
-_TENSOR_MEMBER = re.compile(r":[^:]*/data/\d+ as pickle")
+_HEADS = (
+    "sklearn.calibration", "sklearn.discriminant_analysis", "sklearn.ensemble",
+    "sklearn.gaussian_process", "sklearn.linear_model", "sklearn.model_selection",
+    "sklearn.multiclass", "sklearn.multioutput", "sklearn.naive_bayes", "sklearn.neighbors",
+    "sklearn.neural_network", "sklearn.pipeline", "sklearn.svm", "sklearn.tree", "xgboost",
+    "lightgbm", "catboost",
+)  # fmt: skip
+"""Where the classifiers are that are put behind an encoder."""
+_HEAD_NAME = re.compile(r"model_head(\.\w+)*$")
 
 
 class Probe(StaticProbe):
@@ -115,8 +58,8 @@ class Probe(StaticProbe):
 
     metrics: ClassVar[Mapping[str, str]] = {
         "dangerous_globals": "globals that can run code, read or write files (count)",
-        "unknown_globals": "other globals that torch's weights_only loading refuses (count)",
-        "weights": "1 if the file is named like weights, 0 otherwise (flag)",
+        "unknown_globals": "other globals that honest files of this kind do not name (count)",
+        "weights": "1 if libraries load the file as the model's weights (flag)",
         "training_state": "1 if only the trainer that wrote the file reads it (flag)",
         "loaded": "1 if the file is the one that is loaded (flag)",
         "pickle_twin": "1 if the pickled weights lie beside safetensors (flag)",
@@ -129,169 +72,168 @@ class Probe(StaticProbe):
     )
 
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
-        """Measure every file that is a pickle, and name the formats that nobody reads."""
-        scanned = 0
-        for name, path in artifact.readable.items():
-            suffix = _reader(path, PurePosixPath(name).suffix.lower())
-            if suffix is None:
-                continue
-            scan = _scan(path, suffix)
-            if scan.is_empty and not _is_pickle_name(name):
-                continue
-            scanned += 1
-            yield from _judge(artifact, name, scan)
+        """Measure every file that holds pickles, and name what could not be read."""
+        found, allowance = 0, Allowance.of_model()
+        readable = artifact.readable
+        listed: list[FileDigest | ListedFile] = [*artifact.files, *artifact.not_fetched]
+        for file in (one for one in listed if one.path in readable):
+            reading = read(
+                readable[file.path],
+                is_named_pickle=_is_opened(artifact, file.path),
+                allowance=allowance.share(),
+            )
+            found += bool(reading.pickles)
+            yield from _judge(artifact, file, reading)
         yield from _not_here(artifact)
-        yield from _unread_formats(artifact)
-        looked_at = counted(len(artifact.readable), "file")
-        yield Coverage(f"Globals of {counted(scanned, 'pickle')}; {looked_at} looked at.")
+        looked_at = counted(len(readable), "file")
+        yield Coverage(f"Globals of {counted(found, 'pickle')}; {looked_at} looked at.")
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """What picklescan makes of one file."""
+class _Names:
+    """What the pickles of one file name, by how it is judged."""
 
     dangerous: tuple[str, ...]
-    """Globals that can do harm, sorted."""
+    """What can do harm, sorted."""
     unknown: tuple[str, ...]
-    """Other globals that are not in `ALLOWED`, sorted."""
-    problem: str
-    """Why the file was not read to its end; empty if it was."""
-    is_empty: bool
-    """Whether there was no pickle in it, and nothing was wrong."""
+    """What nobody knows, or what does not belong into this kind of file, sorted."""
+    heads: tuple[str, ...]
+    """Classes of classifiers, sorted."""
+
+    @classmethod
+    def of(cls, reading: Reading, *, are_weights: bool) -> _Names:
+        """The names of ``reading``, which belong to weights or to another kind of file."""
+        levels = {item: judge(item, use) for item, use in reading.uses.items()}
+        return cls(
+            _shown(levels, Level.DANGEROUS, reading.acts),
+            _shown(
+                {
+                    item: Level.UNKNOWN if are_weights and not builds_tensors(item) else level
+                    for item, level in levels.items()
+                    if level is not Level.DANGEROUS
+                },
+                Level.UNKNOWN,
+            ),
+            tuple(sorted({item.name for item in reading.uses if _is_head(item)})),
+        )
+
+
+def _shown(
+    levels: Mapping[Global, Level], level: Level, more: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The names of one level, sorted."""
+    return tuple(sorted({*(item.shown for item, one in levels.items() if one is level), *more}))
+
+
+def _is_head(item: Global) -> bool:
+    """Whether the class is one of the classifiers that are put behind an encoder."""
+    return item.name[:1].isupper() and any(
+        item.module == module or item.module.startswith(f"{module}.") for module in _HEADS
+    )
 
 
 def _is_pickle_name(name: str) -> bool:
-    """Whether the suffix alone says that loaders unpickle the file."""
+    """Whether the suffix alone says that some loaders unpickle the file."""
     return PurePosixPath(name).suffix.lower() in _PICKLE_SUFFIXES
 
 
-def _reader(path: Path, suffix: str) -> str | None:
-    """The suffix by which picklescan shall read the file; None if it is no pickle."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if start.startswith(_NUMPY_MAGIC):
-        return ".npy"
-    binary = len(start) > 1 and start[0] == 0x80 and start[1] in _PROTOCOLS  # noqa: PLR2004 - opcode PROTO
-    # The length that starts a safetensors header can look like the start of a pickle.
-    if suffix != ".safetensors" and (binary or _TEXT_PICKLE.match(start)):
-        return ".pkl" if suffix in _PICKLE_SUFFIXES - _WEIGHT_SUFFIXES else ".bin"
-    return ".bin" if suffix in _PICKLE_SUFFIXES or is_zipfile(path) else None
+def _is_training_state(name: str) -> bool:
+    """Whether only the trainer that wrote the file reads it."""
+    return _TRAINING_STATE.match(PurePosixPath(name).name) is not None
 
 
-def _scan(path: Path, suffix: str) -> _Scan:
-    """The globals in one file; whatever stops picklescan is a problem, never a clean result."""
-    with _complaints() as complaints:
-        try:
-            with path.open("rb") as file:
-                # Not strict: that calls all it does not know dangerous, and `ALLOWED` is stricter.
-                result = scan_bytes(file, path.name, suffix, strict=False)
-        except Exception as error:  # noqa: BLE001 - picklescan raises what its readers raise
-            text = " ".join(str(error).split())
-            return _Scan((), (), f"{type(error).__name__} {text}".strip(), is_empty=False)
-    dangerous, unknown = _sorted(result.globals, _TRAINING_STATE.match(path.name) is not None)
-    problem = complaints[0] if complaints else ""
-    if result.scan_err and not problem:
-        problem = "it breaks off inside a pickle"
-    is_empty = result.scanned_files == 0 and not problem
-    return _Scan(dangerous, unknown, problem, is_empty)
+def _are_loaded(artifact: Artifact, name: str) -> bool:
+    """Whether libraries load the file as the model's weights."""
+    named = _LOADED_WEIGHTS.match(PurePosixPath(name).name) is not None
+    return named or (name in artifact.weights and _is_pickle_name(name))
 
 
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What picklescan says in its log about parts that it could not read.
-
-    It skips such parts and calls the rest clean; its log is the only place that tells.
-    """
-    logger = logging.getLogger("picklescan")
-    handler = _Listener()
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield handler.complaints
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+def _is_opened(artifact: Artifact, name: str) -> bool:
+    """Whether somebody unpickles the file for its name: without a pickle it is broken."""
+    file = PurePosixPath(name)
+    return (
+        _are_loaded(artifact, name)
+        or _is_training_state(name)
+        or _HEAD_NAME.match(file.name) is not None
+        or file.suffix.lower() in _OPENED_SUFFIXES
+    )
 
 
-class _Listener(logging.Handler):
-    """Keeps the warnings that are about unread parts."""
-
-    def __init__(self) -> None:
-        """Listen for warnings and worse."""
-        super().__init__(logging.WARNING)
-        self.complaints: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record unless it reports a global, or a part that no loader unpickles."""
-        text = record.getMessage()
-        is_global = "' FOUND" in record.msg
-        is_retry = "Trying to scan as non-PyTorch file" in text
-        if not (is_global or is_retry or _TENSOR_MEMBER.search(text)):
-            self.complaints.append(" ".join(text.split()).removeprefix("WARNING: "))
-
-
-def _sorted(found: Iterable[Global], is_training_state: bool) -> tuple[tuple[str, ...], ...]:  # noqa: FBT001 - a fact about the file
-    """Dangerous and unknown globals, sorted, each once."""
-    dangerous, unknown = set(), set()
-    for item in found:
-        module = _PYTHON_2.get(item.module, item.module)
-        name = f"{module}.{item.name}"
-        harmful = item.safety is SafetyLevel.Dangerous or name in _WAYS_TO_CODE
-        harmful = harmful or module.split(".")[0] in _CODE_MODULES
-        if harmful and not (is_training_state and name == _ENUM_ACCESS):
-            dangerous.add(name)
-        # TorchScript finds ``__torch__`` classes in its own archive and never imports them.
-        elif name not in ALLOWED and not module.startswith("__torch__"):
-            unknown.add(name)
-    return tuple(sorted(dangerous)), tuple(sorted(unknown))
-
-
-def _judge(artifact: Artifact, name: str, scan: _Scan) -> Iterator[Observation]:
-    """The evidence of one file, and a gap if it could not be read to its end."""
-    readable = scan.dangerous or scan.unknown or not scan.problem
-    if scan.is_empty:
-        yield Gap(name, "It is named like a pickle, and no pickle was found in it.")
+def _judge(
+    artifact: Artifact, file: FileDigest | ListedFile, reading: Reading
+) -> Iterator[Observation]:
+    """The evidence of one file, and a gap for whatever of it was not read or is not known."""
+    name = file.path
+    for problem in reading.problems[:_TOLD]:
+        yield Gap(name, f"Its pickles could not be read to the end: {problem}.")
+    if not reading.pickles:
+        if not reading.problems:
+            yield from _without_pickles(artifact, file, reading)
         return
-    if scan.problem and not readable and _is_openvino(artifact, name):
-        yield Gap(name, "OpenVINO weights are never loaded and were not read.", blocks_pass=False)
-        return
-    if scan.problem:
-        yield Gap(name, f"Its pickles could not be read to the end: {scan.problem}.")
-    if not readable:
-        return
-    training_state = _TRAINING_STATE.match(PurePosixPath(name).name) is not None
+    names = _Names.of(reading, are_weights=_are_loaded(artifact, name))
+    yield from _unjudged(artifact, name, names)
     yield Evidence(
         probe=_ID,
         subject=name,
         metrics={
-            "dangerous_globals": float(len(scan.dangerous)),
-            "unknown_globals": float(len(scan.unknown)),
-            "weights": float(_is_weights(name)),
-            "training_state": float(training_state),
+            "dangerous_globals": float(len(names.dangerous)),
+            "unknown_globals": float(len(names.unknown)),
+            "weights": float(_are_loaded(artifact, name)),
+            "training_state": float(_is_training_state(name)),
             "loaded": float(name in artifact.weights),
             "pickle_twin": float(_is_twin(artifact, name)),
         },
-        details={"dangerous": some(scan.dangerous), "unknown": some(scan.unknown)},
+        details={"dangerous": some(names.dangerous), "unknown": some(names.unknown)},
     )
 
 
-def _is_weights(name: str) -> bool:
-    """Whether the file is named like weights."""
-    file = PurePosixPath(name)
-    return file.suffix.lower() in _WEIGHT_SUFFIXES and not _TRAINING_STATE.match(file.name)
+def _without_pickles(
+    artifact: Artifact, file: FileDigest | ListedFile, reading: Reading
+) -> Iterator[Gap]:
+    """What is to be said of a file without a pickle, if its name promises one."""
+    name = file.path
+    is_array = PurePosixPath(name).suffix.lower() in {".npy", ".npz"}
+    if not _is_pickle_name(name) or (is_array and reading.archives):
+        return
+    if file.kind == Kind.LFS_POINTER:
+        reason = "It is a Git LFS pointer, not the file itself: run git lfs pull in its repository."
+        yield Gap(name, reason)
+    elif _is_opened(artifact, name):
+        yield Gap(name, "It is named like a pickle, and no pickle was found in it.")
+    elif file.kind not in RUNTIMES:
+        reason = (
+            "No pickle is in it, in spite of its name: it is data of another program, which the "
+            "libraries that load this model do not open."
+        )
+        yield Gap(name, reason, blocks_pass=False)
+
+
+def _unjudged(artifact: Artifact, name: str, names: _Names) -> Iterator[Gap]:
+    """What of a file's pickles nobody can vouch for."""
+    if names.unknown and not names.dangerous and not _are_loaded(artifact, name):
+        reason = (
+            f"It names {some(names.unknown)}, and plmscan does not know what that does: whoever "
+            "unpickles the file runs it. Leave the file out, or read the code of what it names."
+        )
+        yield Gap(name, reason)
+    is_head = _HEAD_NAME.match(PurePosixPath(name).name) is not None
+    if is_head or (names.heads and not _is_training_state(name)):
+        kind = f" ({some(names.heads)})" if names.heads else ""
+        reason = (
+            f"It holds a classifier{kind} that decides what the model answers, and was not "
+            "measured. Judge it apart from the encoder, or leave it out and train a head of your "
+            "own."
+        )
+        yield Gap(name, reason)
 
 
 def _is_twin(artifact: Artifact, name: str) -> bool:
     """Whether pickled weights lie in the folder of safetensors weights that are loaded instead."""
-    folder = PurePosixPath(name).parent
+    file = PurePosixPath(name)
+    if file.suffix.lower() not in _WEIGHT_SUFFIXES or _is_training_state(name):
+        return False
     safe = (PurePosixPath(w) for w in artifact.weights if w.endswith(".safetensors"))
-    return _is_weights(name) and any(weights.parent == folder for weights in safe)
-
-
-def _is_openvino(artifact: Artifact, name: str) -> bool:
-    """Whether the file is the raw half of an OpenVINO pair."""
-    listed = (*(f.path for f in artifact.files), *(f.path for f in artifact.not_fetched))
-    return PurePosixPath(name).with_suffix(".xml").as_posix() in listed
+    return any(weights.parent == file.parent for weights in safe)
 
 
 def _not_here(artifact: Artifact) -> Iterator[Observation]:
@@ -304,12 +246,3 @@ def _not_here(artifact: Artifact) -> Iterator[Observation]:
     for name in (file.path for file in artifact.not_fetched):
         if name not in artifact.programs and _is_twin(artifact, name):
             yield Evidence(_ID, name, {"pickle_twin": 1.0})
-
-
-def _unread_formats(artifact: Artifact) -> Iterator[Gap]:
-    """Weights in formats that plmscan neither reads nor loads."""
-    listed = (*(f.path for f in artifact.files), *(f.path for f in artifact.not_fetched))
-    names = sorted(n for n in listed if PurePosixPath(n).suffix.lower() in _UNREAD_SUFFIXES)
-    if names:
-        reason = "Formats that plmscan never loads and does not read."
-        yield Gap(some(names), reason, blocks_pass=False)
