@@ -362,7 +362,7 @@ def torch_set_up(settings: Settings) -> Iterator[None]:
 
 def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, ProbeRun]:
     """The model, or None and a failed run that says why."""
-    from plmscan.loading import load  # noqa: PLC0415 - imports torch
+    from plmscan.loading import load, unmeasured_modules  # noqa: PLC0415 - imports torch
 
     began = time.perf_counter()
     try:
@@ -377,7 +377,8 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
     left_out = {f"features at {location}": why for location, why in model.skipped_locations.items()}
     left_out |= {f"{head} head": why for head, why in model.skipped_heads.items()}
     skipped = (Gap(what, why, blocks_pass=False) for what, why in left_out.items())
-    return model, finished(_LOADING, [loaded, *skipped], seconds_since(began))
+    around = unmeasured_modules(artifact, model)
+    return model, finished(_LOADING, [loaded, *skipped, *around], seconds_since(began))
 
 
 def _run_model(
