@@ -18,6 +18,7 @@ __all__ = [
     "LEFT_OUT",
     "Followed",
     "changes_the_model",
+    "in_config",
     "in_special_tokens",
     "in_tokenizer",
     "in_transformer",
@@ -108,10 +109,18 @@ def changes_the_model(key: str) -> bool:
     return key in _CHANGING
 
 
+def in_config(settings: Mapping[str, object]) -> Iterator[Followed]:
+    """What ``config.json`` names instead of itself: a list of files by version of the library."""
+    named = settings.get("configuration_files")
+    if named and named != ["config.json"]:
+        yield Followed(_shown("configuration_files", named), leads_away=True)
+
+
 def in_tokenizer(settings: Mapping[str, object], folder: Path) -> Iterator[Followed]:
     """What ``tokenizer_config.json`` in ``folder`` names besides the files that lie beside it."""
     for key, value in settings.items():
-        if key in _REDIRECTS and value and value != ["tokenizer.json"]:
+        outside = key == "tokenizer_name_or_path" and ".." in str(value)
+        if outside or (key in _REDIRECTS and value and value != ["tokenizer.json"]):
             yield Followed(_shown(key, value), leads_away=True)
         elif _names_a_file(key) and value and not _is_usual(value, folder):
             stale = key in _IGNORED or _is_left_over(value)

@@ -227,6 +227,23 @@ def a_setfit(folder: Path) -> None:
     SetFitModel(model_body=body, model_head=head).save_pretrained(str(folder))
 
 
+def config_by_version(folder: Path) -> None:
+    """A configuration that names another one, with fewer layers."""
+    bert(folder)
+    pooled(folder)
+    shutil.copy(folder / "config.json", folder / "config.4.0.0.json")
+    mended(folder, "config.4.0.0.json", num_hidden_layers=1)
+    mended(folder, "config.json", configuration_files=["config.4.0.0.json"])
+
+
+def tokenizer_elsewhere(folder: Path) -> None:
+    """A Transformer with the tokenizer of another folder."""
+    bert(folder)
+    pooled(folder)
+    other = bert(folder.with_name("other"))
+    mended(folder, "sentence_bert_config.json", tokenizer_name_or_path=str(other))
+
+
 def by_sentence_transformers(folder: Path) -> nn.Module | None:
     """The first Transformer of a model of sentence-transformers."""
     return transformer_of(SentenceTransformer(str(folder), device="cpu"))
@@ -285,6 +302,10 @@ LAYOUTS = {
         with_settings("sentence_bert_config.json", config_args={"num_hidden_layers": 1}),
         by_sentence_transformers,
         "num_hidden_layers",
+    ),
+    "config-by-version": Layout(config_by_version, by_sentence_transformers, "configuration_files"),
+    "tokenizer-elsewhere": Layout(
+        tokenizer_elsewhere, by_sentence_transformers, "tokenizer_name_or_path"
     ),
     "old-settings": Layout(
         with_settings("sentence_roberta_config.json", max_seq_length=16, do_lower_case=False),

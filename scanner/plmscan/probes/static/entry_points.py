@@ -29,7 +29,10 @@ _ID = "entry-points"
 _ADAPTER = "adapter_config.json"
 _TRANSFORMER = re.compile(r"sentence_.*config\.json")
 _JUDGES: Mapping[str, _Judge] = {
+    "config.json": lambda settings, _folder: loader_settings.in_config(settings),
     "tokenizer_config.json": loader_settings.in_tokenizer,
+    "processor_config.json": loader_settings.in_tokenizer,
+    "preprocessor_config.json": loader_settings.in_tokenizer,
     "special_tokens_map.json": loader_settings.in_special_tokens,
 }
 _AWAY = (
@@ -104,7 +107,10 @@ def _followed(artifact: Artifact, name: str, judge: _Judge) -> Iterator[Evidence
 def _left_out(artifact: Artifact) -> Iterator[Gap]:
     """Settings that plmscan drops before it builds the model."""
     name = artifact.layout.at_home("config.json")
-    settings = artifact.read_json(name) if artifact.has(name) else {}
+    try:
+        settings = artifact.read_json(name)
+    except ArtifactError:
+        return  # that it is broken or missing is told where it is needed
     for key, meaning in loader_settings.LEFT_OUT.items():
         if meaning and settings.get(key):
             reason = f"{key} says {meaning}; plmscan measures the model without it."
