@@ -84,6 +84,7 @@ _TASKS = MappingProxyType(
 """What a Transformer is loaded for, and the head that this takes."""
 _SETFIT_HEADS = ("model_head.pkl", "model_head.safetensors", "model_head.joblib", "model_head.bin")
 _NOT_READ = "plmscan does not read it yet, so what the whole model makes of a text is not measured."
+_REMEDY = f"Without its entry in {MODULES}, the rest can be checked by itself."
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
         except ArtifactError as error:
             problems = [f"{error.problem} {error.remedy}"]
         subject = f"{module.folder or 'the model itself'} ({module.name})"
-        yield from (Gap(subject, problem) for problem in problems)
+        yield from (Gap(subject, f"{problem} {_REMEDY}") for problem in problems)
     if artifact.layout.modules:
         yield from _prompt(facts)
     for name in _SETFIT_HEADS:
