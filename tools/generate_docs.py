@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that the code knows: help, rule table, report schema.
+"""Write what the code knows: help, rule table, report schema, and which files a hook watches.
 
 ``python tools/generate_docs.py`` rewrites them; with ``--check`` it changes nothing and fails if
 one is out of date.
@@ -16,10 +16,14 @@ from typer.testing import CliRunner
 from plmscan.cli import app
 from plmscan.reports.json_v1 import json_schema, survey_schema
 from plmscan.rules import load_rules
+from plmscan.source.files import READ, WEIGHT_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 REPORTS = ROOT / "scanner" / "plmscan" / "reports"
+HOOKS = ROOT / ".pre-commit-hooks.yaml"
+OURS = r"plmscan\.(ya?ml|lock)|plmscan-baseline\.json|pyproject\.toml"
+"""Files that say which models are used."""
 
 
 def help_text(command: str) -> str:
@@ -56,6 +60,30 @@ def action_tables() -> str:
     return "\n".join([heads[0], *inputs, "", heads[1], *outputs])
 
 
+def hook_pattern() -> str:
+    """Names of all files that a check reads, as pre-commit wants them, one part a line."""
+    read = [re.escape(name).replace(r"\*", "[^/]*") for name in READ]
+    suffixes = "|".join(sorted(re.escape(suffix.removeprefix(".")) for suffix in WEIGHT_SUFFIXES))
+    parts = [OURS, *read, rf"[^/]*\.({suffixes})"]
+    lines = "|\n".join(f"      {part}" for part in parts)
+    return f"  files: >-\n    (?x)(^|/)(\n{lines}\n    )$\n"
+
+
+def hooks() -> str:
+    """The manifest of pre-commit, with the files that a check reads.
+
+    Raises:
+        ValueError: it names no files.
+    """
+    text = HOOKS.read_text(encoding="utf-8")
+    pattern = r"  files: >-\n(?: {4}.*\n)+"
+    written, count = re.subn(pattern, lambda _: hook_pattern(), text)
+    if count != 1:
+        msg = f"{HOOKS.name} names the files {count} times, not once"
+        raise ValueError(msg)
+    return written
+
+
 def with_blocks(text: str, blocks: dict[str, str]) -> str:
     """``text`` with each marked block replaced.
 
@@ -84,6 +112,7 @@ def generated() -> dict[Path, str]:
     readme = with_blocks(README.read_text(encoding="utf-8"), blocks)
     return {
         README: readme,
+        HOOKS: hooks(),
         REPORTS / "report-v1.schema.json": json_schema(),
         REPORTS / "survey-v1.schema.json": survey_schema(),
     }

@@ -163,7 +163,21 @@ def _listed(names: Collection[str], read: Callable[[str], object]) -> Iterator[M
         found = _module(MODULES, entry)
         yield found
         if isinstance(found, Module) and found.name in _ROUTERS:
-            yield from _routed(found, names, read)
+            yield from _routers(found, names, read)
+
+
+def _routers(
+    router: Module, names: Collection[str], read: Callable[[str], object]
+) -> Iterator[Module | Unread]:
+    """The modules of a router, and those of the routers among them."""
+    todo, seen = [router], {router.folder}
+    while todo:
+        for found in _routed(todo.pop(0), names, read):
+            yield found
+            is_router = isinstance(found, Module) and found.name in _ROUTERS
+            if isinstance(found, Module) and is_router and found.folder not in seen:
+                seen.add(found.folder)
+                todo.append(found)
 
 
 def _module(place: str, entry: object) -> Module | Unread:

@@ -363,7 +363,7 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
         "--allow-pickle",
         "no pickle was found in it",
     ),
-    "adapter beside the weights": (file("adapter_config.json", b"{}"), "", "holds an adapter"),
+    "adapter beside the weights": (file("adapter_config.json", b"{}"), "", "an adapter"),
     "wrong shapes": (config(intermediate_size=47), "", "[48] in the files and [47] by config"),
     "too few layers": (config(num_hidden_layers=3), "", "The files lack 16"),
     "zero layers": (config(num_hidden_layers=0), "", "has 0 layers"),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from plmscan.source.files import READ, WEIGHT_SUFFIXES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -65,6 +67,15 @@ def ran(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "models/intent/sentencepiece.bpe.model",
         "pytorch_model-00001-of-00002.bin",
         "chat_template.jinja",
+        "modules.json",
+        "2_Dense/config.json",
+        "adapter_config.json",
+        "router_config.json",
+        "modeling_x.py",
+        "additional_chat_templates/tool_use.jinja",
+        ".hidden/special_tokens_map.json",
+        "model_head.pkl",
+        "onnx/model.onnx_data",
     ],
 )
 def test_it_looks_at_files_that_say_which_models_are_used(hook: Any, path: str) -> None:  # noqa: ANN401
@@ -72,11 +83,18 @@ def test_it_looks_at_files_that_say_which_models_are_used(hook: Any, path: str) 
     assert re.search(hook["files"], path)
 
 
+def test_it_looks_at_all_that_a_check_reads(hook: Any) -> None:  # noqa: ANN401
+    """Its pattern is made from the list of files that `plmscan check` reads."""
+    names = [pattern.replace("*", "x") for pattern in READ]
+    names += [f"sub/x{suffix}" for suffix in WEIGHT_SUFFIXES]
+    assert [name for name in names if not re.search(hook["files"], name)] == []
+
+
 @pytest.mark.parametrize(
-    "path", ["README.md", "src/main.py", "tsconfig.json", "my-plmscan.yaml.md"]
+    "path", ["README.md", "src/main.rs", "package.json", "my-plmscan.yaml.md", "config.json.md"]
 )
 def test_it_leaves_other_changes_alone(hook: Any, path: str) -> None:  # noqa: ANN401
-    """A check takes minutes; a change of text or code needs none."""
+    """A check takes minutes; a change of text needs none."""
     assert not re.search(hook["files"], path)
 
 

@@ -118,3 +118,17 @@ def test_modules_without_a_transformer_are_named() -> None:
     listed = modules(("0", "sentence_transformers.models.WordEmbeddings"))
     found = layout({**HOME, "modules.json": listed})
     assert "names no Transformer" in found.unread[0].reason
+
+
+def test_a_router_inside_a_router_is_followed_once() -> None:
+    """Its parts are loaded too; one that names itself goes round no further."""
+    found = layout(
+        {
+            "modules.json": modules(("", ROUTER)),
+            "router_config.json": {"types": {"inner": ROUTER}},
+            "inner/router_config.json": {"types": {"body": TRANSFORMER, ".": ROUTER}},
+            **at("inner/body"),
+        }
+    )
+    assert found.home == "inner/body"
+    assert [module.folder for module in found.modules] == ["", "inner", "inner/body", "inner"]

@@ -4,12 +4,13 @@
 permission, no remote code, no network, nothing printed, and no weight that is not in the files.
 A head is known by the tensors of the files, as the library's own classes would load them; what no
 probe measures of the files is told, with the reason.  A location whose weights the files do not
-hold is skipped.
+hold is skipped.  `unmeasured_modules` names what other libraries put behind the model.
 """
 
 from plmscan.loading.families import FAMILIES, Family, Location
 from plmscan.loading.loader import load
 from plmscan.loading.model import Attended, LoadedModel, Outputs, TokenMeter
+from plmscan.loading.modules import unmeasured_modules
 
 __all__ = [
     "FAMILIES",
@@ -20,4 +21,5 @@ __all__ = [
     "Outputs",
     "TokenMeter",
     "load",
+    "unmeasured_modules",
 ]

@@ -12,6 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
+from plmscan.loader_settings import LEFT_OUT
 from plmscan.loading.account import Account
 from plmscan.loading.families import FAMILIES, Family
 from plmscan.loading.heads import share_base
@@ -43,26 +44,6 @@ _SETTINGS = MappingProxyType(
     }
 )
 """Settings of a config that change what a model hands out, not what it computes."""
-
-_IGNORED_SETTINGS = frozenset(
-    {
-        "_attn_implementation",
-        "_attn_implementation_internal",
-        "_commit_hash",
-        "_experts_implementation_internal",
-        "_name_or_path",
-        "attn_implementation",
-        "auto_map",
-        "distributed_config",
-        "dtype",
-        "experts_implementation",
-        "fusion_config",
-        "torch_dtype",
-        "torchscript",
-        "transformers_weights",
-    }
-)
-"""Settings that would fetch code or other weights, or choose another numeric path."""
 
 _MOST_MADE_UP = 4
 """Parameters by config.json for each one in the files; tied ones are counted several times."""
@@ -154,7 +135,7 @@ def _require_plain(settings: Mapping[str, Any], family: Family) -> None:
 
 def _build_config(settings: Mapping[str, Any], family: Family) -> PretrainedConfig:
     """The library's config object, with plmscan's own settings where they must differ."""
-    kept = {key: value for key, value in settings.items() if key not in _IGNORED_SETTINGS}
+    kept = {key: value for key, value in settings.items() if key not in LEFT_OUT}
     config_class = CONFIG_MAPPING[settings["model_type"]]
     return config_class.from_dict({**kept, **_SETTINGS, **dict(family.settings)})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from transformers import AutoTokenizer
 
 from plmscan.errors import ArtifactError
+from plmscan.loader_settings import in_special_tokens, in_tokenizer
 from plmscan.loading.quiet import explained, quiet
 from plmscan.vocabularies import CONVERT, find_vocabulary, foreign_vocabulary
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Vocabulary", "decode", "read_vocabulary", "tokenize"]
 
-_REDIRECTS = frozenset({"fast_tokenizer_files", "gguf_file", "init_inputs", "merges", "vocab"})
-"""Settings of a tokenizer that make the library read other files than the usual ones."""
 
 _FETCH_AGAIN = "Fetch or save the model again, with its tokenizer."
 _PROBE = "a"
@@ -99,17 +98,27 @@ def _read_tokenizer(artifact: Artifact, config: PretrainedConfig) -> PreTrainedT
             raise ArtifactError(msg, CONVERT)
         msg = "There is no tokenizer: no tokenizer.json, and none of the older vocabulary files."
         raise ArtifactError(msg, _FETCH_AGAIN)
-    name = "tokenizer_config.json"
-    settings = artifact.read_json(name) if artifact.has(name) else {}
-    redirects = sorted(key for key in _REDIRECTS if settings.get(key))
-    if redirects:
-        msg = f"{name} sets {redirects[0]}, which makes the library read other files."
-        raise ArtifactError(msg, "Save the tokenizer again with save_pretrained.")
+    _require_own_files(artifact)
     with quiet(), explained("The tokenizer cannot be loaded", _FETCH_AGAIN):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             artifact.root, config=config, trust_remote_code=False, local_files_only=True
         )
         return tokenizer
+
+
+def _require_own_files(artifact: Artifact) -> None:
+    """Refuse settings that make the library read other files than those beside them.
+
+    Raises:
+        ArtifactError: there is one.
+    """
+    judges = {"tokenizer_config.json": in_tokenizer, "special_tokens_map.json": in_special_tokens}
+    for name, judge in judges.items():
+        settings = artifact.read_json(name) if artifact.has(name) else {}
+        for found in judge(settings, artifact.root):
+            if found.leads_away:
+                msg = f"{name} sets {found.setting}, which makes the library read other files."
+                raise ArtifactError(msg, "Save the tokenizer again with save_pretrained.")
 
 
 def _require_words(tokenizer: PreTrainedTokenizerBase, special: frozenset[int], rows: int) -> None:

@@ -427,7 +427,7 @@ def torch_set_up(settings: Settings) -> Iterator[None]:
 
 def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, ProbeRun]:
     """The model, or None and a failed run that says why."""
-    from plmscan.loading import load  # noqa: PLC0415 - imports torch
+    from plmscan.loading import load, unmeasured_modules  # noqa: PLC0415 - imports torch
 
     began = time.perf_counter()
     try:
@@ -448,7 +448,8 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()
     )
-    found: list[Observation] = [loaded, *skipped, *model.gaps]
+    around = unmeasured_modules(artifact, model)
+    found: list[Observation] = [loaded, *skipped, *model.gaps, *around]
     return model, finished(_LOADING, found, seconds_since(began))
 
 

@@ -26,7 +26,17 @@ from plmscan.kinds import Kind, kind_of, with_neighbours
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LOADABLE", "READ", "belongs", "digests", "holds_weights", "is_read", "kinds", "walk"]
+__all__ = [
+    "LOADABLE",
+    "READ",
+    "WEIGHT_SUFFIXES",
+    "belongs",
+    "digests",
+    "holds_weights",
+    "is_read",
+    "kinds",
+    "walk",
+]
 
 READ = (
     "*config*.json",
@@ -52,11 +62,12 @@ READ = (
     "pytorch_model.bin.index.json",
 )
 """Names of what the checks read, in any folder."""
-_WEIGHT_SUFFIXES = frozenset({
+WEIGHT_SUFFIXES = frozenset({
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".dill", ".joblib", ".npy",
     ".npz", ".h5", ".hdf5", ".keras", ".pb", ".msgpack", ".onnx", ".onnx_data", ".gguf", ".ggml",
     ".tflite", ".ot", ".mar", ".nemo",
 })  # fmt: skip
+"""Ends of the names of weights, in any format."""
 LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}
 """Kinds that some program loads or runs, whatever the file is called."""
 _NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
@@ -72,7 +83,7 @@ def is_read(name: str) -> bool:
 
 def holds_weights(name: str) -> bool:
     """Whether the name is that of weights, in any format."""
-    return PurePosixPath(name).suffix.lower() in _WEIGHT_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in WEIGHT_SUFFIXES
 
 
 def belongs(name: str) -> bool:

@@ -60,7 +60,7 @@ def _chosen(
     """The same in the folder of the measured model, with names that start there."""
     explicit = read("config.json").get("transformers_weights")
     if "adapter_config.json" in names:
-        return (), "The model holds an adapter (adapter_config.json), which is not scanned."
+        return (), "The model holds an adapter (adapter_config.json), and none is read yet."
     if explicit is not None:
         return _explicit(explicit, names, read), None
     for single, index, suffix in _FORMATS if allow_pickle else _FORMATS[:1]:

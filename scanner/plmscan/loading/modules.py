@@ -1,0 +1,221 @@
+"""What sentence-transformers and SetFit compute from a Transformer, and plmscan does not measure.
+
+A search at the Transformer's own features says something about a model of these libraries only
+where its other modules hand on what is measured: pooling that reads a measured location, a
+normalisation, a dropout.  Every other module by which an input could be told apart is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from plmscan.errors import ArtifactError
+from plmscan.evidence import Gap
+from plmscan.layout import MODULES, inside
+from plmscan.loading.families import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from plmscan.layout import Module
+    from plmscan.loading.model import LoadedModel
+    from plmscan.source import Artifact
+
+__all__ = ["unmeasured_modules"]
+
+_HARMLESS = frozenset({"Asym", "Dropout", "Normalize", "Router"})
+"""Modules that hand on what they get; a router's own parts are listed beside it."""
+_TRANSFORMERS = frozenset({
+    "ALBERT", "BERT", "CamemBERT", "DistilBERT", "MLMTransformer", "RoBERTa", "T5", "Transformer",
+    "XLMRoBERTa", "XLNet",
+})  # fmt: skip
+"""Modules that are the Transformer, under its older names too."""
+_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "BoW": "It counts the words of a text",
+        "CNN": "It passes the tokens through layers of its own",
+        "Dense": "It passes each vector through a layer of its own",
+        "LSTM": "It passes the tokens through layers of its own",
+        "LayerNorm": "It scales each vector with weights of its own",
+        "LogitScore": "It scores a text by what the language model would write",
+        "MultiVectorMask": "It hands on the vectors of all tokens",
+        "SparseAutoEncoder": "It passes each vector through layers of its own",
+        "SparseStaticEmbedding": "It gives each token a weight of its own",
+        "SpladePooling": "It takes the largest logit of each word of the vocabulary",
+        "StaticEmbedding": "It gives each token a vector of its own",
+        "WeightedLayerPooling": "It mixes the layers of the model with weights of its own",
+        "WordEmbeddings": "It gives each word a vector of its own",
+        "WordWeights": "It weighs the words of a text",
+    }
+)
+"""What each module computes that is not measured."""
+_SETTINGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Where the settings of a Transformer are, the first that is there."""
+_MODES = MappingProxyType(
+    {
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_max_tokens": "max",
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+        "pooling_mode_weightedmean_tokens": "weightedmean",
+        "pooling_mode_lasttoken": "lasttoken",
+    }
+)
+"""Old switches of a pooling, and the mode that each turns on."""
+_READ = MappingProxyType(
+    {
+        "cls": Location.CLS,
+        "mean": Location.MEAN,
+        "mean_sqrt_len_tokens": Location.MEAN,
+        "lasttoken": Location.LAST,
+    }
+)
+"""Where each mode reads; the mean times the root of the length points where the mean does."""
+_OUTPUTS = MappingProxyType({"last_hidden_state": None, "pooler_output": Location.POOLER})
+"""What of the base model sentence-transformers takes, and the location that this is."""
+_TASKS = MappingProxyType(
+    {"feature-extraction": "", "sequence-classification": "classifier", "fill-mask": "masked-lm"}
+)
+"""What a Transformer is loaded for, and the head that this takes."""
+_SETFIT_HEADS = ("model_head.pkl", "model_head.safetensors", "model_head.joblib", "model_head.bin")
+_NOT_READ = "plmscan does not read it yet, so what the whole model makes of a text is not measured."
+_REMEDY = f"Without its entry in {MODULES}, the rest can be checked by itself."
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the scan of a model covers."""
+
+    artifact: Artifact
+    """The whole model."""
+    locations: Collection[Location]
+    """Where its features are read."""
+    heads: Collection[str]
+    """Heads that are measured."""
+    first_is_cls: bool
+    """Whether its classification token begins a text."""
+    is_whole: bool
+    """Whether all of the base model is measured, and not its encoder alone."""
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The object in the file ``name``; empty without the file.
+
+        Raises:
+            ArtifactError: it is broken.
+        """
+        return self.artifact.read_json(name) if self.artifact.has(name) else {}
+
+
+def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
+    """Everything behind the Transformer of ``artifact`` that ``model`` says nothing about."""
+    family = model.family
+    facts = _Facts(
+        artifact, model.locations, tuple(model.heads), not family.cls_last, not family.encoder
+    )
+    for module in artifact.layout.modules:
+        try:
+            problems = list(_problems(module, facts))
+        except ArtifactError as error:
+            problems = [f"{error.problem} {error.remedy}"]
+        subject = f"{module.folder or 'the model itself'} ({module.name})"
+        yield from (Gap(subject, f"{problem} {_REMEDY}") for problem in problems)
+    if artifact.layout.modules:
+        yield from _prompt(facts)
+    for name in _SETFIT_HEADS:
+        if artifact.has(name):
+            yield Gap(name, _setfit_head(artifact))
+
+
+def _problems(module: Module, facts: _Facts) -> Iterator[str]:
+    """What of one module is not measured.
+
+    Raises:
+        ArtifactError: its settings are broken.
+    """
+    if module.name in _TRANSFORMERS:
+        yield from _transformer(module, facts)
+    elif module.name == "Pooling":
+        yield from _pooling(module, facts)
+    elif module.name not in _HARMLESS:
+        what = _KINDS.get(module.name, "Nobody here knows what it computes")
+        yield f"{what}; {_NOT_READ}"
+
+
+def _transformer(module: Module, facts: _Facts) -> Iterator[str]:
+    """What the settings of a Transformer take from the model that is not measured."""
+    names = (inside(module.folder, name) for name in _SETTINGS)
+    settings = next((found for name in names if (found := facts.read(name))), {})
+    usual = "fill-mask" if module.name == "MLMTransformer" else "feature-extraction"
+    task = settings.get("transformer_task", usual)
+    head = _TASKS.get(task) if isinstance(task, str) else None
+    if head is None or (head and head not in facts.heads):
+        yield f"It is loaded for {str(task)[:40]}, and the head for that is not measured."
+    if head == "" and not facts.is_whole:
+        yield "It takes what the decoder makes of a text, and only the encoder is measured."
+    modalities = settings.get("modality_config")
+    if head == "" and isinstance(modalities, dict):
+        for name, taken in modalities.items():
+            yield from _taken(str(name), taken, facts)
+
+
+def _taken(modality: str, taken: object, facts: _Facts) -> Iterator[str]:
+    """What of the model's outputs is taken for one kind of input."""
+    method, output = (
+        (taken.get(key) for key in ("method", "method_output_name"))
+        if isinstance(taken, dict)
+        else (None, None)
+    )
+    known = method == "forward" and isinstance(output, str) and output in _OUTPUTS
+    where = _OUTPUTS[output] if known and isinstance(output, str) else None
+    if not known or (where is not None and where not in facts.locations):
+        shown = f"{str(method)[:40]}, {str(output)[:40]}"
+        yield f"For {modality[:40]} it takes {shown}, which is not what is measured."
+
+
+def _pooling(module: Module, facts: _Facts) -> Iterator[str]:
+    """Modes of a pooling that read elsewhere than plmscan does."""
+    name = inside(module.folder, "config.json")
+    if not facts.artifact.has(name):
+        yield f"{name} is missing, so it is unknown what it reads."
+        return
+    for mode in _modes(facts.read(name)):
+        where = _READ.get(mode)
+        misplaced = where is Location.CLS and not facts.first_is_cls
+        if where is None or where not in facts.locations or misplaced:
+            yield f"It pools by {mode[:40]}, which plmscan does not measure in this model."
+
+
+def _modes(settings: Mapping[str, Any]) -> list[str]:
+    """The modes that a configuration turns on."""
+    mode = settings.get("pooling_mode")
+    if mode is None:
+        on = [mode for switch, mode in _MODES.items() if settings.get(switch)]
+        return on or ["mean"]
+    return [str(one) for one in mode] if isinstance(mode, list) else [str(mode)]
+
+
+def _prompt(facts: _Facts) -> Iterator[Gap]:
+    """What sentence-transformers puts before each text; it hides nothing."""
+    name = "config_sentence_transformers.json"
+    try:
+        default = facts.read(name).get("default_prompt_name")
+    except ArtifactError as error:
+        yield Gap(name, f"{error.problem} {error.remedy}")
+        return
+    if default:
+        reason = f"Every text gets the prompt {str(default)[:40]!r}; it is measured without."
+        yield Gap(name, reason, blocks_pass=False)
+
+
+def _setfit_head(artifact: Artifact) -> str:
+    """Why the head of SetFit stands in the way."""
+    body = "the encoder that it reads" if artifact.has(MODULES) else "the rest"
+    return (
+        f"SetFit decides by this head, and plmscan measures {body} but not the head. Without the "
+        "file, the encoder can be checked by itself."
+    )

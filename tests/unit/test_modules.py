@@ -1,0 +1,156 @@
+"""What stands behind a Transformer, and which of it is not measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from plmscan.layout import Layout, Module
+from plmscan.loading import LoadedModel, load, unmeasured_modules
+from tests.artifacts import artifact_of, write_json
+from tests.tiny_models import build_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from plmscan.evidence import Gap
+
+    _Gaps = Callable[..., list[Gap]]
+
+SAVED_SETTINGS = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny encoder with a classifier."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("encoder"), head="classifier")
+    return load(artifact_of(folder), "cpu")
+
+
+@pytest.fixture
+def gaps(encoder: LoadedModel, tmp_path: Path) -> _Gaps:
+    """What is told of modules, given as pairs of a folder and a class, and of files."""
+
+    def of(*modules: tuple[str, str], **files: object) -> list[Gap]:
+        for name, value in files.items():
+            write_json(tmp_path / name.replace("__", "/").replace("_JSON", ".json"), value)
+        named = tuple(
+            Module("modules.json", folder, f"sentence_transformers.models.{kind}")
+            for folder, kind in modules
+        )
+        artifact = replace(artifact_of(tmp_path), layout=Layout(modules=named))
+        return list(unmeasured_modules(artifact, encoder))
+
+    return of
+
+
+def test_a_model_of_transformers_has_nothing_behind_it(gaps: _Gaps) -> None:
+    """Nothing is told where no library of modules is used."""
+    assert gaps() == []
+
+
+@pytest.mark.parametrize("kind", ["Normalize", "Dropout", "Router", "Asym", "Transformer"])
+def test_what_hands_on_what_it_gets_is_not_mentioned(gaps: _Gaps, kind: str) -> None:
+    """It adds nothing that could tell two inputs apart."""
+    assert gaps(("", kind)) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "BoW",
+        "CNN",
+        "Dense",
+        "LSTM",
+        "LayerNorm",
+        "LogitScore",
+        "SomethingNew",
+        "SpladePooling",
+        "StaticEmbedding",
+        "WeightedLayerPooling",
+        "WordEmbeddings",
+    ],
+)
+def test_what_computes_by_itself_blocks_by_name(gaps: _Gaps, kind: str) -> None:
+    """Its weights may hold what the Transformer does not."""
+    (gap,) = gaps(("2_X", kind))
+    assert gap.blocks_pass
+    assert gap.subject == f"2_X ({kind})"
+
+
+@pytest.mark.parametrize(
+    ("settings", "blocks"),
+    [
+        ({}, False),
+        ({"pooling_mode": "mean"}, False),
+        ({"pooling_mode": ["cls", "mean_sqrt_len_tokens"]}, False),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, False),
+        ({"pooling_mode_max_tokens": True}, True),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_weightedmean_tokens": True}, True),
+        ({"pooling_mode": "lasttoken"}, True),
+        ({"pooling_mode": {"mean": 1}}, True),
+        ({"pooling_mode": "mean", "pooling_mode_max_tokens": True}, False),
+    ],
+)
+def test_a_pooling_is_harmless_where_its_location_is_measured(
+    gaps: _Gaps, settings: dict[str, Any], blocks: bool
+) -> None:
+    """The new setting wins over the old switches, and mean is what the library takes without."""
+    told = gaps(("1_P", "Pooling"), **{"1_P__config_JSON": settings})
+    assert [gap.blocks_pass for gap in told] == ([True] if blocks else [])
+
+
+def test_a_pooling_without_settings_blocks(gaps: _Gaps) -> None:
+    """Nobody can tell where it reads."""
+    (gap,) = gaps(("1_P", "Pooling"))
+    assert "1_P/config.json is missing" in gap.reason
+
+
+def test_broken_settings_of_a_module_block(gaps: _Gaps) -> None:
+    """They are named, and the others are still judged."""
+    told = gaps(("1_P", "Pooling"), ("2_D", "Dense"), **{"1_P__config_JSON": []})
+    assert [gap.subject for gap in told] == ["1_P (Pooling)", "2_D (Dense)"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "blocks"),
+    [
+        ({"transformer_task": "feature-extraction", "modality_config": SAVED_SETTINGS}, False),
+        ({"transformer_task": "sequence-classification"}, False),
+        ({"transformer_task": "fill-mask"}, True),
+        ({"transformer_task": "text-generation"}, True),
+        ({"transformer_task": ["x"]}, True),
+        ({"modality_config": {"text": {"method": "forward"}}}, True),
+        ({"modality_config": {"text": "forward"}}, True),
+        ({"modality_config": {"t": {"method": "save", "method_output_name": "x"}}}, True),
+        ({"modality_config": {"t": {"method": "forward", "method_output_name": ["x"]}}}, True),
+    ],
+)
+def test_what_is_taken_of_a_transformer_has_to_be_measured(
+    gaps: _Gaps, settings: dict[str, Any], blocks: bool
+) -> None:
+    """Its last hidden state is; a head is where it is in the files, and other outputs are not."""
+    told = gaps(("", "Transformer"), sentence_roberta_config_JSON=settings)
+    assert [gap.blocks_pass for gap in told] == ([True] if blocks else [])
+
+
+def test_a_prompt_is_told(gaps: _Gaps) -> None:
+    """It changes every text, and hides nothing."""
+    told = gaps(("", "Transformer"), config_sentence_transformers_JSON={"default_prompt_name": "q"})
+    assert [gap.blocks_pass for gap in told] == [False]
+
+
+def test_a_broken_list_of_prompts_blocks(gaps: _Gaps) -> None:
+    """It breaks no scan."""
+    told = gaps(("", "Transformer"), config_sentence_transformers_JSON=[])
+    assert [gap.blocks_pass for gap in told] == [True]
+
+
+def test_the_head_of_setfit_blocks(gaps: _Gaps) -> None:
+    """It decides, and was measured by nobody."""
+    (gap,) = gaps(("", "Transformer"), **{"model_head.pkl": 0})
+    assert (gap.subject, gap.blocks_pass) == ("model_head.pkl", True)
+    assert "SetFit" in gap.reason
