@@ -367,13 +367,19 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
     began = time.perf_counter()
     try:
         with uncollected():
-            model = load(artifact, settings.device, allow_pickle=settings.allow_pickle)
+            model = load(
+                artifact,
+                settings.device,
+                settings.precision,
+                allow_pickle=settings.allow_pickle,
+            )
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
         status, reason = status_of(error, _LOADING)
         return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
     where = ", ".join(model.locations)
     files = counted(len(artifact.weights), "weight file")
-    loaded = Coverage(f"{files} loaded; features at {where}.")
+    search = "bfloat16, judged in float32" if model.halved else "float32"
+    loaded = Coverage(f"{files} loaded; features at {where}; searched in {search}.")
     left_out = {f"features at {location}": why for location, why in model.skipped_locations.items()}
     left_out |= {f"{head} head": why for head, why in model.skipped_heads.items()}
     skipped = (Gap(what, why, blocks_pass=False) for what, why in left_out.items())

@@ -29,11 +29,24 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "readings", "scored", "survivors", "sweep"]
+__all__ = [
+    "BATCH",
+    "Sweep",
+    "around",
+    "most_saturating",
+    "probe_inputs",
+    "readings",
+    "scored",
+    "survivors",
+    "sweep",
+]
 
 BATCH = 1024
 """Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
 is not."""
+
+_LISTED = 8
+"""Items whose pooler is read again."""
 
 _SHORT = 4
 """Tokens of such a text."""
@@ -141,6 +154,24 @@ def survivors(found: Sweep, count: int) -> Tensor:
     return found.ids[torch.unique(far_out)]
 
 
+def most_saturating(model: LoadedModel, found: Sweep) -> tuple[int, float]:
+    """The item that saturates the pooler most, and how much of it, by all digits.
+
+    Of those that were furthest by what the sweep saw, which may have been half of them.
+    """
+    shares = torch.zeros(1) if found.saturation is None else found.saturation
+    listed = shares.topk(min(_LISTED, len(shares))).indices.sort().values
+    pooled = model.forward(probe_inputs(model, found.ids[listed])).features[Location.POOLER]
+    exact = _saturated(pooled)
+    worst = int(exact.argmax())
+    return int(found.ids[listed[worst]]), float(exact[worst])
+
+
+def _saturated(pooled: Tensor) -> Tensor:
+    """Share of the entries on tanh's plateau: (b, h) -> (b)."""
+    return (pooled.abs() > 0.99).float().mean(1)  # noqa: PLR2004
+
+
 def readings(
     model: LoadedModel,
     batches: Sequence[Tensor],
@@ -187,8 +218,7 @@ class _Scorer:
         with in_full(plain[0].device):
             whitened = [self.whitenings[where].distance(f) for where, f in features.items()]
         pooled = features.get(Location.POOLER, torch.zeros_like(next(iter(features.values()))))
-        saturation = (pooled.abs() > 0.99).float().mean(1)  # noqa: PLR2004 - tanh's plateau
-        return torch.stack([*plain, *whitened, saturation]).cpu()
+        return torch.stack([*plain, *whitened, _saturated(pooled)]).cpu()
 
     def split(
         self, scores: Tensor
