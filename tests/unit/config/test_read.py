@@ -34,6 +34,7 @@ effort: deep
 fail-on: none
 time-limit: 1200
 device: cpu
+precision: float32
 seed: 7
 threads: 2
 texts: carriers.txt
@@ -68,6 +69,7 @@ effort = "deep"
 fail-on = "none"
 time-limit = 1200
 device = "cpu"
+precision = "float32"
 seed = 7
 threads = 2
 texts = "carriers.txt"
@@ -142,6 +144,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
         "fail_on": None,
         "time_limit": 1200.0,
         "device": "cpu",
+        "precision": "float32",
         "seed": 7,
         "threads": 2,
         "texts": Path("carriers.txt"),
@@ -157,9 +160,9 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
     first, second = read.ignores
     assert (first.rule, first.model, first.subject) == ("PLM402", "./models/intent", "foo")
-    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:23")
+    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:24")
     assert (second.model, second.subject, second.reason) == (None, None, "Ours.")
-    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:28")
+    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:29")
 
 
 def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> None:
