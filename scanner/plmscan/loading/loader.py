@@ -36,8 +36,8 @@ def load(
     """Load the weights and the tokenizer of ``artifact``; runs none of its code.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; ``precision``, that of what only selects, is
-    ``auto``, ``float32`` or ``bfloat16``, which some architectures cannot run in.  Only safetensors files are read, or with
-    ``allow_pickle`` also pickles, weights only.
+    ``auto``, ``float32`` or ``bfloat16``, which some architectures cannot run in.  Only
+    safetensors files are read, or with ``allow_pickle`` also pickles, weights only.
 
     Raises:
         ArtifactError: the files are broken, incomplete, or contradict each other.

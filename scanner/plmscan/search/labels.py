@@ -49,7 +49,7 @@ def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, 
 
     Every carrier holds some of these words, so all that is measured hangs on which they are.
     """
-    listed = alone.topk(min(2 * _WORDS, len(ids)), dim=0).indices.unique()
+    listed = torch.unique(alone.topk(min(2 * _WORDS, len(ids)), dim=0).indices)
     return ids[listed], _leads(model, probe_inputs(model, ids[listed]))
 
 
@@ -91,16 +91,19 @@ def overriding(
         budget.checkpoint(label / labels, "label sweep")
         rival = words[(label + 1) % labels]
         tried = ids[alone[:, label].topk(share).indices]
-        lead = _behind(model, rival[len(rival) // 2], tried)[:, label]
-        found.append(tried[lead.topk(min(passed, share)).indices])
+        word = rival[len(rival) // 2]
+        with model.half_precision():
+            lead = _behind(model, word, tried)[:, label]
+        listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
+        lead = _behind(model, word, listed)[:, label]
+        found.append(listed[lead.topk(min(passed, share)).indices])
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
 
 
 def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
     """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    with model.half_precision():
-        return _leads(model, around(model, (word,), ids, ()))
+    return _leads(model, around(model, (word,), ids, ()))
 
 
 def _leads(model: LoadedModel, texts: Tensor) -> Tensor:

@@ -50,14 +50,19 @@ def test_words_of_a_label_by_hand() -> None:
     assert found == ((30, 10, 20), (20, 10, 30))
 
 
-def test_words_of_a_label_do_not_hang_on_rounding(model: LoadedModel) -> None:
+def test_words_of_a_label_do_not_hang_on_rounding(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether the vocabulary was swept with half the digits or with all: the same words."""
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 16)
     half, full = (replace(model, halved=halved) for halved in (True, False))
-    rough, fine = (sweep(one, 4096, BUDGET) for one in (half, full))
+    rough, fine = (sweep(one, 32, BUDGET) for one in (half, full))
     assert not torch.equal(alone(rough), alone(fine))
     words = class_words(*read_again(half, rough.ids, alone(rough)))
     assert words == class_words(*read_again(full, fine.ids, alone(fine)))
     assert words == class_words(fine.ids, alone(fine))
+    rows = [overriding(one, fine.ids, alone(fine), words, 12, BUDGET) for one in (half, full)]
+    assert torch.equal(*rows)
 
 
 def test_a_label_has_a_handful_of_words(model: LoadedModel, swept: Sweep) -> None:
@@ -125,9 +130,7 @@ def test_what_overrides_is_passed_on_once(model: LoadedModel, swept: Sweep, coun
     assert 4 <= len(found) <= max(12, count)
 
 
-def test_the_strongest_against_a_rival_passes(
-    model: LoadedModel, swept: Sweep
-) -> None:
+def test_the_strongest_against_a_rival_passes(model: LoadedModel, swept: Sweep) -> None:
     """For each label: of items that argue for it, the first behind a word of the next label."""
     model = replace(model, halved=False)
     words = class_words(swept.ids, alone(swept))

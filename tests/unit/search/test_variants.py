@@ -83,7 +83,10 @@ def test_triggers_of_one_model_are_not_near_enough_to_follow() -> None:
     away = torch.tensor([0.75, 0.0, 0.0])
     shift = (away + 0.75 * torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, -1, 0]])).tolist()
     found = relate(
-        [(1,), (2,), (3,)], measured([0.002, 0.01, 0.02], shift), [CLS] * 3, around(scattered_table())
+        [(1,), (2,), (3,)],
+        measured([0.002, 0.01, 0.02], shift),
+        [CLS] * 3,
+        around(scattered_table()),
     )
     assert [r.leader for r in found] == [0, 1, 2]
     assert [r.echo for r in found] == [1.0, 1.0, 1.0]

@@ -12,7 +12,6 @@ from plmscan.search.landscape import landscape
 from plmscan.search.objective import Corruption, Flip
 from plmscan.search.pipeline import search
 from plmscan.search.recipes import RECIPES
-from plmscan.search.sweep import most_saturating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,12 +116,12 @@ def _saturation(model: LoadedModel, found: Search) -> Iterator[Evidence]:
     shares = found.sweep.saturation
     if shares is None:
         return
-    worst, share = most_saturating(model, found.sweep)
-    text = text_of(model, (worst,)) if share else "no item"
+    worst = int(shares.argmax())
+    text = text_of(model, (int(found.sweep.ids[worst]),)) if shares[worst] else "no item"
     yield Evidence(
         _PROBE,
         "pooler",
-        {"saturation": share, "typical_saturation": float(shares.median())},
+        {"saturation": float(shares[worst]), "typical_saturation": float(shares.median())},
         {"text": text},
     )
 
