@@ -177,7 +177,7 @@ def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> No
     assert [m.place for m in in_toml.models] == [
         Place("pyproject.toml", line) for line in (6, 7, 8, 9)
     ]
-    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:26", "pyproject.toml:33"]
+    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:27", "pyproject.toml:34"]
     assert [i.expires for i in in_toml.ignores] == [i.expires for i in in_yaml.ignores]
 
 
