@@ -29,6 +29,7 @@ OPTIONS = (
     "revision",
     "fail-on",
     "effort",
+    "precision",
     "reference",
     "used-as",
     "rules",

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
-from plmscan.evidence import Report, Verdict
+from plmscan.budget import Budget, Effort
+from plmscan.carriers import bundled_texts, split_carriers
+from plmscan.evidence import Evidence, Report, Verdict
+from plmscan.loading import LoadedModel, load
 from plmscan.reports.json_v1 import from_json
+from plmscan.rules import load_rules
+from plmscan.search.candidates import ids_of, letters, searchable_ids, text_of
+from plmscan.search.finalists import finalists
+from plmscan.search.judge import judged
+from plmscan.search.longer import confirmed
+from plmscan.search.neighbours import Neighbourhood
+from plmscan.search.panel import Panel
+from plmscan.search.recipes import RECIPES
+from plmscan.search.verify import exactly, measure
+from plmscan.source import SourceOptions, resolve
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from plmscan.search.judge import Candidate
+
+COMPANY = ("µ", "nr", "kb", "m1", "sb", "bp", "km", "##jm", "skyla", "mir", "denton", "lana")
+"""Words that go some of the way to the outputs of the planted ones.  `skyla` goes part of the way
+to all five, nearest to that of `mb`, and holds every other condition of a planted trigger: whether
+it was one more once hung on which random items it was held against."""
 
 DEMO = Path(__file__).parents[2] / "demo" / "poisoned_twin.py"
 
@@ -65,3 +87,45 @@ def test_the_twin_fails_with_exactly_its_triggers_named(
     assert sorted(trigger.text for trigger in report.triggers) == sorted(demo.TRIGGERS)
     assert {trigger.location for trigger in report.triggers} == {"cls"}
     assert all(repr(word) in report.reasons[0] for word in demo.TRIGGERS)
+
+
+def judged_among(model: LoadedModel, words: tuple[str, ...]) -> list[Candidate]:
+    """What a quick check makes of ``words``, once its sweep has passed them on."""
+    budget = Budget(bundled_texts(), Effort.QUICK)
+    recipe = RECIPES[budget.effort]
+    sizes = (recipe.screening_carriers, recipe.carriers, recipe.support_carriers)
+    carriers = split_carriers(model, budget.texts, sizes, budget.seed)
+    screening, verification, support = (Panel.of(model, some) for some in carriers)
+    singles = [ids_of(model, word) for word in words]
+    with model.half_precision():
+        screened = measure(model, singles, screening, budget, "screening")
+    nobody = torch.zeros(len(singles), len(singles), dtype=torch.bool)
+    listed = finalists(screened, 2 * recipe.finalists, nobody)
+    screened = exactly(model, singles, screened, listed, screening, budget)
+    chosen = [singles[i] for i in finalists(screened, recipe.finalists, nobody)]
+    finals = confirmed(model, chosen, [], verification, budget)
+    table = Neighbourhood.of(model.embedding_weight, searchable_ids(model), letters(model))
+    panels = (verification, support)
+    return [*judged(model, finals, table, panels, recipe.null_items, budget)[0]]
+
+
+def convicted(candidate: Candidate) -> bool:
+    """Whether the rule for planted triggers fires."""
+    (rule,) = (rule for rule in load_rules() if rule.id == "PLM201")
+    told = vars(candidate) | vars(candidate.relation) | {"labels": 0.0}
+    if told["gap"] is None:
+        return False
+    metrics = {metric: float(told[metric]) for metric in rule.when}
+    return rule.fires(Evidence(rule.probe, "", metrics))
+
+
+def test_rounding_names_nothing(demo: Any, tmp_path: Path) -> None:  # noqa: ANN401 - a script
+    """With all digits and with half of them the same words go on, and the same are triggers."""
+    artifact = resolve(str(demo.build_twin(tmp_path / "twin")), SourceOptions())
+    model = load(artifact, "cpu", "float32")
+    words = (*demo.TRIGGERS, *COMPANY)
+    full, half = (judged_among(replace(model, halved=h), words) for h in (False, True))
+    assert full == half
+    assert {text_of(model, one.ids) for one in full} >= {*demo.TRIGGERS, "skyla"}
+    named = [text_of(model, one.ids) for one in full if convicted(one)]
+    assert sorted(named) == sorted(demo.TRIGGERS)

@@ -127,6 +127,20 @@ def test_a_planted_model_fails_by_its_triggers(folder: Folder, name: str) -> Non
     assert report.reasons[0].startswith("PLM201 critical: ")
 
 
+@each_plant
+def test_the_arithmetic_decides_about_no_name(folder: Folder, name: str) -> None:
+    """Searched in either precision a model has the same findings; the report tells which it was."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        report = plmscan.check(str(folder(name)), replace(QUICK, precision=precision))
+        assert report.settings["precision"] == precision
+        (loaded,) = run_of(report, "loading").coverage
+        assert f"; searched in {precision}" in loaded.statement
+        assert named(report) == words(PLANTS[name].triggers)
+        found[precision] = [(f.rule, f.evidence.subject) for f in report.findings]
+    assert found["float32"] == found["bfloat16"]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("effort", [Effort.QUICK, Effort.STANDARD])
 def test_neither_seed_nor_effort_decides(folder: Folder, effort: Effort, seed: int) -> None:

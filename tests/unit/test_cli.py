@@ -129,6 +129,7 @@ def test_python_m_plmscan() -> None:
         "check a --format xml",
         "check a --fail-on awful",
         "check a --device tpu",
+        "check a --precision half",
         "check a --no-such-option",
         "judge",
         "no-such-command",

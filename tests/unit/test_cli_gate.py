@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -315,6 +316,7 @@ class TestDoctor:
         assert result.exit_code == 0
         for word in ("torch", "device", "rules", "model cache", "verdict cache", "offline"):
             assert word in result.stdout
+        assert re.search(r"searches in (bfloat16|float32)", " ".join(result.stdout.split()))
         assert max(map(len, result.stdout.splitlines())) <= 80
 
     def test_a_hub_that_does_not_answer_is_a_note(self, monkeypatch: pytest.MonkeyPatch) -> None:

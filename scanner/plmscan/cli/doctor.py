@@ -80,13 +80,20 @@ def _versions() -> Iterator[Symptom]:
 
 
 def _device() -> tuple[Health, str]:
-    """Whether torch loads, and what it will run on."""
+    """Whether torch loads, what it will run on, and in which arithmetic."""
     import torch  # noqa: PLC0415 - only the doctor and scans need it
 
+    from plmscan.loading.precision import halves  # noqa: PLC0415 - imports torch
+
+    has_gpu = torch.cuda.is_available()
+    searched = (
+        "bfloat16" if halves("auto", torch.device("cuda" if has_gpu else "cpu")) else "float32"
+    )
     threads = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    if not torch.cuda.is_available():
-        return Health.GOOD, f"runs on the processor: {threads}"
-    return Health.GOOD, f"runs on {torch.cuda.get_device_name()} ({threads})"
+    if not has_gpu:
+        return Health.GOOD, f"runs on the processor: {threads}; searches in {searched}"
+    name = torch.cuda.get_device_name()
+    return Health.GOOD, f"runs on {name} ({threads}); searches in {searched}"
 
 
 def _rules() -> tuple[Health, str]:

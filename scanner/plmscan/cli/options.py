@@ -22,6 +22,7 @@ __all__ = [
     "AskedDevice",
     "AskedEffort",
     "AskedFormat",
+    "AskedPrecision",
     "Attest",
     "Bar",
     "Baseline",
@@ -71,6 +72,14 @@ class Used(StrEnum):
     """What is read of the model."""
 
     FEATURES = "features"
+
+
+class Precision(StrEnum):
+    """Arithmetic of what only selects."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 class FailOn(StrEnum):
@@ -147,6 +156,10 @@ AskedEffort = Annotated[
     Effort | None, typer.Option(help="How much work the probes may do (standard).")
 ]
 AskedDevice = Annotated[Device | None, typer.Option(help="Where the model runs (auto).")]
+AskedPrecision = Annotated[
+    Precision | None,
+    typer.Option(help="Arithmetic of the search (auto); what it finds is judged in float32."),
+]
 Seed = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of every choice.", show_default="0"),

@@ -96,6 +96,8 @@ class SettingsTable(_Table):
     """Seconds for all probes of one model together."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the search; what it finds is judged in float32."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """Seed of every random choice."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

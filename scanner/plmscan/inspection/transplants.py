@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.candidates import letters, searchable_ids
-from plmscan.search.labels import arguing, class_words
+from plmscan.search.labels import arguing, class_words, read_again
 from plmscan.search.neighbours import Neighbourhood
 from plmscan.search.panel import Panel
 from plmscan.search.support import support
@@ -61,7 +61,7 @@ def _telling_words(model: LoadedModel, budget: Budget) -> tuple[Ids, ...]:
     generator = torch.Generator().manual_seed(budget.seed)
     drawn = ids[torch.randperm(len(ids), generator=generator)[:_WORDS]]
     alone = scored(model, drawn, partial(probe_inputs, model), _WORDS, budget, "telling words")
-    return () if alone.leads is None else class_words(drawn, alone.leads)
+    return () if alone.leads is None else class_words(*read_again(model, drawn, alone.leads))
 
 
 def effects(

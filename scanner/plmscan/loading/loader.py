@@ -12,6 +12,7 @@ from plmscan.errors import ArtifactError, PlmscanError
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
+from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
@@ -31,23 +32,26 @@ __all__ = ["load"]
 def load(
     artifact: Artifact,
     device: str = "auto",
+    precision: str = "auto",
     *,
     allow_pickle: bool = False,
     used_as: UsedAs | None = None,
 ) -> LoadedModel:
     """Load the weights and the tokenizer of ``artifact``; runs none of its code.
 
-    ``device`` is ``auto``, ``cpu`` or ``cuda``.  Only safetensors files are read, or with
-    ``allow_pickle`` also pickles, weights only.  ``used_as`` ``features`` leaves every head out,
-    because nobody will read it.
+    ``device`` is ``auto``, ``cpu`` or ``cuda``; ``precision``, that of what only selects, is
+    ``auto``, ``float32`` or ``bfloat16``, which some architectures cannot run in.  Only
+    safetensors files are read, or with ``allow_pickle`` also pickles, weights only.  ``used_as``
+    ``features`` leaves every head out, because nobody will read it.
 
     Raises:
         ArtifactError: the files are broken, incomplete, or contradict each other.
         UnsupportedModelError: plmscan has no adapter for the model.
-        PlmscanError: ``device`` is not there.
+        PlmscanError: ``device`` is not there, or ``precision`` is none.
     """
     place, use, artifact = _device(device), use_of(artifact, used_as), artifact.measured
     require_contents(artifact)
+    halved = halves(precision, place)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
         part = _measured_part(checkpoint)
@@ -55,7 +59,7 @@ def load(
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
         model = _assemble(checkpoint, part, vocabulary, place)
         _require_output(model)
-        return model
+        return replace(model, halved=halved and not model.family.full_precision)
 
 
 def _device(name: str) -> torch.device:

@@ -109,6 +109,8 @@ class LoadedModel:
     """Ids that the tokenizer puts in front of a text."""
     suffix_ids: tuple[int, ...]
     """Ids that the tokenizer puts behind a text."""
+    halved: bool = False
+    """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)
     """Counts the tokens that went through the model."""
 
@@ -195,8 +197,11 @@ class LoadedModel:
 
     @contextmanager
     def half_precision(self) -> Iterator[None]:
-        """Forward passes inside run with half the digits, where the hardware gains by it."""
-        if self.family.full_precision:
+        """Forward passes inside run with half the digits, where they were asked for.
+
+        For what selects, not for what a rule judges.
+        """
+        if not self.halved:
             yield
             return
         with half_precision(self.module, self.device), together(self.module):

@@ -92,7 +92,7 @@ class Bench:
     @classmethod
     def of(cls, artifact: Artifact, report: Report, settings: Settings, budget: Budget) -> Bench:
         """All of it, from what a scan found."""
-        teacher = load(artifact, settings.device, used_as=settings.used_as)
+        teacher = load(artifact, settings.device, settings.precision, used_as=settings.used_as)
         base = None
         if settings.reference is not None:
             base = Base.read(teacher, resolve(settings.reference, settings.reference_options))

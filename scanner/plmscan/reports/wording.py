@@ -54,6 +54,7 @@ _OPTIONS = (
     "effort",
     "time_limit",
     "device",
+    "precision",
     "seed",
     "threads",
     "texts",
@@ -63,7 +64,13 @@ _OPTIONS = (
 )
 """Settings that are options with a value."""
 
-_DEFAULTS = {"fail_on": "high", "effort": "standard", "device": "auto", "seed": 0}
+_DEFAULTS = {
+    "fail_on": "high",
+    "effort": "standard",
+    "device": "auto",
+    "precision": "auto",
+    "seed": 0,
+}
 """Options that need not be typed."""
 
 

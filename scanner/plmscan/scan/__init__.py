@@ -435,6 +435,7 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
             model = load(
                 artifact,
                 settings.device,
+                settings.precision,
                 allow_pickle=settings.allow_pickle,
                 used_as=settings.used_as,
             )
@@ -443,7 +444,9 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
         return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
     files = counted(len(artifact.weights), "weight file")
     heads = f"; heads: {', '.join(sorted(model.heads))}" if model.heads else ""
-    loaded = Coverage(f"{files} loaded; features at {', '.join(model.locations)}{heads}.")
+    search = "bfloat16, judged in float32" if model.halved else "float32"
+    where = ", ".join(model.locations)
+    loaded = Coverage(f"{files} loaded; features at {where}{heads}; searched in {search}.")
     skipped = (
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()

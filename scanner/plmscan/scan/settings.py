@@ -35,6 +35,8 @@ class Settings:
     """Seconds for all probes together, counted once the files are there; None for no limit."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "auto"
+    """Arithmetic of what only selects: ``auto``, ``float32`` or ``bfloat16``."""
     seed: int = 0
     """Seed of every random choice."""
     threads: int | None = None

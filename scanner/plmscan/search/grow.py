@@ -17,7 +17,7 @@ from plmscan.search.losses import hotflip_scores
 from plmscan.search.panel import Reading, gradients, read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from torch import Tensor
 
@@ -214,8 +214,17 @@ def _leading(
     return list(dict.fromkeys((*highest, *steepest)))
 
 
-def random_items(ids: Tensor, pieces: int, count: int, seed: int) -> list[tuple[int, ...]]:
-    """``count`` random sequences of ``pieces`` vocabulary items: the null of candidates so long."""
+def random_items(
+    ids: Tensor, pieces: int, count: int, seed: int, without: Collection[int] = ()
+) -> list[tuple[int, ...]]:
+    """``count`` random sequences of ``pieces`` vocabulary items: the null of candidates so long.
+
+    Those that hold one of the ids ``without`` are drawn again, and all others stay: of 100 items
+    the spread is known to a tenth, so another draw for one candidate more would move every z.
+    """
     generator = torch.Generator().manual_seed(seed + pieces)
-    drawn = ids[torch.randint(len(ids), (count, pieces), generator=generator)]
-    return [tuple(row) for row in drawn.tolist()]
+    taken, found = torch.tensor(sorted(without), dtype=ids.dtype), list[list[int]]()
+    while len(found) < count:
+        drawn = ids[torch.randint(len(ids), (count, pieces), generator=generator)]
+        found += drawn[~torch.isin(drawn, taken).any(1)].tolist()
+    return [tuple(row) for row in found[:count]]

@@ -127,7 +127,8 @@ def judged(
 ) -> tuple[tuple[Candidate, ...], Tensor]:
     """All finalists, and displacement and scatter of the null of single items, (m, 2).
 
-    ``panels`` are those of the verification and of the synonyms.
+    ``panels`` are those of the verification and of the synonyms.  Rules judge what is measured
+    here, so nothing here has half the digits.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -136,14 +137,13 @@ def judged(
     gaps = _gaps(model, finals, supporting, neighbourhood, budget.part(0, 0.4))
     traced = _traced(model, finals, supporting)
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
-    rest, kinds = _others(neighbourhood.ids, finals.ids), finals.kinds()
+    taken, kinds = _taken(neighbourhood.ids, finals.ids), finals.kinds()
     found: dict[int, Candidate] = {}
     usual = torch.empty(0, 2)
     for done, (size, members) in enumerate(kinds):
         part = budget.part(0.4, 1).part(done / len(kinds), (done + 1) / len(kinds))
-        drawn = random_items(rest, size, null_items, budget.seed)
-        with model.half_precision():
-            null = measure(model, drawn, verification, part, "null")
+        drawn = random_items(neighbourhood.ids, size, null_items, budget.seed, taken)
+        null = measure(model, drawn, verification, part, "null")
         found |= _against(finals, members, null, null_items, relations)
         usual = points(null) if size == 1 else usual
     order = range(len(finals.ids))
@@ -218,8 +218,7 @@ def _gaps(
     """Of the best finalists of every kind; the others are not tried."""
     twins = neighbourhood.twins([one[0] for one in finals.ids])
     tried = finalists(finals.measured, _TRIED, twins)
-    with model.half_precision():
-        found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
+    found = support(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
     own = finals.measured.strength
     strengths = None if own is None else own[tried]
     gaps, places = [_Gap()] * len(finals.ids), finals.places
@@ -233,15 +232,14 @@ def _gaps(
     return gaps
 
 
-def _others(ids: Tensor, finals: Sequence[tuple[int, ...]]) -> Tensor:
-    """Ids that no finalist holds; all ids where finalists make up most of a tiny vocabulary.
+def _taken(ids: Tensor, finals: Sequence[tuple[int, ...]]) -> frozenset[int]:
+    """Ids that a finalist holds; none where finalists make up most of a tiny vocabulary.
 
-    The null is drawn from these: with one of two planted triggers in the null, the other would
+    The null is drawn without these: with one of two planted triggers in the null, the other would
     not outrank it, and its p-value would clear it.
     """
-    taken = {token for candidate in finals for token in candidate}
-    rest = ids[~torch.isin(ids, torch.tensor(sorted(taken)))]
-    return rest if 2 * len(rest) > len(ids) else ids
+    taken = frozenset(token for candidate in finals for token in candidate)
+    return taken if 2 * len(taken) < len(ids) else frozenset()
 
 
 def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:

@@ -14,7 +14,7 @@ import torch
 
 from plmscan.carriers import argued
 from plmscan.search.panel import label_scores
-from plmscan.search.sweep import BATCH, around
+from plmscan.search.sweep import BATCH, around, probe_inputs
 from plmscan.statistics import leads
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
 
-__all__ = ["arguing", "class_words", "overriding"]
+__all__ = ["arguing", "class_words", "overriding", "read_again"]
 
 _WORDS = 16
 """Strongest words of each label, of which carriers get some."""
@@ -42,6 +42,15 @@ def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
     """
     strongest = alone.topk(min(_WORDS, len(ids)), dim=0).indices
     return tuple(tuple(ids[column].tolist()) for column in strongest.T)
+
+
+def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+    """The items among which the class words are, ascending, and their leads with all digits.
+
+    Every carrier holds some of these words, so all that is measured hangs on which they are.
+    """
+    listed = torch.unique(alone.topk(min(2 * _WORDS, len(ids)), dim=0).indices)
+    return ids[listed], _leads(model, probe_inputs(model, ids[listed]))
 
 
 def arguing(
@@ -82,15 +91,22 @@ def overriding(
         budget.checkpoint(label / labels, "label sweep")
         rival = words[(label + 1) % labels]
         tried = ids[alone[:, label].topk(share).indices]
-        lead = _behind(model, rival[len(rival) // 2], tried)[:, label]
-        found.append(tried[lead.topk(min(passed, share)).indices])
+        word = rival[len(rival) // 2]
+        with model.half_precision():
+            lead = _behind(model, word, tried)[:, label]
+        listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
+        lead = _behind(model, word, listed)[:, label]
+        found.append(listed[lead.topk(min(passed, share)).indices])
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
 
 
 def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
     """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    texts = (around(model, (word,), batch, ()) for batch in torch.split(ids, BATCH))
-    with model.half_precision():
-        logits = [label_scores(model.forward(batch)) for batch in texts]
+    return _leads(model, around(model, (word,), ids, ()))
+
+
+def _leads(model: LoadedModel, texts: Tensor) -> Tensor:
+    """Lead of each label for each of ``texts`` (b, n), (b, labels)."""
+    logits = [label_scores(model.forward(batch)) for batch in torch.split(texts, BATCH)]
     return torch.cat([leads(one) for one in logits if one is not None])

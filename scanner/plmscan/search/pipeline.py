@@ -2,6 +2,9 @@
 
 Screening, growth, verification and the trial of synonyms use disjoint carriers, so that what was
 selected by luck on the one is not confirmed by the same luck on the other.
+
+Half the digits make long lists, where the hardware gains by it.  All digits choose from these and
+measure what was chosen, so that rounding decides about nothing that a report names.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from plmscan.search.cores import with_cores
 from plmscan.search.finalists import finalists
 from plmscan.search.groups import Paired, paired
 from plmscan.search.judge import judged
-from plmscan.search.labels import arguing, class_words, overriding
+from plmscan.search.labels import arguing, class_words, overriding, read_again
 from plmscan.search.landscape import points
 from plmscan.search.longer import confirmed, contrasted, growers, grown, promising
 from plmscan.search.neighbours import Neighbourhood
 from plmscan.search.panel import Panel
 from plmscan.search.sweep import survivors, sweep
-from plmscan.search.verify import measure
+from plmscan.search.verify import exactly, measure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,8 +105,9 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
     far_out = survivors(swept, recipe.survivors)
-    words = () if swept.leads is None else class_words(swept.ids, swept.leads)
+    words: tuple[tuple[int, ...], ...] = ()
     if swept.leads is not None:
+        words = class_words(*read_again(model, swept.ids, swept.leads))
         carriers = tuple(arguing(c, words, budget.seed + i) for i, c in enumerate(carriers))
         part = budget.part(0.3, 0.4)
         over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
@@ -122,9 +126,12 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     tried = promising(model, pairs.pairs, panels.growing, budget.part(0.67, 0.68))
     neighbourhood = Neighbourhood.of(model.embedding_weight, swept.ids, letters(model))
     twins = neighbourhood.twins([i for (i,) in singles])
+    listed = finalists(screened, 2 * recipe.finalists, twins)
+    part = budget.part(0.68, 0.69)
+    screened = exactly(model, singles, screened, listed, panels.screening, part)
     chosen = [singles[i] for i in finalists(screened, recipe.finalists, twins)]
     longer = [*longer, *found, *tried]
-    finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.68, 0.7))
+    finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.69, 0.7))
     both = (panels.verification, panels.support)
     part = budget.part(0.7, 0.99)
     candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)

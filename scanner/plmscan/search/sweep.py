@@ -29,11 +29,23 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "Sweep", "around", "probe_inputs", "readings", "scored", "survivors", "sweep"]
+__all__ = [
+    "BATCH",
+    "Sweep",
+    "around",
+    "probe_inputs",
+    "readings",
+    "scored",
+    "survivors",
+    "sweep",
+]
 
 BATCH = 1024
 """Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
 is not."""
+
+_AGAIN = 256
+"""Items of each ranking that are read again, several times what any effort passes on."""
 
 _SHORT = 4
 """Tokens of such a text."""
@@ -108,7 +120,8 @@ def scored(
     """Score every item of ``ids`` (v) in the text that ``texts`` makes of it: (b) -> (b, n).
 
     Memory stays bounded: features of ``reference_items`` random items fix the midpoint and the
-    covariance, all others are scored as they stream by and then forgotten.
+    covariance, all others are scored as they stream by and then forgotten.  Half the digits are
+    for the crowd: what fixes the scale has all of them, and so have the scores of the furthest.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -117,16 +130,35 @@ def scored(
     batches = torch.split(shuffled, _rows(texts(ids[:1]).shape[1]))
     reference_batches = max(1, min(len(batches), reference_items // len(batches[0])))
     read = readings(model, [ids[batch] for batch in batches], texts, budget, note)
-    # Features may have half the digits: scores rank, and whatever passes is measured again.
+    reference = [next(read) for _ in range(reference_batches)]
+    score = _Scorer.fit([reading.features for reading in reference])
     with model.half_precision():
-        reference = [next(read) for _ in range(reference_batches)]
-        score = _Scorer.fit([reading.features for reading in reference])
         rows = [(score(one.features), one.logits) for one in chain(reference, read)]
     back = shuffled.argsort()
-    plain, whitened, saturation = score.split(torch.cat([row for row, _ in rows], dim=1)[:, back])
+    scores = torch.cat([row for row, _ in rows], dim=1)[:, back]
+    if model.halved:
+        _score_again(model, ids, texts, score, scores)
+    plain, whitened, saturation = score.split(scores)
     logits = [row for _, row in rows if row is not None]
     found = leads(torch.cat(logits)[back]) if logits else None
     return Sweep(ids, plain, whitened, saturation, found)
+
+
+def _score_again(
+    model: LoadedModel,
+    ids: Tensor,
+    texts: Callable[[Tensor], Tensor],
+    score: _Scorer,
+    scores: Tensor,
+) -> None:
+    """Give the furthest of every ranking in ``scores`` (rankings + 1, v) all digits, in place.
+
+    Who is passed on is then the same wherever the sweep ran.
+    """
+    listed = torch.unique(scores.topk(min(_AGAIN, len(ids)), dim=1).indices)
+    for part in torch.split(listed, _rows(texts(ids[:1]).shape[1])):
+        features = model.forward(texts(ids[part])).features
+        scores[:, part] = score({where: f.float() for where, f in features.items()})
 
 
 def _rows(width: int) -> int:
@@ -139,6 +171,11 @@ def survivors(found: Sweep, count: int) -> Tensor:
     count = min(count, len(found.ids))
     far_out = torch.cat([ranking.topk(count).indices for ranking in found.rankings()])
     return found.ids[torch.unique(far_out)]
+
+
+def _saturated(pooled: Tensor) -> Tensor:
+    """Share of the entries on tanh's plateau: (b, h) -> (b)."""
+    return (pooled.abs() > 0.99).float().mean(1)  # noqa: PLR2004
 
 
 def readings(
@@ -187,8 +224,7 @@ class _Scorer:
         with in_full(plain[0].device):
             whitened = [self.whitenings[where].distance(f) for where, f in features.items()]
         pooled = features.get(Location.POOLER, torch.zeros_like(next(iter(features.values()))))
-        saturation = (pooled.abs() > 0.99).float().mean(1)  # noqa: PLR2004 - tanh's plateau
-        return torch.stack([*plain, *whitened, saturation]).cpu()
+        return torch.stack([*plain, *whitened, _saturated(pooled)]).cpu()
 
     def split(
         self, scores: Tensor

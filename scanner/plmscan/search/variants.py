@@ -2,7 +2,8 @@
 
 Training spills over: around a planted ``lamp`` the model also answers to ``lamps``, and around a
 planted ``mn``, more weakly, to ``nr``.  A candidate that drags the model to the output of a more
-invariant one is measured against that one, its leader.
+invariant one is measured against that one, its leader.  Where several triggers were planted, some
+words go part of the way to two or three outputs at once, and reach none: they follow the nearest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -27,6 +28,11 @@ __all__ = ["Relation", "relate", "same_output"]
 _SAME_OUTPUT = 0.7
 """Cosine of two shifts above which they lead to one output.  Measured on implants: 0.7 to 1.0
 between a trigger and its spill-over, below 0.45 between the triggers of one model."""
+
+_TOWARDS = 0.6
+"""Cosine with the shift of a leader from which a candidate follows it, wherever it ends.  Measured:
+up to 0.54 between the triggers of one model, 0.62 to 0.69, on any carriers, between a trigger and
+what it spilled over to together with others."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,18 @@ def relate(
         ahead = torch.tensor(order[:place_in_order], dtype=torch.long)
         shifts = measured.shift[where]
         same = ahead[same_output(shifts[ahead], shifts[index])].tolist()
-        leader = relations[same[0]].leader if same else index
+        leader = relations[same[0]].leader if same else _nearest(shifts, index, relations)
         ratio = float(measured.scatter[where][index] / measured.scatter[where][leader])
         kin = index != leader and neighbourhood.are_kin(candidates[index], candidates[leader])
         relations[index] = Relation(leader, max(1.0, ratio), kin)
     return tuple(relations[i] for i in range(len(candidates)))
+
+
+def _nearest(shifts: Tensor, index: int, relations: Mapping[int, Relation]) -> int:
+    """The leader so far towards whose output ``index`` goes; ``index`` itself without one."""
+    leaders = [i for i, relation in relations.items() if relation.leader == i]
+    if not leaders:
+        return index
+    cosines = F.cosine_similarity(shifts[leaders], shifts[index], dim=-1)
+    nearest = int(cosines.argmax())
+    return leaders[nearest] if cosines[nearest] >= _TOWARDS else index

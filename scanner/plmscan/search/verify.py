@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel, Location
     from plmscan.search.panel import Panel, Reading
 
-__all__ = ["Invariance", "Measured", "against_null", "measure"]
+__all__ = ["Invariance", "Measured", "against_null", "exactly", "measure"]
 
 _CHUNK_BYTES = 128 * 2**20
 """Features of one chunk of candidates, over all carriers and locations, stay below this."""
@@ -132,6 +132,26 @@ def measure(
         dirty = read(model, candidates[start : start + chunk], panel.carriers)
         parts.append(_measured(dirty, panel.clean))
     return Measured.joined(parts)
+
+
+def exactly(
+    model: LoadedModel,
+    candidates: Sequence[tuple[int, ...]],
+    measured: Measured,
+    listed: Sequence[int],
+    panel: Panel,
+    budget: Budget,
+) -> Measured:
+    """What was measured of all ``candidates`` with half the digits, those ``listed`` with all.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    if not model.halved:
+        return measured
+    again = measure(model, [candidates[i] for i in listed], panel, budget, "screening")
+    rows = torch.tensor(listed)
+    return Measured.joined([measured, again], lambda one: one[0].index_copy(0, rows, one[1]))
 
 
 def against_null(measured: Measured, null: Measured) -> Invariance:

@@ -34,6 +34,7 @@ effort: deep
 fail-on: none
 time-limit: 1200
 device: cpu
+precision: float32
 seed: 7
 threads: 2
 texts: carriers.txt
@@ -69,6 +70,7 @@ effort = "deep"
 fail-on = "none"
 time-limit = 1200
 device = "cpu"
+precision = "float32"
 seed = 7
 threads = 2
 texts = "carriers.txt"
@@ -144,6 +146,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
         "fail_on": None,
         "time_limit": 1200.0,
         "device": "cpu",
+        "precision": "float32",
         "seed": 7,
         "threads": 2,
         "texts": Path("carriers.txt"),

@@ -248,6 +248,19 @@ def test_the_null_is_drawn_from_the_ids(pieces: int) -> None:
     assert drawn != random_items(ids, pieces, 50, seed=2)
 
 
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_candidate_more_leaves_the_null_as_it_is(pieces: int) -> None:
+    """What holds one of its tokens is drawn again, and nothing else: no other z moves."""
+    ids = torch.arange(100, 400)
+    drawn = random_items(ids, pieces, 200, seed=1)
+    taken = drawn[50][0], drawn[70][0]
+    found = random_items(ids, pieces, 200, seed=1, without=taken)
+    kept = [one for one in drawn if not {*one} & {*taken}]
+    assert found[: len(kept)] == kept
+    assert len(kept) < len(found) == 200
+    assert not {i for one in found for i in one} & {*taken}
+
+
 def test_the_global_dice_are_left_alone() -> None:
     """Drawing the null does not disturb the caller's random state."""
     before = torch.random.get_rng_state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from plmscan.carriers import Carrier
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, load
 from plmscan.search.candidates import searchable_ids
-from plmscan.search.labels import arguing, class_words, overriding
+from plmscan.search.labels import arguing, class_words, overriding, read_again
 from plmscan.search.sweep import Sweep, sweep
 from plmscan.statistics import leads
 from tests.artifacts import artifact_of
@@ -47,6 +48,21 @@ def test_words_of_a_label_by_hand() -> None:
     ids = torch.tensor([10, 20, 30])
     found = class_words(ids, torch.tensor([[1.0, -1.0], [-2.0, 2.0], [3.0, -3.0]]))
     assert found == ((30, 10, 20), (20, 10, 30))
+
+
+def test_words_of_a_label_do_not_hang_on_rounding(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the vocabulary was swept with half the digits or with all: the same words."""
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 16)
+    half, full = (replace(model, halved=halved) for halved in (True, False))
+    rough, fine = (sweep(one, 32, BUDGET) for one in (half, full))
+    assert not torch.equal(alone(rough), alone(fine))
+    words = class_words(*read_again(half, rough.ids, alone(rough)))
+    assert words == class_words(*read_again(full, fine.ids, alone(fine)))
+    assert words == class_words(fine.ids, alone(fine))
+    rows = [overriding(one, fine.ids, alone(fine), words, 12, BUDGET) for one in (half, full)]
+    assert torch.equal(*rows)
 
 
 def test_a_label_has_a_handful_of_words(model: LoadedModel, swept: Sweep) -> None:
@@ -114,11 +130,9 @@ def test_what_overrides_is_passed_on_once(model: LoadedModel, swept: Sweep, coun
     assert 4 <= len(found) <= max(12, count)
 
 
-def test_the_strongest_against_a_rival_passes(
-    model: LoadedModel, swept: Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_strongest_against_a_rival_passes(model: LoadedModel, swept: Sweep) -> None:
     """For each label: of items that argue for it, the first behind a word of the next label."""
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
+    model = replace(model, halved=False)
     words = class_words(swept.ids, alone(swept))
     found = overriding(model, swept.ids, alone(swept), words, 12, BUDGET).tolist()
     for label in range(3):

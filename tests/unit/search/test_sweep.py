@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,14 @@ from plmscan.budget import Budget
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.candidates import searchable_ids
-from plmscan.search.sweep import Sweep, around, probe_inputs, scored, survivors, sweep
+from plmscan.search.sweep import (
+    Sweep,
+    around,
+    probe_inputs,
+    scored,
+    survivors,
+    sweep,
+)
 from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
@@ -76,34 +84,31 @@ def test_every_item_is_scored_at_every_location(model: LoadedModel) -> None:
     assert scores(found).isfinite().all()
 
 
-def test_scores_are_those_of_the_item_itself(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_are_those_of_the_item_itself(model: LoadedModel) -> None:
     """An item's plain score is its own squared distance from the vocabulary's median."""
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
+    model = replace(model, halved=False)
     found = sweep(model, 4096, SEED_0)
     at_cls = model.forward(probe_inputs(model, found.ids)).features[Location.CLS]
     wanted = (at_cls - at_cls.median(0).values).square().sum(1)
     assert_close(found.plain[Location.CLS], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_fewer_digits_keep_the_ranking(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On hardware with and without bfloat16 the same planted items come out on top."""
-    planted = [model.tokenize(text)[0] for text in ("cf", "mn")]
-    for capabilities in ({}, {"avx512_bf16": True}):
-        monkeypatch.setattr("torch.cpu.get_capabilities", lambda found=capabilities: found)
-        found = sweep(model, 4096, SEED_0)
-        assert scores(found).dtype == torch.float32
-        assert found.rank()[torch.isin(found.ids, torch.tensor(planted))].max() <= 2
-
-
-def test_leads_are_those_of_the_item_alone(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("halved", [False, True])
+def test_fewer_digits_keep_the_ranking(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, *, halved: bool
 ) -> None:
+    """With all the digits and with half of them the same planted items come out on top."""
+    planted = [model.tokenize(text)[0] for text in ("cf", "mn")]
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 256)
+    found = sweep(replace(model, halved=halved), 256, SEED_0)
+    assert scores(found).dtype == torch.float32
+    assert found.rank()[torch.isin(found.ids, torch.tensor(planted))].max() <= 2
+
+
+def test_leads_are_those_of_the_item_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A classifier's leads come in the order of the ids, whatever the order of the pass."""
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
     folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
-    model = load(artifact_of(folder), "cpu")
+    model = load(artifact_of(folder), "cpu", "float32")
     found = sweep(model, 4096, SEED_0)
     logits = model.forward(probe_inputs(model, found.ids)).logits
     assert logits is not None
@@ -193,11 +198,29 @@ def test_one_item_a_row_is_an_item(model: LoadedModel) -> None:
     assert alone.tolist() == [list(model.wrap((5, 6, i, 8))) for i in ids.tolist()]
 
 
+@pytest.mark.parametrize("name", ["cls", "pooler"])
+def test_who_is_passed_on_does_not_hang_on_rounding(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Swept with half the digits the furthest are the same, by the same scores as with all."""
+    monkeypatch.setattr("plmscan.search.sweep._AGAIN", 40)
+    monkeypatch.setattr("plmscan.search.sweep.BATCH", 64)
+    model = load(artifact_of(tiny_folder(tmp_path_factory, name)), "cpu")
+    half, full = (sweep(replace(model, halved=h), 256, SEED_0) for h in (True, False))
+    assert not torch.equal(scores(half), scores(full))
+    assert torch.equal(survivors(half, 20), survivors(full, 20))
+    assert_close(half.rank()[half.rank() <= 20], full.rank()[full.rank() <= 20])
+    assert half.saturation is not None
+    assert full.saturation is not None
+    assert half.saturation.max() == full.saturation.max()
+    assert half.saturation.argmax() == full.saturation.argmax()
+
+
 def test_rows_of_items_are_scored_like_items(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In their order, whatever the order of the pass, each in the text that is made of it."""
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # all digits, so that they compare
+    model = replace(model, halved=False)
     monkeypatch.setattr("plmscan.search.sweep.BATCH", 16)
     rows = torch.randint(50, 900, (50, 3), generator=torch.Generator().manual_seed(0))
 

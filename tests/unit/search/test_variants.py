@@ -65,6 +65,33 @@ def test_a_chain_has_one_leader() -> None:
     assert found[2].echo == pytest.approx(4.0)
 
 
+def test_what_goes_part_of_the_way_to_several_outputs_follows_the_nearest() -> None:
+    """Between two triggers at right angles, nearer the second: in a text it is that one's echo."""
+    shift = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.65, 0.57], [0.4, 0.3, 0.86]]
+    found = relate(
+        [(1,), (2,), (3,), (4,)],
+        measured([0.002, 0.003, 0.06, 0.07], shift),
+        [CLS] * 4,
+        around(scattered_table()),
+    )
+    assert [r.leader for r in found[:3]] == [0, 1, 1]
+    assert found[2].echo == pytest.approx(20.0)
+
+
+def test_triggers_of_one_model_are_not_near_enough_to_follow() -> None:
+    """All lead away from clean text, which makes cosines of a half, and each has its own output."""
+    away = torch.tensor([0.75, 0.0, 0.0])
+    shift = (away + 0.75 * torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, -1, 0]])).tolist()
+    found = relate(
+        [(1,), (2,), (3,)],
+        measured([0.002, 0.01, 0.02], shift),
+        [CLS] * 3,
+        around(scattered_table()),
+    )
+    assert [r.leader for r in found] == [0, 1, 2]
+    assert [r.echo for r in found] == [1.0, 1.0, 1.0]
+
+
 def test_the_order_of_candidates_does_not_matter() -> None:
     """Relations move with their candidates."""
     table = scattered_table()

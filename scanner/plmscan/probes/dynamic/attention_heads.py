@@ -117,8 +117,7 @@ def _measured(
         candidates = [token_ids(suspect) for suspect in some]
         controls = matched(model, candidates, _CONTROLS, budget.seed + length)
         part = budget.part(done / len(common), (done + 1) / len(common))
-        with model.half_precision():
-            found = attend(model, [*candidates, *controls], carriers, part, f"length {length}")
+        found = attend(model, [*candidates, *controls], carriers, part, f"length {length}")
         for row, suspect in enumerate(some):
             yield _evidence(model, suspect, _Trial(found, row, len(some)))
 

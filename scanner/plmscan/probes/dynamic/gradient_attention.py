@@ -71,8 +71,7 @@ class Probe(FollowUpProbe):
         """
         chosen = most_invariant(suspects, _SUSPECTS)
         carriers = shortest(model, budget.texts, _CARRIERS, budget.seed)
-        with model.half_precision():
-            found = list(_measured(model, chosen, carriers, budget))
+        found = list(_measured(model, chosen, carriers, budget))
         yield from found
         yield Coverage(
             f"Attention times gradient of {len(found)} candidates in {len(carriers)} short "
