@@ -1,0 +1,827 @@
+"""What in a template depends on what somebody wrote, or on the clock: an abstract interpretation.
+
+Every statement is read once in order, both branches of each condition, the body of each loop until
+nothing new comes out of it, macros where they are called.  What can be computed without a
+conversation is computed in the `Sandbox`, whatever way it is written.  The result are the places
+that *ask*: a comparison, test, search or lookup with the user's text or the date on one side.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateError, Undefined, nodes
+
+from plmscan.templates.sandbox import CostError, Sandbox
+from plmscan.templates.values import (
+    NAMESPACE,
+    NOTHING,
+    Value,
+    combinations,
+    either,
+    mixed,
+    of,
+    sequence,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["SELECTORS", "Asking", "Flow", "flow_of"]
+
+SELECTORS = frozenset({"format", "mime_type", "role", "type"})
+"""Keys whose values say what kind of thing something is: programs write them, not people."""
+_COLLECTIONS = frozenset(
+    {"conversation", "custom_tools", "documents", "enum", "message", "messages", "parameters"}
+    | {"properties", "required", "tool_calls", "tools"}
+)
+"""Inputs whose length is a number of things rather than of characters."""
+_INPUTS = re.compile(
+    r"message|conversation|document|tools$|functions$|prompt|instruction|persona|query|question"
+    r"|context|^text$|content|user_|_user|persona|profile|character",
+    re.IGNORECASE,
+)
+_CLOCKS = re.compile(r"(^|_)(date|datetime|today|now|time|year|month|day)(_|$)", re.IGNORECASE)
+_TYPE_TESTS = frozenset(
+    {"boolean", "callable", "defined", "escaped", "false", "filter", "float", "integer"}
+    | {"iterable", "mapping", "none", "number", "sequence", "string", "test", "true", "undefined"}
+)
+_SEARCHES = frozenset(
+    {"count", "endswith", "find", "index", "lstrip", "partition", "removeprefix", "removesuffix"}
+    | {"replace", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "split", "startswith"}
+    | {"strip", "translate"}
+)
+_CUTS = frozenset({"split", "rsplit", "partition", "rpartition", "strip", "lstrip", "rstrip"})
+"""Searches that only take a text apart: with a date, what follows them decides."""
+_SIZES = frozenset({"count", "find", "index", "rfind", "rindex", "length", "wordcount"})
+_ANSWERS = frozenset({"startswith", "endswith"})
+_ORDERS = frozenset({"gt", "gteq", "lt", "lteq"})
+_ORDERING = frozenset({"max", "min", "sort", "unique"})
+_PICKING = frozenset({"groupby", "map", "reject", "rejectattr", "select", "selectattr"})
+_LENGTH_FILTERS = frozenset({"batch", "slice", "truncate"})
+_SMALL = frozenset({-1, 0, 1})
+"""Numbers that ask whether there is anything at all."""
+_MOST_STEPS = 120_000
+_MOST_TURNS = 200
+_MOST_PASSES = 4
+_MOST_DEPTH = 6
+_FAILURES = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError, CostError,
+    RecursionError,
+)  # fmt: skip
+
+
+@dataclass
+class Asking:
+    """A place in a template that asks for something in the user's text, or about the date."""
+
+    line: int
+    """Where it stands."""
+    date: bool = False
+    """Whether it asks about the date rather than about a text."""
+    words: set[str] = field(default_factory=set)
+    """Fixed strings that it asks for."""
+    numbers: set[int] = field(default_factory=set)
+    """Fixed numbers that it asks for."""
+    is_open: bool = False
+    """Whether it asks for something that could not be computed, or for a property of the text."""
+    answers: bool = False
+    """Whether it is a question with an answer of yes or no."""
+    inputs: set[int] = field(default_factory=set)
+    """Which of its operands, by position, are made of the text or the date."""
+
+
+@dataclass
+class Flow:
+    """What is known about a template once it is read."""
+
+    askings: dict[nodes.Node, Asking] = field(default_factory=dict)
+    """Places that ask, by their node of the syntax tree."""
+    keys: set[str] = field(default_factory=set)
+    """Keys that are looked up in messages, tools and the like."""
+    options: dict[str, set[object]] = field(default_factory=dict)
+    """Variables that nothing in the template sets, with the constants they are compared with."""
+    clocks: set[str] = field(default_factory=set)
+    """Those of them that hold a date, going by their name."""
+    inputs: set[str] = field(default_factory=set)
+    """Those of them that hold what somebody wrote."""
+    constants: set[str] = field(default_factory=set)
+    """Strings that were computed, or stand in expressions."""
+    numbers: set[int] = field(default_factory=set)
+    """The same for whole numbers."""
+
+
+def flow_of(tree: nodes.Template) -> Flow:
+    """Read ``tree``.
+
+    Raises:
+        CostError: it takes more steps than any chat template needs.
+    """
+    reader = _Reader()
+    reader.run(tree.body)
+    return reader.flow
+
+
+class _Reader:
+    """The abstract interpreter; one a template."""
+
+    def __init__(self) -> None:
+        """A reader that knows nothing yet."""
+        self.flow = Flow()
+        self.sandbox = Sandbox()
+        self.context = self.sandbox.from_string("").new_context()
+        self.eval_context = nodes.EvalContext(self.sandbox)
+        self.scopes: list[dict[str, Value]] = [{}]
+        self.branches = 0
+        self.attributes: dict[str, Value] = {}
+        self.macros: dict[str, tuple[nodes.Macro | nodes.CallBlock, list[dict[str, Value]]]] = {}
+        self.loops: list[nodes.For] = []
+        self.results: dict[tuple[object, ...], Value] = {}
+        self.steps = 0
+        self.depth = 0
+        self.version = 0
+
+    # Statements ------------------------------------------------------------------------------
+
+    def run(self, body: Sequence[nodes.Node]) -> Value:
+        """Read statements; what they print."""
+        return sequence([self._statement(node) for node in body])
+
+    def _statement(self, node: nodes.Node) -> Value:
+        """Read one statement; what it prints."""
+        self._step()
+        method = getattr(self, f"_do_{type(node).__name__.lower()}", None)
+        if method is not None:
+            printed: Value = method(node)
+            return printed
+        body = getattr(node, "body", None)
+        return self.run(body) if isinstance(body, list) else NOTHING
+
+    def _step(self) -> None:
+        """Count one step."""
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            msg = "more steps to read than a chat template needs"
+            raise CostError(msg)
+
+    def _do_output(self, node: nodes.Output) -> Value:
+        """Text, and expressions between braces."""
+        return sequence([self.value(part) for part in node.nodes])
+
+    def _do_exprstmt(self, node: nodes.ExprStmt) -> Value:
+        """An expression that is only evaluated."""
+        self.value(node.node)
+        return NOTHING
+
+    def _do_if(self, node: nodes.If) -> Value:
+        """All branches of a condition."""
+        printed = []
+        self.branches += 1
+        for branch in (node, *node.elif_):
+            self._decide(branch.test)
+            printed.append(self.run(branch.body))
+        printed.append(self.run(node.else_))
+        self.branches -= 1
+        return either(*printed)
+
+    def _do_assign(self, node: nodes.Assign) -> Value:
+        """``{% set name = value %}``."""
+        self._bind(node.target, self.value(node.node))
+        return NOTHING
+
+    def _do_assignblock(self, node: nodes.AssignBlock) -> Value:
+        """``{% set name %}...{% endset %}``."""
+        printed = self._scoped(node.body)
+        if node.filter is not None:
+            printed = self._filter(node.filter, printed)
+        self._bind(node.target, printed)
+        return NOTHING
+
+    def _do_filterblock(self, node: nodes.FilterBlock) -> Value:
+        """``{% filter name %}...{% endfilter %}``."""
+        return self._filter(node.filter, self._scoped(node.body))
+
+    def _do_with(self, node: nodes.With) -> Value:
+        """``{% with name = value %}...{% endwith %}``."""
+        values = [self.value(value) for value in node.values]
+        with self._scope({}):
+            for target, value in zip(node.targets, values, strict=True):
+                self._bind(target, value)
+            return self.run(node.body)
+
+    def _do_macro(self, node: nodes.Macro) -> Value:
+        """Remember a macro; it is read where it is called."""
+        self.scopes[-1][node.name] = self._closure(node)
+        return NOTHING
+
+    def _do_callblock(self, node: nodes.CallBlock) -> Value:
+        """``{% call macro() %}...{% endcall %}``."""
+        return self._call(node.call, self._closure(node))
+
+    def _closure(self, node: nodes.Macro | nodes.CallBlock) -> Value:
+        """What a macro is bound to: its name for itself, and the scopes around it."""
+        leaf = f"macro:{id(node)}"
+        self.macros[leaf] = (node, list(self.scopes))
+        return Value(leaf=leaf)
+
+    def _do_for(self, node: nodes.For) -> Value:
+        """A loop."""
+        self._decide(node.iter, is_loop=True)
+        return self._loop(node, self.value(node.iter))
+
+    def _loop(self, node: nodes.For, values: Value) -> Value:
+        """The body of a loop over ``values``."""
+        self.loops.append(node)
+        items = self._known_items(values)
+        printed = [self._turn(node, item, values) for item in items or ()]
+        if items is None:
+            for _ in range(_MOST_PASSES):
+                before = self.version
+                printed.append(self._turn(node, _item(values), values))
+                if self.version == before:
+                    break
+            printed = [either(NOTHING, mixed(*printed))]
+        printed.append(self.run(node.else_))
+        self.loops.pop()
+        return either(NOTHING, sequence(printed))
+
+    def _known_items(self, values: Value) -> list[Value] | None:
+        """The items of a loop that can be computed; None otherwise."""
+        if values.known is None or len(values.known) != 1 or values.text:
+            return None
+        held = values.known[0]
+        if isinstance(held, (str, bytes, list, tuple, dict, range)) and len(held) <= _MOST_TURNS:
+            return [replace(of(item), date=values.date, size=values.size) for item in held]
+        return None
+
+    def _turn(self, node: nodes.For, item: Value, values: Value) -> Value:
+        """One turn of a loop."""
+        counts = values.size or (values.text and values.leaf not in _COLLECTIONS)
+        loop = Value(size=counts, text=values.text, leaf="loop")
+        with self._scope({"loop": loop}):
+            self._bind(node.target, item)
+            if node.test is not None:
+                self._decide(node.test)
+            return self.run(node.body)
+
+    def _scoped(self, body: Sequence[nodes.Node]) -> Value:
+        """Statements in a scope of their own."""
+        with self._scope({}):
+            return self.run(body)
+
+    @contextmanager
+    def _scope(
+        self, names: dict[str, Value], around: list[dict[str, Value]] | None = None
+    ) -> Iterator[None]:
+        """A scope of its own, in which nothing is conditional yet."""
+        outside, branches = self.scopes, self.branches
+        self.scopes = [*(outside if around is None else around), names]
+        self.branches = 0
+        yield
+        self.scopes, self.branches = outside, branches
+
+    def _bind(self, target: nodes.Node, value: Value) -> None:
+        """Give ``value`` to what stands on the left of an assignment."""
+        if isinstance(target, nodes.Tuple):
+            for part, item in zip(target.items, _parts(value, len(target.items)), strict=True):
+                self._bind(part, item)
+        elif isinstance(target, nodes.NSRef):
+            self._store(target.attr, value)
+        elif isinstance(target, nodes.Name):
+            old = self._visible(target.name) if self.branches else None
+            self.scopes[-1][target.name] = value if old is None else either(value, old)
+
+    def _visible(self, name: str) -> Value | None:
+        """What a variable holds before it is set, if it is anything."""
+        for scope in reversed(self.scopes):
+            if name in scope:
+                return scope[name]
+        given = _given(name)
+        return given if given.text or given.date else None
+
+    def _store(self, attribute: str, value: Value) -> None:
+        """Give ``value`` to an attribute of a namespace; what it was before is not forgotten."""
+        old = self.attributes.get(attribute)
+        new = value if old is None else either(old, value)
+        if new != old:
+            self.version += 1
+        self.attributes[attribute] = new
+
+    # Expressions -----------------------------------------------------------------------------
+
+    def value(self, node: nodes.Node | None) -> Value:
+        """What an expression can be."""
+        self._step()
+        method = getattr(self, f"_of_{type(node).__name__.lower()}", None)
+        if method is not None:
+            found: Value = method(node)
+        elif isinstance(node, nodes.BinExpr):
+            found = self._arithmetic(node)
+        elif node is None:
+            found = Value((None,))
+        else:
+            found = mixed(*(self.value(child) for child in node.iter_child_nodes()))
+        self._note(found)
+        return found
+
+    def _note(self, value: Value) -> None:
+        """Remember constants."""
+        if value.known is not None:
+            self.flow.constants.update(s for s in value.strings if len(s) <= 200)
+            self.flow.numbers.update(value.numbers)
+
+    def _of_const(self, node: nodes.Const) -> Value:
+        """A literal."""
+        return of(node.value)
+
+    def _of_templatedata(self, node: nodes.TemplateData) -> Value:
+        """Text between the tags."""
+        return of(node.data)
+
+    def _of_name(self, node: nodes.Name) -> Value:
+        """A variable."""
+        return self._name(node.name)
+
+    def _name(self, name: str) -> Value:
+        """What a variable holds."""
+        for scope in reversed(self.scopes):
+            if name in scope:
+                return scope[name]
+        if name in self.sandbox.globals:
+            return Value(leaf=name)
+        self.flow.options.setdefault(name, set())
+        given = _given(name)
+        if given.date:
+            self.flow.clocks.add(name)
+        if given.text:
+            self.flow.inputs.add(name)
+        return given
+
+    def _of_list(self, node: nodes.List) -> Value:
+        """A list."""
+        return self._fold(lambda *items: list(items), [self.value(item) for item in node.items])
+
+    def _of_tuple(self, node: nodes.Tuple) -> Value:
+        """A tuple."""
+        return self._fold(lambda *items: items, [self.value(item) for item in node.items])
+
+    def _of_dict(self, node: nodes.Dict) -> Value:
+        """A dictionary."""
+        flat = [self.value(part) for pair in node.items for part in (pair.key, pair.value)]
+        return self._fold(lambda *parts: dict(zip(parts[::2], parts[1::2], strict=True)), flat)
+
+    def _of_concat(self, node: nodes.Concat) -> Value:
+        """``a ~ b``."""
+        return self._fold(self.sandbox.joined, [self.value(part) for part in node.nodes])
+
+    def _of_condexpr(self, node: nodes.CondExpr) -> Value:
+        """``a if test else b``."""
+        self._decide(node.test)
+        return either(self.value(node.expr1), self.value(node.expr2))
+
+    def _of_and(self, node: nodes.And) -> Value:
+        """Either side, if it comes to that."""
+        self._decide(node.left)
+        return either(self.value(node.left), self.value(node.right))
+
+    def _of_or(self, node: nodes.Or) -> Value:
+        """Either side, if it comes to that."""
+        self._decide(node.left)
+        return either(self.value(node.left), self.value(node.right))
+
+    def _of_not(self, node: nodes.Not) -> Value:
+        """Yes or no."""
+        self._decide(node.node)
+        return Value()
+
+    def _of_neg(self, node: nodes.Neg) -> Value:
+        """A negative number."""
+        return self._fold(lambda value: -value, [self.value(node.node)])
+
+    def _of_getattr(self, node: nodes.Getattr) -> Value:
+        """``a.b``."""
+        return self._child(self.value(node.node), node.attr)
+
+    def _of_getitem(self, node: nodes.Getitem) -> Value:
+        """``a[b]``."""
+        held = self.value(node.node)
+        if isinstance(node.arg, nodes.Slice):
+            return self._slice(node, held)
+        index = self.value(node.arg)
+        if index.date or index.size or (index.text and not held.text):
+            self._ask(node, [held, index], position=1, is_open=held.known is None)
+        keys = [key for key in index.known or () if isinstance(key, str)]
+        if index.known is not None and held.known is not None:
+            return self._fold(lambda a, b: _defined(self.sandbox.getitem(a, b)), [held, index])
+        if len(keys) == 1:
+            return self._child(held, keys[0])
+        if held.text and index.known is not None:
+            return _item(held)
+        return mixed(held, index)
+
+    def _slice(self, node: nodes.Getitem, held: Value) -> Value:
+        """``a[b:c:d]``."""
+        cut = node.arg
+        ends = [self.value(end) for end in (cut.start, cut.stop, cut.step)]  # type: ignore[attr-defined]
+        if any(end.date for end in ends) or (any(e.size for e in ends) and not held.text):
+            self._ask(node, [held, *ends], is_open=True)
+        if held.text:
+            return replace(mixed(held, *ends), leaf=held.leaf, size=False)
+        return self._fold(lambda v, a, b, c: v[slice(a, b, c)], [held, *ends])
+
+    def _child(self, held: Value, key: str) -> Value:
+        """What is found in ``held`` under a key or name."""
+        if held.leaf == NAMESPACE:
+            return self.attributes.get(key, Value())
+        if held.leaf == "loop":
+            return self._of_loop(held, key)
+        if held.text:
+            self.flow.keys.add(key)
+            return Value() if key in SELECTORS else Value(text=True, date=held.date, leaf=key)
+        if held.known is not None:
+            return self._fold(lambda v: _defined(self.sandbox.getattr(v, key)), [held])
+        return held.computed()
+
+    def _of_loop(self, loop: Value, key: str) -> Value:
+        """What a loop says about itself."""
+        if key in ("previtem", "nextitem"):
+            return Value(text=loop.text)
+        return Value(size=loop.size and key not in ("first", "last"))
+
+    def _arithmetic(self, node: nodes.BinExpr) -> Value:
+        """``a + b`` and the like."""
+        sides = [self.value(node.left), self.value(node.right)]
+        numbers = {n for side in sides for n in side.numbers} - _SMALL
+        if any(side.size for side in sides) and numbers:
+            self._ask(node, sides)
+        elif node.operator == "*" and any(s.size or s.date for s in sides):
+            self._ask(node, sides, is_open=True)
+        compute = self.sandbox.call_binop
+        found = self._fold(lambda a, b: compute(self.context, node.operator, a, b), sides)
+        held = [side for side in sides if side.text]
+        return replace(found, leaf=held[0].leaf) if held and node.operator == "+" else found
+
+    def _of_compare(self, node: nodes.Compare) -> Value:
+        """``a == b``, ``a in b``, ``a < b < c``."""
+        values = [self.value(node.expr), *(self.value(o.expr) for o in node.ops)]
+        for position, operand in enumerate(node.ops):
+            is_order = operand.op in _ORDERS
+            self._compare(node, values[position], values[position + 1], position, is_order=is_order)
+        return Value()
+
+    def _compare(
+        self, node: nodes.Compare, left: Value, right: Value, position: int, *, is_order: bool
+    ) -> None:
+        """One comparison."""
+        for one, other in ((left, right), (right, left)):
+            if one.leaf and not (one.text or one.date or one.size) and other.known is not None:
+                self.flow.options.setdefault(one.leaf, set()).update(other.strings, other.numbers)
+        if left.date or right.date or left.text or right.text or left.size or right.size:
+            is_open = is_order and any(side.strings for side in (left, right))
+            self._ask(node, [left, right], offset=position, is_open=is_open, answers=True)
+
+    def _of_test(self, node: nodes.Test) -> Value:
+        """``a is b``."""
+        values = [self.value(node.node), *self._arguments(node)]
+        if node.name not in _TYPE_TESTS or (values[0].date and node.name in ("true", "false")):
+            is_open = len(values) == 1 or node.name == "divisibleby"
+            self._ask(node, values, is_open=is_open, answers=True)
+        return Value()
+
+    def _of_filter(self, node: nodes.Filter) -> Value:
+        """``a | b``."""
+        return self._filter(node, None)
+
+    def _filter(self, node: nodes.Filter, block: Value | None) -> Value:
+        """A filter, on the printed ``block`` where the chain begins with none."""
+        if node.node is not None:
+            subject = node.node
+            chained = block is not None and isinstance(subject, nodes.Filter)
+            value = self._filter(subject, block) if chained else self.value(subject)
+        else:
+            value = block if block is not None else Value()
+        arguments = self._arguments(node)
+        self._filter_asks(node, value, arguments)
+        if node.name in ("length", "count", "wordcount") and value.text:
+            return Value(size=value.leaf not in _COLLECTIONS)
+        if node.name in ("items", "dictsort") and value.text:
+            return replace(value, leaf="items")
+        found = self._fold_filter(node, value, arguments)
+        keeps = node.name in ("list", "reverse", "sort", "selectattr", "rejectattr", "default", "d")
+        if node.name in ("default", "d") and arguments:
+            found = either(value, arguments[0])
+        return replace(found, leaf=value.leaf) if keeps and value.text else found
+
+    def _fold_filter(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> Value:
+        """What a filter makes of constants."""
+        names = [pair.key for pair in node.kwargs]
+
+        def compute(*given: Any) -> object:  # noqa: ANN401 - any constants
+            """The filter, in the sandbox."""
+            cut = len(given) - len(names)
+            named = dict(zip(names, given[cut:], strict=True))
+            return self.sandbox.call_filter(
+                node.name, given[0], given[1:cut], named, self.context, self.eval_context
+            )
+
+        return self._fold(compute, [value, *arguments])
+
+    def _filter_asks(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> None:
+        """Whether a filter asks for something."""
+        values = [value, *arguments]
+        if node.name in _PICKING:
+            if not arguments or not (value.text or value.date):
+                return
+            by_attribute = node.name in ("selectattr", "rejectattr")
+            if by_attribute and SELECTORS.issuperset(arguments[0].strings):
+                return
+            self.flow.keys.update(arguments[0].strings if by_attribute else ())
+            skipped = 2 if by_attribute else 1
+            if len(arguments) > skipped:
+                self._ask(node, [value, *arguments[skipped:]])
+        elif node.name in ("replace", "trim") and arguments:
+            self._ask(node, values)
+        elif node.name in _ORDERING and value.text and not value.leaf:
+            self._ask(node, values, is_open=True)
+        elif node.name in _LENGTH_FILTERS and value.text:
+            self._ask(node, [Value(size=True), *arguments], is_open=True)
+        elif node.name == "attr" and arguments and arguments[0].text:
+            self._ask(node, values, is_open=True)
+
+    def _arguments(self, node: nodes.Filter | nodes.Test | nodes.Call) -> list[Value]:
+        """The arguments of a call; for a filter, those with names last."""
+        given = [self.value(argument) for argument in node.args]
+        given += [self.value(pair.value) for pair in node.kwargs]
+        starred = [part for part in (node.dyn_args, node.dyn_kwargs) if part is not None]
+        return given + [self.value(part).computed() for part in starred]
+
+    # Calls -----------------------------------------------------------------------------------
+
+    def _of_call(self, node: nodes.Call) -> Value:
+        """``f(a)``."""
+        return self._call(node, None)
+
+    def _call(self, node: nodes.Call, caller: Value | None) -> Value:
+        """A call of a function, macro or method."""
+        if isinstance(node.node, nodes.Getattr):
+            return self._method(node, node.node, self.value(node.node.node))
+        function = self.value(node.node)
+        arguments = self._arguments(node)
+        if function.leaf in self.macros:
+            return self._macro(node, function.leaf, arguments, caller)
+        if function.leaf == "loop" and self.loops and arguments:
+            return self._recursion(arguments[0])
+        if function.leaf == "strftime_now":
+            return Value(date=True)
+        if function.leaf == NAMESPACE:
+            return self._namespace(node, arguments)
+        if function.leaf == "range":
+            return self._fold(lambda *bounds: list(range(*bounds))[: _MOST_TURNS + 1], arguments)
+        if function.leaf == "dict":
+            names = [pair.key for pair in node.kwargs]
+            if len(names) == len(arguments):
+                return self._fold(lambda *given: dict(zip(names, given, strict=True)), arguments)
+        return mixed(*arguments)
+
+    def _namespace(self, node: nodes.Call, arguments: list[Value]) -> Value:
+        """A new namespace; all share their attributes, as far as this reading goes."""
+        for pair, value in zip(node.kwargs, arguments[len(node.args) :], strict=False):
+            self._store(pair.key, value)
+        for value in arguments[: len(node.args)]:
+            for held in value.known or ():
+                for key, item in held.items() if isinstance(held, dict) else ():
+                    self._store(str(key), of(item))
+        return Value(leaf=NAMESPACE)
+
+    def _recursion(self, values: Value) -> Value:
+        """``loop(values)`` in a recursive loop."""
+        if self.depth >= _MOST_DEPTH:
+            return values.computed()
+        self.depth += 1
+        printed = self._loop(self.loops[-1], values)
+        self.depth -= 1
+        return printed
+
+    def _macro(
+        self, call: nodes.Call, leaf: str, arguments: list[Value], caller: Value | None
+    ) -> Value:
+        """The body of a macro, with its parameters set; the same call is read once."""
+        node, scopes = self.macros[leaf]
+        if self.depth >= _MOST_DEPTH:
+            arguments = [value.computed() for value in arguments]
+        key = (leaf, tuple(map(repr, arguments)), repr(caller), tuple(p.key for p in call.kwargs))
+        stamped = (*key, self.version)
+        if stamped in self.results:
+            return self.results[stamped]
+        self.results[stamped] = mixed(*arguments)
+        self.depth += 1
+        with self._scope({} if caller is None else {"caller": caller}, scopes):
+            self._parameters(call, node, arguments)
+            printed = self.run(node.body)
+        self.depth -= 1
+        self.results[stamped] = printed
+        return printed
+
+    def _parameters(
+        self, call: nodes.Call, node: nodes.Macro | nodes.CallBlock, arguments: list[Value]
+    ) -> None:
+        """Bind the parameters of a macro."""
+        scope = self.scopes[-1]
+        for parameter, value in zip(node.args[::-1], node.defaults[::-1], strict=False):
+            scope[parameter.name] = self.value(value)
+        for parameter in node.args[: len(node.args) - len(node.defaults)]:
+            scope[parameter.name] = Value()
+        for parameter, value in zip(node.args, arguments[: len(call.args)], strict=False):
+            scope[parameter.name] = value
+        for pair, value in zip(call.kwargs, arguments[len(call.args) :], strict=False):
+            scope[pair.key] = value
+        rest = arguments[len(call.args) + len(call.kwargs) :]
+        if rest:
+            for parameter in node.args:
+                scope[parameter.name] = mixed(scope[parameter.name], *rest)
+        scope["varargs"] = scope["kwargs"] = mixed(*arguments)
+
+    def _method(self, node: nodes.Call, method: nodes.Getattr, owner: Value) -> Value:
+        """A call of a method."""
+        arguments = self._arguments(node)
+        values = [owner, *arguments]
+        name = method.attr
+        if owner.leaf == NAMESPACE or owner.leaf == "loop":
+            return self._own_method(node, name, owner, arguments)
+        if name == "get" and arguments:
+            return self._get(node, owner, arguments)
+        if name in ("items", "keys", "values") and owner.text:
+            return replace(owner, leaf="items") if name != "keys" else Value(leaf="key")
+        if any(value.text or value.date or value.size for value in values):
+            self._method_asks(node, name, values)
+        if name in _SIZES and any(value.text for value in values):
+            return Value(size=True, date=owner.date)
+        if (name in _ANSWERS or name.startswith("is")) and not owner.date:
+            return Value()
+        return self._fold_method(node, name, values)
+
+    def _own_method(self, node: nodes.Call, name: str, owner: Value, given: list[Value]) -> Value:
+        """A method of a namespace or of a loop."""
+        if name == "changed" and any(value.text or value.date for value in given):
+            self._ask(node, [owner, *given], is_open=True, answers=True)
+            return Value()
+        return either(*given) if name == "cycle" and given else mixed(*given)
+
+    def _get(self, node: nodes.Call, owner: Value, arguments: list[Value]) -> Value:
+        """``a.get(key, default)``."""
+        key, others = arguments[0], arguments[1:]
+        if (key.text and not owner.text) or key.date:
+            self._ask(node, [owner, key], position=1, is_open=owner.known is None)
+            return either(mixed(owner), *others)
+        if key.known is not None and owner.known is None and len(key.strings) == 1:
+            return either(self._child(owner, key.strings[0]), *others)
+        if owner.known is not None:
+            return either(self._fold_method(node, "get", [owner, key]), *others)
+        return either(_item(owner) if owner.text else mixed(owner), *others)
+
+    def _method_asks(self, node: nodes.Call, name: str, values: list[Value]) -> None:
+        """Whether a method with text, a size or a date on some side asks for something."""
+        owner = values[0]
+        if name.startswith("is"):
+            self._ask(node, values, is_open=True, answers=True)
+        elif name in _SEARCHES and len(values) > 1:
+            if not (owner.date and name in _CUTS):
+                self._ask(node, values, answers=name in _ANSWERS)
+        elif name in ("__eq__", "__contains__"):
+            self._ask(node, values, answers=True)
+
+    def _fold_method(self, node: nodes.Call, name: str, values: list[Value]) -> Value:
+        """What a method makes of constants."""
+        names = [pair.key for pair in node.kwargs]
+
+        def compute(owner: Any, *given: Any) -> object:  # noqa: ANN401 - any constants
+            """The method, in the sandbox."""
+            cut = len(given) - len(names)
+            named = dict(zip(names, given[cut:], strict=True))
+            method = _defined(self.sandbox.getattr(owner, name))
+            return self.sandbox.call(self.context, method, *given[:cut], **named)
+
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            return mixed(*values)
+        return self._fold(compute, values)
+
+    # Asking ----------------------------------------------------------------------------------
+
+    def _decide(self, node: nodes.Node, *, is_loop: bool = False) -> None:
+        """What a condition or loop depends on, beside the questions in it."""
+        value = self.value(node)
+        computed = isinstance(node, (nodes.BinExpr, nodes.Filter)) and not isinstance(
+            node, (nodes.And, nodes.Or)
+        )
+        is_number = isinstance(node, nodes.Filter) and node.name in ("int", "float", "abs", "round")
+        is_number |= isinstance(node, nodes.BinExpr) and not isinstance(node, (nodes.And, nodes.Or))
+        if is_loop and value.size:
+            self._ask(node, [value], is_open=True)
+        if value.date or (value.text and computed and is_number and not is_loop):
+            is_add = isinstance(node, nodes.Add) and not value.date
+            if not is_add:
+                self._ask(node, [value], is_open=True)
+
+    def _ask(  # noqa: PLR0913 - a question has many sides
+        self,
+        node: nodes.Node,
+        values: Sequence[Value],
+        *,
+        position: int | None = None,
+        offset: int = 0,
+        is_open: bool = False,
+        answers: bool = False,
+    ) -> None:
+        """Record that ``node`` asks something, unless it only asks whether there is anything."""
+        inputs = [i for i, value in enumerate(values) if value.text or value.size or value.date]
+        if position is not None:
+            inputs = [position]
+        if not inputs:
+            return
+        date = any(values[i].date for i in inputs)
+        others = [v for i, v in enumerate(values) if i not in inputs or v.known is not None]
+        words = {word for value in others for word in value.strings if word}
+        numbers = {number for value in others for number in value.numbers}
+        if not any(values[i].text or values[i].date for i in inputs):
+            numbers -= _SMALL
+        empty = others and all(v.known is not None for v in others) and not (words or numbers)
+        unknown = not others or any(v.known is None for v in others)
+        if empty and not is_open:
+            return
+        asking = self.flow.askings.setdefault(node, Asking(node.lineno))
+        asking.date |= date
+        asking.words |= words
+        asking.numbers |= numbers
+        asking.is_open |= is_open or unknown
+        asking.answers |= answers
+        asking.inputs |= {i + offset for i in inputs}
+
+    def _fold(self, compute: Callable[..., object], values: Sequence[Value]) -> Value:
+        """What ``compute`` makes of known values; otherwise only what it depends on."""
+        choices = combinations(values)
+        if choices is not None:
+            try:
+                self.sandbox.refill()
+                found = of(*(_plain(compute(*choice)) for choice in choices))
+            except _FAILURES:
+                pass
+            else:
+                return replace(mixed(*values), known=found.known)
+        return mixed(*values)
+
+
+def _given(name: str) -> Value:
+    """What a variable holds that the template does not set."""
+    is_clock = _CLOCKS.search(name) is not None
+    return Value(text=_INPUTS.search(name) is not None and not is_clock, date=is_clock, leaf=name)
+
+
+def _item(values: Value) -> Value:
+    """One item of something unknown."""
+    if values.leaf == "messages":
+        return replace(values, known=None, leaf="message")
+    if values.leaf in ("key", "items"):
+        return replace(values, known=None)
+    return replace(values, known=None, leaf="[]" if values.text else "")
+
+
+def _parts(value: Value, number: int) -> Iterable[Value]:
+    """What each of ``number`` names gets from a value that is taken apart."""
+    if value.known is not None and all(
+        isinstance(k, (list, tuple)) and len(k) == number for k in value.known
+    ):
+        return [
+            replace(of(*(k[i] for k in value.known)), text=value.text, date=value.date)  # type: ignore[index]
+            for i in range(number)
+        ]
+    if value.leaf == "items" and number == 2:
+        return [Value(leaf="key"), replace(value.computed(), leaf="[]")]
+    return [value.computed()] * number
+
+
+def _defined(value: Any) -> Any:  # noqa: ANN401 - any constant
+    """``value``, if there is one.
+
+    Raises:
+        LookupError: there is none.
+    """
+    if isinstance(value, Undefined):
+        raise LookupError
+    return value
+
+
+def _plain(value: object) -> object:
+    """A constant that can be kept: iterators become lists."""
+    if hasattr(value, "__next__"):
+        items = []
+        for item in value:  # type: ignore[attr-defined]
+            items.append(item)
+            if len(items) > _MOST_TURNS:
+                raise LookupError
+        return items
+    if value is None or isinstance(value, (str, int, float, bytes, list, tuple, dict)):
+        return value
+    raise LookupError
