@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     Said = Callable[[str], str]
     Build = Callable[[Said, Iterable[str]], dict[str, Any]]
 
-__all__ = ["FIELDS", "GIVEN", "SCENARIOS", "Scenario"]
+__all__ = ["FIELDS", "GIVEN", "SCENARIOS", "Key", "Scenario"]
 
 FIELDS = (
     "system", "user", "last", "assistant", "thinking", "tool", "argument", "document",
@@ -28,6 +28,18 @@ GIVEN: Mapping[str, object] = {
     "add_generation_prompt": True,
 }
 """What programs always hand to a template."""
+_STRUCTURE = frozenset(
+    {"additionalProperties", "arguments", "citations", "content", "documents", "enum", "function"}
+    | {"items", "parameters", "properties", "required", "role", "tool_calls", "tools", "type"}
+)
+"""Keys that hold something else than a text; `_extended` leaves them alone."""
+_LONG_ID = "call_0123456789"
+
+
+class Key(str):
+    """A key of a mapping: nobody's words, also where a loop makes an item of it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -101,15 +113,16 @@ def _tool(said: Said) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _call(said: Said) -> dict[str, Any]:
+def _call(said: Said, name: str) -> dict[str, Any]:
     """A tool call."""
     function = {"name": said("name"), "arguments": {"place": said("argument"), "days": 2}}
-    return {"id": _CALL_ID, "type": "function", "function": function}
+    return {"id": name, "type": "function", "function": function}
 
 
 def _with_tools(said: Said, system: bool, arguments_as_text: bool) -> dict[str, Any]:  # noqa: FBT001
     """A conversation with a tool call, its result, documents and tools."""
-    call = _call(said)
+    name = _LONG_ID if arguments_as_text else _CALL_ID
+    call = _call(said, name)
     if arguments_as_text:
         call["function"]["arguments"] = '{"place": "' + said("argument") + '"}'
     first = [_says("system", said("system"))] if system else []
@@ -118,7 +131,7 @@ def _with_tools(said: Said, system: bool, arguments_as_text: bool) -> dict[str, 
             *first,
             _says("user", said("user")),
             _says("assistant", "", tool_calls=[call], reasoning_content=said("thinking")),
-            _says("tool", said("tool"), name=said("name"), tool_call_id=_CALL_ID),
+            _says("tool", said("tool"), name=said("name"), tool_call_id=name),
             _says("assistant", said("assistant")),
             _says("user", said("last")),
         ],
@@ -167,7 +180,7 @@ def _parts(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
 def _extended(said: Said, keys: Iterable[str]) -> dict[str, Any]:
     """Tools and documents, with every key that the template looks up anywhere."""
     given = _tools(said, keys)
-    more = {key: said("extra") for key in keys}
+    more = {key: said("extra") for key in keys if key not in _STRUCTURE}
     for holder in (*given["messages"], *given["tools"], *given["documents"]):
         for key, value in more.items():
             holder.setdefault(key, value)
@@ -176,13 +189,13 @@ def _extended(said: Said, keys: Iterable[str]) -> dict[str, Any]:
 
 def _mapped(said: Said, keys: Iterable[str]) -> dict[str, Any]:
     """Contents that are mappings, with every key that the template looks up anywhere."""
-    held = {key: said("extra") for key in keys}
+    held = {Key(key): said("extra") for key in (*keys, "text", "type")}
     return {
         "messages": [
-            _says("system", {"text": said("system"), "type": "text", **held}),
-            _says("user", {"text": said("user"), **held}),
-            _says("assistant", {"text": said("assistant"), **held}),
-            _says("user", {"text": said("last"), **held}),
+            _says("system", {**held, "text": said("system"), "type": "text"}),
+            _says("user", {**held, "text": said("user")}),
+            _says("assistant", {**held, "text": said("assistant")}),
+            _says("user", {**held, "text": said("last")}),
         ],
     }
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SELECTORS", "Asking", "Flow", "flow_of"]
 
-SELECTORS = frozenset({"format", "mime_type", "role", "type"})
+SELECTORS = frozenset({"format", "id", "index", "mime_type", "role", "tool_call_id", "type"})
 """Keys whose values say what kind of thing something is: programs write them, not people."""
 _COLLECTIONS = frozenset(
     {"conversation", "custom_tools", "documents", "enum", "message", "messages", "parameters"}
@@ -44,6 +44,8 @@ _INPUTS = re.compile(
     r"|context|^text$|content|user_|_user|persona|profile|character",
     re.IGNORECASE,
 )
+_OPTIONS = re.compile(r"builtin|^(?:add|default|enable|has|is|tools_in|use)_", re.IGNORECASE)
+_ALWAYS_GIVEN = frozenset({"documents", "messages", "tools"})
 _CLOCKS = re.compile(r"(^|_)(date|datetime|today|now|time|year|month|day)(_|$)", re.IGNORECASE)
 _TYPE_TESTS = frozenset(
     {"boolean", "callable", "defined", "escaped", "false", "filter", "float", "integer"}
@@ -90,6 +92,10 @@ class Asking:
     """Whether it asks for something that could not be computed, or for a property of the text."""
     answers: bool = False
     """Whether it is a question with an answer of yes or no."""
+    is_direct: bool = False
+    """Whether it compares an input just as it was given, so that trying a word is enough."""
+    is_mutual: bool = False
+    """Whether it compares one input with another, such as two names."""
     inputs: set[int] = field(default_factory=set)
     """Which of its operands, by position, are made of the text or the date."""
 
@@ -299,8 +305,8 @@ class _Reader:
         for scope in reversed(self.scopes):
             if name in scope:
                 return scope[name]
-        given = _given(name)
-        return given if given.text or given.date else None
+        was_read = name in self.flow.options or name in _ALWAYS_GIVEN
+        return _given(name) if was_read else None
 
     def _store(self, attribute: str, value: Value) -> None:
         """Give ``value`` to an attribute of a namespace; what it was before is not forgotten."""
@@ -419,7 +425,7 @@ class _Reader:
         if len(keys) == 1:
             return self._child(held, keys[0])
         if held.text and index.known is not None:
-            return _item(held)
+            return _item(held) if held.leaf in _COLLECTIONS else held.computed()
         return mixed(held, index)
 
     def _slice(self, node: nodes.Getitem, held: Value) -> Value:
@@ -429,7 +435,8 @@ class _Reader:
         if any(end.date for end in ends) or (any(e.size for e in ends) and not held.text):
             self._ask(node, [held, *ends], is_open=True)
         if held.text:
-            return replace(mixed(held, *ends), leaf=held.leaf, size=False)
+            leaf = held.leaf if held.leaf in _COLLECTIONS else ""
+            return replace(mixed(held, *ends), leaf=leaf, size=False)
         return self._fold(lambda v, a, b, c: v[slice(a, b, c)], [held, *ends])
 
     def _child(self, held: Value, key: str) -> Value:
@@ -440,7 +447,9 @@ class _Reader:
             return self._of_loop(held, key)
         if held.text:
             self.flow.keys.add(key)
-            return Value() if key in SELECTORS else Value(text=True, date=held.date, leaf=key)
+            return Value() if key in SELECTORS else Value(
+                text=True, date=held.date, leaf=key if held.leaf else ""
+            )
         if held.known is not None:
             return self._fold(lambda v: _defined(self.sandbox.getattr(v, key)), [held])
         return held.computed()
@@ -469,6 +478,8 @@ class _Reader:
         values = [self.value(node.expr), *(self.value(o.expr) for o in node.ops)]
         for position, operand in enumerate(node.ops):
             is_order = operand.op in _ORDERS
+            if operand.op in ("in", "notin") and values[position + 1].text:
+                self.flow.keys.update(w for w in values[position].strings if w.isidentifier())
             self._compare(node, values[position], values[position + 1], position, is_order=is_order)
         return Value()
 
@@ -477,8 +488,9 @@ class _Reader:
     ) -> None:
         """One comparison."""
         for one, other in ((left, right), (right, left)):
-            if one.leaf and not (one.text or one.date or one.size) and other.known is not None:
-                self.flow.options.setdefault(one.leaf, set()).update(other.strings, other.numbers)
+            is_option = one.leaf in self.flow.options and not (one.text or one.date)
+            if is_option and other.known is not None:
+                self.flow.options[one.leaf].update(other.strings, other.numbers)
         if left.date or right.date or left.text or right.text or left.size or right.size:
             is_open = is_order and any(side.strings for side in (left, right))
             self._ask(node, [left, right], offset=position, is_open=is_open, answers=True)
@@ -513,6 +525,7 @@ class _Reader:
         keeps = node.name in ("list", "reverse", "sort", "selectattr", "rejectattr", "default", "d")
         if node.name in ("default", "d") and arguments:
             found = either(value, arguments[0])
+        keeps = keeps and (value.leaf in _COLLECTIONS or node.name in ("default", "d"))
         return replace(found, leaf=value.leaf) if keeps and value.text else found
 
     def _fold_filter(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> Value:
@@ -756,6 +769,9 @@ class _Reader:
         asking.words |= words
         asking.numbers |= numbers
         asking.is_open |= is_open or unknown
+        is_plain = all(values[i].leaf and values[i].text for i in inputs)
+        asking.is_direct |= is_plain and isinstance(node, nodes.Compare) and not is_open
+        asking.is_mutual |= asking.is_direct and all(value.leaf == "key" for value in others)
         asking.answers |= answers
         asking.inputs |= {i + offset for i in inputs}
 
@@ -776,7 +792,8 @@ class _Reader:
 def _given(name: str) -> Value:
     """What a variable holds that the template does not set."""
     is_clock = _CLOCKS.search(name) is not None
-    return Value(text=_INPUTS.search(name) is not None and not is_clock, date=is_clock, leaf=name)
+    is_text = _INPUTS.search(name) is not None and not _OPTIONS.search(name) and not is_clock
+    return Value(text=is_text, date=is_clock, leaf=name)
 
 
 def _item(values: Value) -> Value:
@@ -785,7 +802,7 @@ def _item(values: Value) -> Value:
         return replace(values, known=None, leaf="message")
     if values.leaf in ("key", "items"):
         return replace(values, known=None)
-    return replace(values, known=None, leaf="[]" if values.text else "")
+    return replace(values, known=None, leaf="[]" if values.text and values.leaf else "")
 
 
 def _parts(value: Value, number: int) -> Iterable[Value]:

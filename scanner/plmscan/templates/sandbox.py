@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, TemplateRuntimeError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_context
@@ -166,7 +166,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.spend()
         _check_call(obj, (*args, *named.values()))
         self.depth += 1
-        _check(self.depth <= _DEEPEST, "calls nested deeper than a chat template needs")
+        if self.depth > _DEEPEST:
+            self.depth -= 1
+            msg = "calls nested deeper than a chat template needs"
+            raise TemplateRuntimeError(msg)
         try:
             return self.measured(super().call(context, obj, *args, **kwargs))
         finally:

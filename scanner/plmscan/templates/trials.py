@@ -5,11 +5,10 @@ Where the outputs differ in more than the word itself, the template reacts to it
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from plmscan.templates.conversations import FIELDS, GIVEN, SCENARIOS
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effect", "Trials"]
 
-_MOST_WORK = 2_500_000
+_MOST_WORK = 1_000_000
 """Nodes and steps of all renderings together: about five seconds on a slow machine."""
 _MOST_WORDS = 150
 _MOST_OPTIONS = 24
@@ -45,7 +44,6 @@ _MOST_OFFSETS = 8
 _LARGEST_SIZE = 3_000
 _LARGEST_OFFSET = 300
 _SHOWN = 80
-_LONGEST_COMPARED = 6_000
 _SOME_PROSE = 3
 """Words that a template has to add where it finds markup, before that counts."""
 _NO_FIELDS = frozenset({"name"})
@@ -61,8 +59,6 @@ _SHAPES = (
 )  # fmt: skip
 _SHAPE_TEXT = re.compile(r"[qwQW\d.\-]+(?: [qwQW\d.\-]+)*")
 _USUAL = tuple(s for s in SCENARIOS if s.name in ("plain", "tools"))
-_STRUCTURED = frozenset({"messages", "tools", "documents"})
-"""Variables that a `Scenario` sets."""
 _DATE_FORMATS = ("%d %b %Y", "%Y-%m-%d", "%B %d, %Y", "%Y", "%d %B %Y", "%Y%m%d", "%d/%m/%Y")
 
 
@@ -109,11 +105,8 @@ class _Pair:
         if len(one) != len(other):
             return False
         texts = [text.casefold() for text in self.texts]
-        spans = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-        changed = [(one[a:b], other[c:d]) for tag, a, b, c, d in spans if tag != "equal"]
-        return len(one) < _LONGEST_COMPARED and all(
-            len(x) == len(y) and x.casefold() in texts[0] and y.casefold() in texts[1]
-            for x, y in changed
+        return all(
+            x.casefold() in texts[0] and y.casefold() in texts[1] for x, y in _changed(one, other)
         )
 
     def does(self) -> str:
@@ -152,6 +145,8 @@ class Trials:
             return
         self._survey()
         texts = [asking for asking in askings.values() if not asking.date]
+        if not any(self._asks_words(key, a) for key, a in enumerate(askings.values())):
+            texts = [asking for asking in texts if not _is_demanding(asking)]
         dates = [asking for asking in askings.values() if asking.date]
         if dates:
             self._try_dates(dates)
@@ -162,6 +157,12 @@ class Trials:
         """Questions that no rendering until now showed to be harmless."""
         askings = self._flow.askings.values()
         return [a for key, a in enumerate(askings) if not _is_cleared(a, self._template.seen(key))]
+
+    def _asks_words(self, key: int, asking: Asking) -> bool:
+        """Whether a question for words is put to texts, as far as it was put to anything."""
+        seen = self._template.seen(key)
+        is_for_keys = asking.is_direct and seen.was_reached and not seen.was_scalar
+        return not asking.date and not is_for_keys and _is_demanding(asking)
 
     def _survey(self) -> None:
         """Render every kind of conversation, to see which questions are asked."""
@@ -198,7 +199,9 @@ class Trials:
         words = {word for asking in askings for word in asking.words}
         numbers = {number for asking in askings for number in asking.numbers}
         self._try_each([*_by_kind(words), *together(words)], words)
-        words |= {word for key in self._keys_of_open() for word in self._template.seen(key).words}
+        own = self._own_words()
+        seen = (self._template.seen(key) for key in self._keys_of_open())
+        words |= {word for met in seen for word in met.words if word not in own}
         words |= {str(n) for n in numbers}
         self._try_each(_by_kind(words), words)
         if self.effects:
@@ -213,10 +216,15 @@ class Trials:
             more = candidates(rest, self._flow.numbers)[:_MOST_WORDS]
             self._try_each(more, rest, thoroughly=True)
 
+    def _own_words(self) -> set[str]:
+        """Texts and keys that the tries put in by themselves."""
+        built = (scenario.build(lambda field: field, self._keys) for scenario in SCENARIOS)
+        return {word for given in built for word in _texts_in(given)}
+
     def _is_blind(self, key: int) -> bool:
         """Whether it is unknown what an open question asks for, so that it could be anything."""
         asking, met = list(self._flow.askings.values())[key], self._template.seen(key)
-        if asking.date or not (met.was_scalar or not met.was_reached):
+        if asking.date or (asking.is_direct and met.was_reached and not met.was_scalar):
             return False
         return not _is_cleared(asking, met) or not (asking.words or met.words or asking.answers)
 
@@ -242,7 +250,7 @@ class Trials:
         for text in list(forms(word, usual, offsets))[: 2 if is_markup(word) else None]:
             pair = self._pair(word, text, usual)
             if pair is not None:
-                self.effects.append(Effect(word, is_date=False, does=pair.does()))
+                self.effects.append(Effect(repr(word), is_date=False, does=pair.does()))
                 return
 
     def _selections(
@@ -250,19 +258,24 @@ class Trials:
     ) -> Iterator[tuple[Scenario, frozenset[str], Mapping[str, object]]]:
         """Where to put the text: everywhere, then in one field at a time."""
         everywhere = frozenset(FIELDS) - _NO_FIELDS
-        for scenario, options in self._settings():
-            yield scenario, everywhere, options
-        if not is_markup(word):
+        for scenario in SCENARIOS:
+            yield scenario, everywhere, self._options[0]
+        is_usual = text == word or (text.find(word) > 0 and not text.endswith(word))
+        if is_markup(word) or not is_usual:
+            return
+        for options in self._options[1:] if text == word else ():
             for scenario in _USUAL:
-                for field in FIELDS:
-                    if field not in _NO_FIELDS or (text == word and word not in _TOOL_NAMES):
-                        yield scenario, frozenset({field}), self._options[0]
+                yield scenario, everywhere, options
+        for scenario in _USUAL:
+            for field in FIELDS:
+                if field not in _NO_FIELDS or (text == word and word not in _TOOL_NAMES):
+                    yield scenario, frozenset({field}), self._options[0]
 
     def _pair(self, word: str, text: str, usual: str) -> _Pair | None:
         """The first pair of outputs that differ; None if none do."""
         only_prose = is_markup(word)
         twins = neutrals(word)[: 1 if only_prose else 2]
-        twins = twins or ["" if word.isspace() else "q" * len(word)]
+        twins = twins or ["q" * len(word)]
         texts = [text, *(text.replace(word, twin) for twin in twins)]
 
         def hide(output: str) -> str:
@@ -353,7 +366,7 @@ def _variants(flow: Flow) -> Iterator[dict[str, object]]:
 
 def _undeclared(flow: Flow, said: Callable[[str], str]) -> dict[str, object]:
     """Variables by which a program hands over what somebody wrote, beside the messages."""
-    return {name: said("system") for name in flow.inputs if name not in _STRUCTURED}
+    return {name: said("system") for name in flow.inputs if not name.endswith("s")}
 
 
 def _saying(text: str, usual: str, fields: frozenset[str]) -> Callable[[str], str]:
@@ -368,21 +381,34 @@ def _saying(text: str, usual: str, fields: frozenset[str]) -> Callable[[str], st
     return said
 
 
+def _texts_in(value: object) -> Iterator[str]:
+    """All texts and keys of a conversation."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        items = value if isinstance(value, list) else [*value.keys(), *value.values()]
+        for item in items:
+            yield from _texts_in(item)
+
+
 def _by_kind(words: Iterable[str]) -> list[str]:
     """Words, then markup."""
     return sorted(set(words), key=lambda word: (is_markup(word), len(word), word))
 
 
+def _is_demanding(asking: Asking) -> bool:
+    """Whether it asks for more than markup."""
+    is_open = asking.is_open and not asking.is_mutual
+    return is_open or bool(asking.numbers) or not all(map(is_markup, asking.words))
+
+
 def _is_cleared(asking: Asking, met: Seen) -> bool:
     """Whether the tries showed a question to be harmless: they met both of its answers."""
-    words = [word for word in asking.words if not is_markup(word)]
-    if not (words or asking.is_open or asking.numbers or asking.date):
+    if not (_is_demanding(asking) or asking.date):
         return True
     if not met.was_reached:
         return False
-    if not met.was_scalar and not asking.date:
-        return True
-    return not asking.answers or len(met.outcomes) > 1
+    return asking.is_direct or not asking.answers or len(met.outcomes) > 1
 
 
 def _sized(sizes: Iterable[int]) -> Iterator[str]:
@@ -396,7 +422,7 @@ def _sized(sizes: Iterable[int]) -> Iterator[str]:
 
 def _without_shapes(text: str) -> str:
     """An output without what `_SHAPES` put in, and without white space."""
-    return re.sub(r"\s+", "", _SHAPE_TEXT.sub("", text))
+    return re.sub(r"(?:\s|\\n)+", "", _SHAPE_TEXT.sub("", text))
 
 
 def _dates(numbers: Iterable[int], words: Iterable[str]) -> Iterator[datetime]:
@@ -454,6 +480,16 @@ def _parsed(text: str, pattern: str) -> Iterator[datetime]:
         yield datetime.strptime(year + text, ("%Y " if year else "") + pattern).replace(tzinfo=UTC)
     except ValueError:
         return
+
+
+def _changed(one: str, other: str) -> Iterator[tuple[str, str]]:
+    """The stretches in which two texts of the same length differ."""
+    start = 0
+    for differs, run in groupby(zip(one, other, strict=True), lambda pair: pair[0] != pair[1]):
+        end = start + len(list(run))
+        if differs:
+            yield one[start:end], other[start:end]
+        start = end
 
 
 def _middles(one: str, other: str) -> tuple[str, str]:

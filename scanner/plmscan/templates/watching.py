@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2 import Template, TemplateError, nodes
 from jinja2.visitor import NodeTransformer
 
+from plmscan.templates.conversations import Key
 from plmscan.templates.sandbox import CostError, RaisedError, Sandbox
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Watching(Sandbox):
         """Note that ``value``, made of the user's text or the date, is asked."""
         seen = self.seen.setdefault(key, Seen())
         seen.was_reached = True
-        seen.was_scalar |= isinstance(value, (str, int, float, bytes)) or (
+        seen.was_scalar |= _is_scalar(value) or (
             isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value)
         )
         return value
@@ -212,6 +213,11 @@ def _watch_operands(node: nodes.Expr, key: int, asking: Asking) -> bool:
         case _:
             return False
     return True
+
+
+def _is_scalar(value: object) -> bool:
+    """Whether it is a text or a number, and no key of a mapping."""
+    return isinstance(value, (str, int, float, bytes)) and not isinstance(value, Key)
 
 
 def _words(value: object) -> list[str]:

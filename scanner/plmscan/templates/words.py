@@ -60,6 +60,8 @@ def carrier(words: Iterable[str]) -> str:
 
 def neutrals(word: str) -> list[str]:
     """Words of the same shape: length, case, digits and punctuation; up to three."""
+    if word.isspace():
+        return [" " * len(word) if word.strip(" ") else "\t" * len(word)]
     twins = ("".join(_shifted(character, by) for character in word) for by in _SHIFTS)
     return [twin for twin in dict.fromkeys(twins) if twin != word][:3]
 
