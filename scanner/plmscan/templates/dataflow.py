@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError, Undefined, nodes
 
-from plmscan.templates.sandbox import CostError, Sandbox
+from plmscan.templates.sandbox import CostError, Sandbox, deep_size
 from plmscan.templates.values import (
     NAMESPACE,
     NOTHING,
@@ -66,7 +66,7 @@ _PICKING = frozenset({"groupby", "map", "reject", "rejectattr", "select", "selec
 _LENGTH_FILTERS = frozenset({"batch", "slice", "truncate"})
 _SMALL = frozenset({-1, 0, 1})
 """Numbers that ask whether there is anything at all."""
-_MOST_STEPS = 120_000
+_MOST_STEPS = 60_000
 _MOST_TURNS = 200
 _MOST_PASSES = 4
 _MOST_DEPTH = 6
@@ -592,7 +592,7 @@ class _Reader:
         if function.leaf == NAMESPACE:
             return self._namespace(node, arguments)
         if function.leaf == "range":
-            return self._fold(lambda *bounds: list(range(*bounds))[: _MOST_TURNS + 1], arguments)
+            return self._fold(_short_range, arguments)
         if function.leaf == "dict":
             names = [pair.key for pair in node.kwargs]
             if len(names) == len(arguments):
@@ -758,7 +758,7 @@ class _Reader:
         others = [v for i, v in enumerate(values) if i not in inputs or v.known is not None]
         words = {word for value in others for word in value.strings if word}
         numbers = {number for value in others for number in value.numbers}
-        if not any(values[i].text or values[i].date for i in inputs):
+        if words or not any(values[i].text or values[i].date for i in inputs):
             numbers -= _SMALL
         empty = others and all(v.known is not None for v in others) and not (words or numbers)
         unknown = not others or any(v.known is None for v in others)
@@ -781,7 +781,10 @@ class _Reader:
         if choices is not None:
             try:
                 self.sandbox.refill()
-                found = of(*(_plain(compute(*choice)) for choice in choices))
+                results = [_plain(compute(*choice)) for choice in choices]
+                for result in results:
+                    self.steps += deep_size(result) // 8
+                found = of(*results)
             except _FAILURES:
                 pass
             else:
@@ -828,6 +831,18 @@ def _defined(value: Any) -> Any:  # noqa: ANN401 - any constant
     if isinstance(value, Undefined):
         raise LookupError
     return value
+
+
+def _short_range(*bounds: int) -> list[int]:
+    """A range as a list.
+
+    Raises:
+        LookupError: it is too long to be followed.
+    """
+    values = range(*bounds)
+    if len(values) > _MOST_TURNS:
+        raise LookupError
+    return list(values)
 
 
 def _plain(value: object) -> object:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import operator
 import re
+import sys
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from jinja2.parser import Parser
     from jinja2.runtime import Context
 
-__all__ = ["CostError", "RaisedError", "Sandbox"]
+__all__ = ["CostError", "RaisedError", "Sandbox", "deep_size"]
 
 _LONGEST_TEXT = 100_000
 """Characters of one string; rendered chats of the tries have a few thousand."""
@@ -101,6 +102,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             namespace=Namespace,
         )
 
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """Let an error through as it is: jinja would compile a frame for every call on the way."""
+        error = sys.exception()
+        raise error if error is not None else RuntimeError(source)
+
     def refill(self) -> None:
         """Allow as many steps as in the beginning."""
         self.left = self.allowance
@@ -128,8 +134,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _check(len(value) <= _LONGEST_TEXT, "a longer text than a chat template needs")
             self.spend(1 + len(value) // 64)
         elif isinstance(value, (list, tuple, dict, set)):
-            _check(len(value) <= _LARGEST_NUMBER, "a longer list than a chat template needs")
-            self.spend(1 + len(value))
+            self.spend(deep_size(value))
         elif isinstance(value, int):
             _check(value.bit_length() <= _LARGEST_BITS, "a larger number than a template needs")
         return value
@@ -149,7 +154,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined(self, *values: Any) -> str:  # noqa: ANN401 - any value of a template
         """What ``~`` makes of its operands."""
-        texts = [str(value) for value in values]
+        texts = [str(self.measured(value)) for value in values]
         _check(sum(map(len, texts)) <= _LONGEST_TEXT, "a longer text than a chat template needs")
         return cast("str", self.measured("".join(texts)))
 
@@ -201,6 +206,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """The time, at the caller's clock."""
         _check_width(pattern)
         return self.now.strftime(pattern)
+
+
+def deep_size(value: object) -> int:
+    """Texts, numbers and lists in a list or mapping, at any depth.
+
+    Raises:
+        CostError: there are too many; lists in lists in lists can stand for billions.
+    """
+    size, todo = 0, [value]
+    while todo:
+        held = todo.pop()
+        size += 1
+        _check(size <= _LARGEST_NUMBER, "a longer list than a chat template needs")
+        if isinstance(held, dict):
+            todo += [*held.keys(), *held.values()]
+        elif isinstance(held, (list, tuple, set)):
+            _check(len(held) <= _LARGEST_NUMBER, "a longer list than a chat template needs")
+            todo += held
+    return size
 
 
 @pass_context

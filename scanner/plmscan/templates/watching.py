@@ -163,6 +163,21 @@ class _Watcher(NodeTransformer):
         self.generic_visit(node)
         return _called("joined", node.nodes)
 
+    def visit_List(self, node: nodes.List) -> nodes.Expr:  # noqa: N802
+        """Measure what is listed."""
+        self.generic_visit(node)
+        return _called("measured", [node])
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Expr:  # noqa: N802
+        """Measure what is mapped."""
+        self.generic_visit(node)
+        return _called("measured", [node])
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802
+        """Measure what is listed, unless names are."""
+        self.generic_visit(node)
+        return _called("measured", [node]) if node.ctx == "load" else node
+
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         """Count the turns of a loop."""
         self.generic_visit(node)
