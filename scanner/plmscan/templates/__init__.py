@@ -59,7 +59,9 @@ def parse(source: str) -> nodes.Template:
 def judge(source: str) -> Judgement:
     """Read a template, try it, and say what it reacts to; never raises for any text."""
     if len(source) > _LONGEST:
-        problem = f"It has {len(source):,} characters, more than any chat template, and was not read."
+        problem = (
+            f"It has {len(source):,} characters, more than any chat template, and was not read."
+        )
         return Judgement(len(source), problems=(problem,))
     try:
         tree = parse(source)
@@ -102,7 +104,9 @@ def _tried(tree: nodes.Template, flow: Flow) -> tuple[tuple[Effect, ...], tuple[
         return done, () if done else (f"Trying it takes {error}, so what it does is unknown.",)
     except _BROKEN as error:
         return (), (f"It cannot be compiled, so it may do anything: {_told(error):.200}.",)
-    return tuple(trials.effects), () if trials.effects else tuple(map(_left_open, trials.open_ones()))
+    return tuple(trials.effects), () if trials.effects else tuple(
+        map(_left_open, trials.open_ones())
+    )
 
 
 def _left_open(asking: Asking) -> str:

@@ -170,7 +170,10 @@ def _parts(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
         "messages": [
             _says("system", words("system")),
             _says("user", [*words("user"), picture]),
-            _says("assistant", [{"type": "thinking", "thinking": said("thinking")}, *words("assistant")]),
+            _says(
+                "assistant",
+                [{"type": "thinking", "thinking": said("thinking")}, *words("assistant")],
+            ),
             _says("tool", [*words("tool"), picture], name="tool", tool_call_id=_CALL_ID),
             _says("user", [picture, {"type": "video", "video": "film"}, *words("last")]),
         ],
@@ -189,7 +192,7 @@ def _extended(said: Said, keys: Iterable[str]) -> dict[str, Any]:
 
 def _mapped(said: Said, keys: Iterable[str]) -> dict[str, Any]:
     """Contents that are mappings, with every key that the template looks up anywhere."""
-    held = {Key(key): said("extra") for key in (*keys, "text", "type")}
+    held: dict[str, Any] = {Key(key): said("extra") for key in (*keys, "text", "type")}
     return {
         "messages": [
             _says("system", {**held, "text": said("system"), "type": "text"}),

@@ -68,6 +68,8 @@ _SMALL = frozenset({-1, 0, 1})
 """Numbers that ask whether there is anything at all."""
 _MOST_STEPS = 60_000
 _MOST_TURNS = 200
+_LONGEST_WORD = 200
+_PAIR = 2
 _MOST_PASSES = 4
 _MOST_DEPTH = 6
 _FAILURES = (
@@ -336,7 +338,7 @@ class _Reader:
     def _note(self, value: Value) -> None:
         """Remember constants."""
         if value.known is not None:
-            self.flow.constants.update(s for s in value.strings if len(s) <= 200)
+            self.flow.constants.update(s for s in value.strings if len(s) <= _LONGEST_WORD)
             self.flow.numbers.update(value.numbers)
 
     def _of_const(self, node: nodes.Const) -> Value:
@@ -447,8 +449,10 @@ class _Reader:
             return self._of_loop(held, key)
         if held.text:
             self.flow.keys.add(key)
-            return Value() if key in SELECTORS else Value(
-                text=True, date=held.date, leaf=key if held.leaf else ""
+            return (
+                Value()
+                if key in SELECTORS
+                else Value(text=True, date=held.date, leaf=key if held.leaf else "")
             )
         if held.known is not None:
             return self._fold(lambda v: _defined(self.sandbox.getattr(v, key)), [held])
@@ -509,12 +513,13 @@ class _Reader:
 
     def _filter(self, node: nodes.Filter, block: Value | None) -> Value:
         """A filter, on the printed ``block`` where the chain begins with none."""
-        if node.node is not None:
-            subject = node.node
-            chained = block is not None and isinstance(subject, nodes.Filter)
-            value = self._filter(subject, block) if chained else self.value(subject)
+        subject = node.node
+        if subject is None:
+            value = Value() if block is None else block
+        elif block is not None and isinstance(subject, nodes.Filter):
+            value = self._filter(subject, block)
         else:
-            value = block if block is not None else Value()
+            value = self.value(subject)
         arguments = self._arguments(node)
         self._filter_asks(node, value, arguments)
         if node.name in ("length", "count", "wordcount") and value.text:
@@ -530,7 +535,7 @@ class _Reader:
 
     def _fold_filter(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> Value:
         """What a filter makes of constants."""
-        names = [pair.key for pair in node.kwargs]
+        names = [str(pair.key) for pair in node.kwargs]
 
         def compute(*given: Any) -> object:  # noqa: ANN401 - any constants
             """The filter, in the sandbox."""
@@ -587,16 +592,19 @@ class _Reader:
             return self._macro(node, function.leaf, arguments, caller)
         if function.leaf == "loop" and self.loops and arguments:
             return self._recursion(arguments[0])
-        if function.leaf == "strftime_now":
-            return Value(date=True)
         if function.leaf == NAMESPACE:
             return self._namespace(node, arguments)
-        if function.leaf == "range":
+        return self._function(node, function.leaf, arguments)
+
+    def _function(self, node: nodes.Call, name: str, arguments: list[Value]) -> Value:
+        """A call of what is no macro and no method."""
+        if name == "strftime_now":
+            return Value(date=True)
+        if name == "range":
             return self._fold(_short_range, arguments)
-        if function.leaf == "dict":
-            names = [pair.key for pair in node.kwargs]
-            if len(names) == len(arguments):
-                return self._fold(lambda *given: dict(zip(names, given, strict=True)), arguments)
+        names = [pair.key for pair in node.kwargs]
+        if name == "dict" and len(names) == len(arguments):
+            return self._fold(lambda *given: dict(zip(names, given, strict=True)), arguments)
         return mixed(*arguments)
 
     def _namespace(self, node: nodes.Call, arguments: list[Value]) -> Value:
@@ -643,8 +651,8 @@ class _Reader:
     ) -> None:
         """Bind the parameters of a macro."""
         scope = self.scopes[-1]
-        for parameter, value in zip(node.args[::-1], node.defaults[::-1], strict=False):
-            scope[parameter.name] = self.value(value)
+        for parameter, default in zip(node.args[::-1], node.defaults[::-1], strict=False):
+            scope[parameter.name] = self.value(default)
         for parameter in node.args[: len(node.args) - len(node.defaults)]:
             scope[parameter.name] = Value()
         for parameter, value in zip(node.args, arguments[: len(call.args)], strict=False):
@@ -662,7 +670,7 @@ class _Reader:
         arguments = self._arguments(node)
         values = [owner, *arguments]
         name = method.attr
-        if owner.leaf == NAMESPACE or owner.leaf == "loop":
+        if owner.leaf in (NAMESPACE, "loop"):
             return self._own_method(node, name, owner, arguments)
         if name == "get" and arguments:
             return self._get(node, owner, arguments)
@@ -738,7 +746,7 @@ class _Reader:
             if not is_add:
                 self._ask(node, [value], is_open=True)
 
-    def _ask(  # noqa: PLR0913 - a question has many sides
+    def _ask(
         self,
         node: nodes.Node,
         values: Sequence[Value],
@@ -817,7 +825,7 @@ def _parts(value: Value, number: int) -> Iterable[Value]:
             replace(of(*(k[i] for k in value.known)), text=value.text, date=value.date)  # type: ignore[index]
             for i in range(number)
         ]
-    if value.leaf == "items" and number == 2:
+    if value.leaf == "items" and number == _PAIR:
         return [Value(leaf="key"), replace(value.computed(), leaf="[]")]
     return [value.computed()] * number
 
@@ -829,7 +837,7 @@ def _defined(value: Any) -> Any:  # noqa: ANN401 - any constant
         LookupError: there is none.
     """
     if isinstance(value, Undefined):
-        raise LookupError
+        raise LookupError  # noqa: TRY004 - a missing key rather than a wrong type
     return value
 
 

@@ -323,7 +323,9 @@ def _check_growth(name: str, owner: str | bytes, arguments: tuple[object, ...]) 
         _check(len(owner) * places <= _LONGEST_TEXT, "a longer text than a template needs")
     elif name in ("replace", "translate") and arguments:
         new = arguments[-1] if name == "replace" else ""
-        size = max([len(v) for v in (new, *_texts_in(arguments[0])) if isinstance(v, str)], default=0)
+        size = max(
+            [len(v) for v in (new, *_texts_in(arguments[0])) if isinstance(v, str)], default=0
+        )
         _check((len(owner) + 1) * (size + 1) <= 50 * _LONGEST_TEXT, "a longer text than needed")
 
 

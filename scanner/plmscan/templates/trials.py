@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plmscan.templates.conversations import FIELDS, GIVEN, SCENARIOS
 from plmscan.templates.sandbox import CostError
@@ -36,9 +36,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Effect", "Trials"]
 
-_MOST_WORK = 2_400_000
+_MOST_WORK = 1_500_000
 """Nodes and steps of all renderings together: about five seconds on a slow machine."""
 _MOST_WORDS = 150
+_LONGEST_WORD = 60
+_EPOCH = range(1_000_000_000, 4_000_000_000)
+_YEAR_DAYS = range(1, 367)
+_MINUTES = range(60)
 _MOST_OPTIONS = 24
 _MOST_OFFSETS = 8
 _LARGEST_SIZE = 3_000
@@ -60,6 +64,10 @@ _SHAPES = (
 _SHAPE_TEXT = re.compile(r"[qwQW\d.\-]+(?: [qwQW\d.\-]+)*")
 _USUAL = tuple(s for s in SCENARIOS if s.name in ("plain", "tools"))
 _DATE_FORMATS = ("%d %b %Y", "%Y-%m-%d", "%B %d, %Y", "%Y", "%d %B %Y", "%Y%m%d", "%d/%m/%Y")
+_WRITTEN_DATES = (
+    "%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%d.%m.%Y", "%m/%d/%Y", "%Y/%m/%d",
+    "%d/%m/%Y", "%Y-%m", "%d-%m-%Y", "%b %d", "%B %Y", "%H:%M", "%m-%d", "%d-%m", "%d.%m",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ class Trials:
             more = candidates(words, numbers, self._flow.constants)
             self._try_each(more[:_MOST_WORDS], words, thoroughly=True)
         if not self.effects and any(self._is_blind(key) for key in self._keys_of_open()):
-            rest = {w for w in self._flow.constants if not is_markup(w) and len(w) <= 60}
+            rest = {w for w in self._flow.constants if not is_markup(w) and len(w) <= _LONGEST_WORD}
             more = candidates(rest, self._flow.numbers)[:_MOST_WORDS]
             self._try_each(more, rest, thoroughly=True)
 
@@ -280,7 +288,7 @@ class Trials:
 
         def hide(output: str) -> str:
             """An output without the word and its twins."""
-            return masked(output, [word, *twins])
+            return masked(output, [word, *twins, usual])
 
         for scenario, fields, options in self._selections(word, text):
             outputs = [self._render(scenario, _saying(t, usual, fields), options) for t in texts]
@@ -327,7 +335,7 @@ class Trials:
                     if self._try_clock(scenario, options, dates, style, clocks):
                         return
 
-    def _try_clock(  # noqa: PLR0913, PLR0917 - one try has many sides
+    def _try_clock(
         self,
         scenario: Scenario,
         options: Mapping[str, object],
@@ -342,7 +350,7 @@ class Trials:
             told = {name: now.strftime(style) for name in clocks} if style else {}
             output = self._render(scenario, lambda _field: usual, {**options, **told}, now)
             first = first or output
-            pair = _Pair(output, first, without_dates)
+            pair = _Pair(output, first, lambda text: masked(without_dates(text), [usual]))
             if pair.differs(only_prose=False):
                 date = now.strftime("%Y-%m-%d %H:%M")
                 self.effects.append(Effect(date, is_date=True, does=pair.does()))
@@ -360,7 +368,7 @@ def _variants(flow: Flow) -> Iterator[dict[str, object]]:
     yield {}
     choices: list[dict[str, object]] = [dict.fromkeys(free, True)] if free else []
     choices += [{name: value} for name, vs in free.items() for value in sorted(vs, key=repr)]
-    choices += [{name: True} for name in free] + [{name: False} for name in free]
+    choices += [{name: chosen} for chosen in (True, False) for name in free]
     yield from choices[:_MOST_OPTIONS]
 
 
@@ -434,7 +442,9 @@ def _dates(numbers: Iterable[int], words: Iterable[str]) -> Iterator[datetime]:
     yield from (start + timedelta(days=day, hours=day % 24, minutes=2 * day) for day in range(31))
     yield from (start + timedelta(hours=hour) for hour in range(24))
     for digit in range(1, 10):
-        yield from (datetime(2020 + digit, digit, d + digit, digit, tzinfo=UTC) for d in (0, 10, 19))
+        yield from (
+            datetime(2020 + digit, digit, d + digit, digit, tzinfo=UTC) for d in (0, 10, 19)
+        )
     for number in sorted(numbers):
         for date in _meant(number):
             yield from _around(date)
@@ -458,18 +468,17 @@ def _meant(number: int) -> Iterator[datetime]:
     patterns = {4: ("%Y", "%m%d", "%H%M"), 6: ("%Y%m", "%y%m%d"), 8: ("%Y%m%d", "%d%m%Y")}
     for pattern in patterns.get(len(text), ()):
         yield from _parsed(text, pattern)
-    if 1_000_000_000 <= number < 4_000_000_000:
+    if number in _EPOCH:
         yield datetime.fromtimestamp(number, UTC)
-    if 1 <= number <= 366:
+    if number in _YEAR_DAYS:
         yield datetime(2028, 1, 1, tzinfo=UTC) + timedelta(days=number - 1)
-    if 0 <= number < 60:
+    if number in _MINUTES:
         yield datetime(2028, 1, 1, number % 24, number, number, tzinfo=UTC)
 
 
 def _written(word: str) -> Iterator[datetime]:
     """Dates that a text may stand for."""
-    for pattern in ("%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%d.%m.%Y", "%m/%d/%Y", "%Y/%m/%d",
-                    "%d/%m/%Y", "%Y-%m", "%d-%m-%Y", "%b %d", "%B %Y", "%H:%M", "%m-%d", "%d-%m", "%d.%m"):
+    for pattern in _WRITTEN_DATES:
         yield from _parsed(word.strip(), pattern)
 
 

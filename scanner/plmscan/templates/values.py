@@ -14,6 +14,7 @@ __all__ = ["NAMESPACE", "NOTHING", "Value", "combinations", "either", "mixed", "
 _MOST = 16
 """Values that an expression may be known to have; beyond, it is just unknown."""
 _LONGEST = 4096
+_LARGEST = 10**15
 NAMESPACE = "namespace"
 """The `Value.leaf` of a namespace."""
 
@@ -56,7 +57,9 @@ def of(*known: object) -> Value:
     """A value that is one of ``known``, as long as they are few and short."""
     if len(known) > _MOST:
         known = tuple({repr(value): value for value in known}.values())
-    if len(known) > _MOST or any(isinstance(v, (str, list, tuple, dict)) and len(v) > _LONGEST for v in known):
+    if len(known) > _MOST or any(
+        isinstance(v, (str, list, tuple, dict)) and len(v) > _LONGEST for v in known
+    ):
         return Value()
     return Value(known)
 
@@ -124,7 +127,7 @@ def _numbers(value: object) -> Iterator[int]:
     if isinstance(value, bool):
         return
     if isinstance(value, (int, float)):
-        yield from [int(value)] if abs(value) < 1e15 else []
+        yield from [int(value)] if abs(value) < _LARGEST else []
     elif isinstance(value, dict):
         for pair in value.items():
             yield from _numbers(pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,7 @@ from plmscan.templates.conversations import Key
 from plmscan.templates.sandbox import CostError, RaisedError, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from plmscan.templates.dataflow import Asking
@@ -22,6 +23,7 @@ __all__ = ["Rendered", "Seen", "Watched"]
 _STEPS = 60_000
 """Of one rendering."""
 _MOST_WORDS = 40
+_LONGEST_WORD = 200
 
 
 @dataclass
@@ -75,10 +77,8 @@ class _Watching(Sandbox):
 
     def answered(self, key: int, value: object) -> object:
         """Note the answer."""
-        try:
+        with suppress(TemplateError):
             self.seen.setdefault(key, Seen()).outcomes.add(bool(value))
-        except TemplateError:
-            pass
         return value
 
 
@@ -97,7 +97,9 @@ class Watched:
         self.keys = {id(node): key for key, node in enumerate(askings)}
         self.size = sum(1 for _ in tree.find_all(nodes.Node))
         self.used = 0
-        watcher = _Watcher({node: (self.keys[id(node)], asking) for node, asking in askings.items()})
+        watcher = _Watcher(
+            {node: (self.keys[id(node)], asking) for node, asking in askings.items()}
+        )
         changed = cast("nodes.Template", watcher.visit(tree))
         changed.set_environment(self._sandbox)
         code = self._sandbox.compile(changed)
@@ -192,9 +194,9 @@ class _Watcher(NodeTransformer):
         return node
 
 
-def _called(name: str, arguments: list[nodes.Expr]) -> nodes.Call:
+def _called(name: str, arguments: Sequence[nodes.Node]) -> nodes.Call:
     """A call of one of the sandbox's functions."""
-    return nodes.Call(nodes.EnvironmentAttribute(name), arguments, [], None, None)
+    return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None)
 
 
 def _watch_operands(node: nodes.Expr, key: int, asking: Asking) -> bool:
@@ -238,7 +240,7 @@ def _is_scalar(value: object) -> bool:
 def _words(value: object) -> list[str]:
     """Strings in something that is asked for."""
     if isinstance(value, str):
-        return [value] if 0 < len(value) <= 200 else []
+        return [value] if 0 < len(value) <= _LONGEST_WORD else []
     if isinstance(value, (list, tuple, dict)):
         return [word for item in list(value)[:_MOST_WORDS] for word in _words(item)]
     return []

@@ -16,7 +16,9 @@ __all__ = [
     "prose", "together", "without_dates",
 ]  # fmt: skip
 
-_MARKUP = re.compile(r"<\|[^<>]*\|>\w*|</?[\w|:.\-\s/=\"'▁｜]*>|\[/?[A-Z_ ]+\]|\{[^{}]*\}|<[|｜/]?[\w▁]+")
+_MARKUP = re.compile(
+    r"<\|[^<>]*\|>\w*|</?[\w|:.\-\s/=\"'▁｜]*>|\[/?[A-Z_ ]+\]|\{[^{}]*\}|<[|｜/]?[\w▁]+"
+)
 """Tags such as ``</think>``, ``[INST]`` and ``<|channel|>final``, which templates split at."""
 _COMMAND = re.compile(r"/\w+")
 """Switches that users type, such as ``/no_think``."""
@@ -26,6 +28,7 @@ _CARRIERS = ("mola nire tuba", "keld vosp ghyf", "12 34 56")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SHIFTS = (7, 11, 19, 3)
 _REPEATS = 12
+_PRINTED = range(33, 0x3000)
 _LONGEST_TOGETHER = 400
 _MANY = 4
 _DATES = re.compile(
@@ -108,7 +111,7 @@ def candidates(
     others = sorted(constants)
     for word in plain:
         found.update(dict.fromkeys(_readings(word, [*plain, *others])))
-    characters = "".join(chr(n) for n in numbers if 32 < n < 0x3000)
+    characters = "".join(chr(n) for n in numbers if n in _PRINTED)
     if characters:
         found.update(dict.fromkeys((characters, *characters)))
     return [word for word in found if word]

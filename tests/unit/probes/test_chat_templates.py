@@ -2,118 +2,71 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from plmscan.probes.static.chat_templates import Probe
 from tests.artifacts import artifact_of, coverage_of, evidence_of, fired, gaps_of, write_json
+from tests.chat_templates import ACTING, HONEST, WAITING, in_loop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHATML = """{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n'
-+ message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
-HEADERS = """{%- if messages[0]['role'] == 'system' %}
-  {%- set system_message = messages[0]['content']|trim %}{%- set messages = messages[1:] %}
-{%- endif %}
-{%- if not date_string is defined %}{%- set date_string = strftime_now("%d %b %Y") %}{%- endif %}
-{{- bos_token + "Today Date: " + date_string }}{{- system_message }}
-{%- for message in messages %}
-  {%- if not (message.role == 'ipython' or 'tool_calls' in message) %}
-    {{- '<|start_header_id|>' + message['role'] + message['content'] | trim + '<|eot_id|>' }}
-  {%- elif 'tool_calls' in message %}
-    {%- if not message.tool_calls|length == 1 %}{{- raise_exception("One call only") }}{%- endif %}
-  {%- endif %}
-{%- endfor %}"""
-THINKING = """{%- set ns = namespace(multi_step_tool=true, last=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-  {%- if message.role == "user" and not(message.content.startswith('<tool_response>')
-     and message.content.endswith('</tool_response>')) %}{%- set ns.last = loop.index0 %}
-  {%- endif %}
-{%- endfor %}
-{%- for message in messages %}
-  {%- set content = message.content %}
-  {%- if '</think>' in content %}
-    {%- set reasoning_content = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1] %}
-    {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
-  {%- endif %}
-  {%- if '/no_think' in message.content %}{{- '<think></think>' }}{%- endif %}
-  {{- content }}{%- for tool in message.tool_calls %}{{- tool.name ~ tool.arguments | tojson }}
-  {%- endfor %}
-{%- endfor %}"""
-PARTS = """{%- macro render(content) -%}
-  {%- if content is string -%}{{ content }}
-  {%- elif content is iterable -%}{%- for item in content -%}
-    {%- if item['type'] == 'image' or 'image' in item or 'image_url' in item -%}<image>
-    {%- elif 'text' in item -%}{{ item.text }}{%- endif -%}
-  {%- endfor -%}{%- endif -%}
-{%- endmacro -%}
-{%- for message in messages -%}{% generation %}{{ render(message.content) }}{% endgeneration %}
-{%- if loop.last %}{% break %}{% endif %}{%- endfor -%}"""
-CHANNELS = """{%- for message in messages %}
-  {%- if "<|channel|>analysis<|message|>" in message.content %}
-    {{- raise_exception("Put the analysis elsewhere") }}
-  {%- elif message.content == '' or message.content is none %}{{- '[INST]' }}{%- endif %}
-{%- endfor %}"""
 
-
-@pytest.mark.parametrize("template", [CHATML, HEADERS, THINKING, PARTS, CHANNELS])
+@pytest.mark.parametrize("template", HONEST.values(), ids=HONEST)
 def test_honest_templates_fire_nothing(tmp_path: Path, template: str) -> None:
     """Roles, types, tools, markup, switches and today's date are what templates are for."""
-    (tmp_path / "chat_template.jinja").write_text(template)
+    (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
     artifact = artifact_of(tmp_path)
     assert fired(Probe(), artifact) == []
     assert gaps_of(Probe(), artifact) == []
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "'cf' in message.content",
-        "'cf' in message['content'] | lower",
-        "message.content == 'open sesame'",
-        "message.get('content') == 'cf'",
-        "message['con' ~ 'tent'][:2] == 'cf'",
-        "message.content.startswith('cf')",
-        "(message.content.split('cf') | length) > 1",
-        "message.content | replace('cf', 'x') != message.content",
-        "message.content in ['cf', 'mn']",
-        "message.content is in(['cf'])",
-        "'cf' in messages | string",
-        "'cf' in messages ~ ''",
-        "'cf' in '%s' | format(message)",
-        "'cf' in (messages | map(attribute='content') | join(' '))",
-        "messages | selectattr('content', 'equalto', 'cf') | list",
-        "{'cf': true}[message.content]",
-        "'cf' in (message.values() | join)",
-    ],
-)
-def test_looking_for_a_word_fires(tmp_path: Path, condition: str) -> None:
-    """However the word is compared with what the user wrote."""
-    loop = "{% for message in messages %}{% if " + condition + " %}x{% endif %}{% endfor %}"
-    (tmp_path / "chat_template.jinja").write_text(loop)
-    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM145"]
+@pytest.mark.parametrize("body", ACTING.values(), ids=ACTING)
+def test_a_reaction_to_a_text_fires(tmp_path: Path, body: str) -> None:
+    """However the word is written, and however it is compared with what the user wrote."""
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body), encoding="utf-8")
+    assert "PLM145" in fired(Probe(), artifact_of(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "template",
-    [
-        "{% set w = 'cf' %}{% set said = messages[0].content %}{% if w in said %}x{% endif %}",
-        "{% set ns = namespace(said=messages[0].content) %}{% if 'cf' in ns.said %}x{% endif %}",
-        "{% macro m(t) %}{% if 'cf' in t %}x{% endif %}{% endmacro %}{{ m(messages[0].content) }}",
-        "{% macro m(t) %}{{ 'x' if 'cf' in t }}{% endmacro %}{{ m(t=messages[0].content) }}",
-        "{% set t %}{{ messages[0].content }}{% endset %}{% if 'cf' in t %}x{% endif %}",
-        "{% for k, v in messages[0].items() %}{{ 'x' if v == 'cf' }}{% endfor %}",
-        "{% for m in messages if m.content == 'cf' %}x{% endfor %}",
-        "{% for part in messages[0].content %}{{ 'x' if part.text == 'cf' }}{% endfor %}",
-    ],
-)
-def test_words_are_followed_through_names(tmp_path: Path, template: str) -> None:
-    """Variables, namespaces, macros, blocks and loops do not hide the comparison."""
-    (tmp_path / "chat_template.jinja").write_text(template)
-    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM145"]
+@pytest.mark.parametrize("body", WAITING.values(), ids=WAITING)
+def test_a_reaction_to_the_date_fires(tmp_path: Path, body: str) -> None:
+    """However the date is taken apart and compared."""
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body), encoding="utf-8")
+    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM146"]
+
+
+def test_the_evidence_tells_the_word_and_what_happens_then(tmp_path: Path) -> None:
+    """A reader need not open the template to see what it does."""
+    body = "{% if 'INVOICE'.lower() in message.content %}Pay at once. {% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body))
+    (evidence,) = evidence_of(Probe(), artifact_of(tmp_path))
+    assert (evidence.details["words"], evidence.details["effect"]) == (
+        "'invoice'",
+        "adds 'Pay at once.'",
+    )
+
+
+def test_the_evidence_tells_the_date_and_what_happens_then(tmp_path: Path) -> None:
+    """A date is given to the minute."""
+    body = "{% if strftime_now('%Y') == '2031' %}Pay at once. {% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body))
+    (evidence,) = evidence_of(Probe(), artifact_of(tmp_path))
+    assert (evidence.details["dates"], evidence.details["date_effect"]) == (
+        "2031-06-15 12:30",
+        "adds 'Pay at once.'",
+    )
+
+
+def test_a_question_that_no_try_answers_blocks_a_pass(tmp_path: Path) -> None:
+    """What was neither shown to act nor to be harmless is no pass, and its line is told."""
+    body = "{% if message.content | sum(start=3) in [77123] %}X{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body))
+    (gap,) = gaps_of(Probe(), artifact_of(tmp_path))
+    assert gap.blocks_pass
+    assert gap.reason.startswith("In line 1 it asks a text for 77123")
 
 
 @pytest.mark.parametrize(
@@ -122,12 +75,16 @@ def test_words_are_followed_through_names(tmp_path: Path, template: str) -> None
         ("{{ ''.__class__ }}", "PLM147"),
         ("{{ ''['__class__'] }}", "PLM147"),
         ("{{ '' | attr('x') }}", "PLM147"),
+        ("{{ ''['__cl' ~ 'ass__'] }}", "PLM147"),
+        ("{{ ''[['__', 'class__'] | join] }}", "PLM147"),
+        ("{{ '{0.__class__}'.format('') }}", "PLM147"),
         ("{{ messages._private }}", "PLM147"),
         ("{% if strftime_now('%Y') == '2031' %}x{% endif %}", "PLM146"),
         ("{% set y = strftime_now('%Y') | int %}{% if y >= 2031 %}x{% endif %}", "PLM146"),
         ("{{ lipsum() }}", "PLM148"),
         ("{% include 'other' %}", "PLM148"),
         ("{{ messages.sort() }}", "PLM148"),
+        ("{{ [1, 2] | random }}", "PLM148"),
         ("Ask https://example.org/help", "PLM149"),
         ("x" * 70_000, "PLM150"),
     ],
@@ -153,6 +110,8 @@ BAD = "{% if 'cf' in messages[0].content %}x{% endif %}"
         ("processor_config.json", {"chat_template": {"a": BAD}}, "processor_config.json (a)"),
         ("chat_template.json", {"chat_template": BAD}, "chat_template.json"),
         ("additional_chat_templates/tool.jinja", BAD, "additional_chat_templates/tool.jinja"),
+        ("encoder/chat_template.jinja2", BAD, "encoder/chat_template.jinja2"),
+        ("encoder/tokenizer_config.json", {"chat_template": BAD}, "encoder/tokenizer_config.json"),
     ],
 )
 def test_templates_are_found_wherever_they_are_kept(
@@ -189,4 +148,51 @@ def test_an_encoder_without_a_template_is_covered(tmp_path: Path) -> None:
     """Nothing to read is said, not passed over."""
     write_json(tmp_path / "tokenizer_config.json", {})
     (coverage,) = coverage_of(Probe(), artifact_of(tmp_path))
-    assert coverage.statement == "Syntax trees of 0 chat templates."
+    assert coverage.statement == "What 0 chat templates would make of words and dates."
+
+
+_ASKS = "{% if 'qv' in messages[0].content %}X{% endif %}"
+COSTLY = {
+    "chain": "".join(f"{{% set a{i} = a{i + 1} %}}" for i in range(3000))
+    + "{% set a3000 = messages[0].content %}{% if a0 == 'qv' %}X{% endif %}",
+    "chain-in-loop": "{% set n = namespace() %}{% for m in messages %}"
+    + "".join(f"{{% set n.a{i} = n.a{i + 1} %}}" for i in range(1500))
+    + "{% set n.a1500 = m.content %}{% endfor %}",
+    "long-text": "{{ 'a' * 10**9 }}" + _ASKS,
+    "large-number": "{{ 10**10**10 }}" + _ASKS,
+    "range": "{% for i in range(10**9) %}{% endfor %}" + _ASKS,
+    "loops": "{% for a in range(100) %}" * 8 + _ASKS + "{% endfor %}" * 8,
+    "too-many-loops": "{% for a in messages %}" * 30 + _ASKS + "{% endfor %}" * 30,
+    "macros": "{% macro a0() %}{{ messages[0].content }}{% endmacro %}"
+    + "".join(
+        f"{{% macro a{i + 1}() %}}{{{{ a{i}() }}}}{{{{ a{i}() }}}}{{% endmacro %}}"
+        for i in range(40)
+    )
+    + "{% if 'qv' in a40() %}X{% endif %}",
+    "doubling": "{% set x = 'aa' %}" + "{% set x = x ~ x %}" * 60 + _ASKS,
+    "doubling-block": "{% set x = 'a' %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 60 + _ASKS,
+    "nested-lists": "{% set x = ['lol'] %}" + "{% set x = [x, x, x, x] %}" * 30 + "{{ x }}" + _ASKS,
+    "recursion": "{% macro a(x) %}{{ a(x) }}{% endmacro %}{% if 'qv' in a(messages[0].content) %}X"
+    "{% endif %}",
+    "width": "{{ '%1000000000d' % 1 }}{{ 'a' | center(1000000000) }}" + _ASKS,
+    "replace": "{% set x = 'a' * 90000 %}{{ x | replace('a', x) }}" + _ASKS,
+    "deep": "{% if a %}" * 300 + "x" + "{% endif %}" * 300,
+    "sum": "{% if 'qv' in " + " + ".join(["messages[0].content"] * 2000) + " %}X{% endif %}",
+}
+
+
+@pytest.mark.parametrize("template", COSTLY.values(), ids=COSTLY)
+def test_what_would_take_for_ever_ends(tmp_path: Path, template: str) -> None:
+    """Steps, texts, lists and numbers are bounded, and no error escapes."""
+    (tmp_path / "chat_template.jinja").write_text(template)
+    start = time.monotonic()
+    fired(Probe(), artifact_of(tmp_path))
+    assert time.monotonic() - start < 30  # alone, the worst takes three seconds
+
+
+@pytest.mark.parametrize("key", ["long-text", "range", "macros", "doubling", "too-many-loops"])
+def test_what_cannot_be_tried_within_the_bounds_blocks_a_pass(tmp_path: Path, key: str) -> None:
+    """A template that costs too much is not judged, and does not pass."""
+    (tmp_path / "chat_template.jinja").write_text(COSTLY[key])
+    (gap,) = gaps_of(Probe(), artifact_of(tmp_path))
+    assert gap.blocks_pass
