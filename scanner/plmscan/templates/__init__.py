@@ -29,6 +29,7 @@ _LONGEST = 131_072
 """Characters; the longest template known has 17 000."""
 _BROKEN = (TemplateError, RecursionError, SyntaxError, ValueError, MemoryError, OverflowError)
 _MOST_NODES = 40_000
+_REMEDY = "Read the template, or take that of the base model."
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def judge(source: str) -> Judgement:
         _check_size(tree)
         flow = flow_of(tree)
     except CostError as error:
-        problem = f"It takes {error} to read, so what it does is unknown."
+        problem = f"It takes {error} to read, so what it does is unknown. {_REMEDY}"
         return Judgement(len(source), problems=(problem,))
     except _BROKEN as error:
         problem = f"It cannot be parsed, so it may do anything: {_told(error):.200}."
@@ -101,7 +102,9 @@ def _tried(tree: nodes.Template, flow: Flow) -> tuple[tuple[Effect, ...], tuple[
         trials.run()
     except CostError as error:
         done = () if trials is None else tuple(trials.effects)
-        return done, () if done else (f"Trying it takes {error}, so what it does is unknown.",)
+        return done, () if done else (
+            f"Trying it takes {error}, so what it does is unknown. {_REMEDY}",
+        )
     except _BROKEN as error:
         return (), (f"It cannot be compiled, so it may do anything: {_told(error):.200}.",)
     return tuple(trials.effects), () if trials.effects else tuple(
@@ -112,10 +115,7 @@ def _tried(tree: nodes.Template, flow: Flow) -> tuple[tuple[Effect, ...], tuple[
 def _left_open(asking: Asking) -> str:
     """A question that no try showed to be harmless."""
     what = "the date" if asking.date else f"a text for {_asked_for(asking)}"
-    return (
-        f"In line {asking.line} it asks {what}, and no try showed what it does then. "
-        "Read that line, or take the template of the base model."
-    )
+    return f"In line {asking.line} it asks {what}, and no try showed what it does then. {_REMEDY}"
 
 
 def _asked_for(asking: Asking) -> str:

@@ -66,7 +66,7 @@ _PICKING = frozenset({"groupby", "map", "reject", "rejectattr", "select", "selec
 _LENGTH_FILTERS = frozenset({"batch", "slice", "truncate"})
 _SMALL = frozenset({-1, 0, 1})
 """Numbers that ask whether there is anything at all."""
-_MOST_STEPS = 60_000
+_MOST_STEPS = 40_000
 _MOST_TURNS = 200
 _LONGEST_WORD = 200
 _PAIR = 2

@@ -305,9 +305,10 @@ def _check_operands(sign: str, left: object, right: object) -> None:
 
 def _check_call(function: object, arguments: tuple[object, ...]) -> None:
     """Refuse a method whose result would be huge."""
-    owner = getattr(function, "__self__", None)
+    method = getattr(function, "__wrapped__", function)  # jinja wraps str.format
+    owner = getattr(method, "__self__", None)
     if isinstance(owner, (str, bytes)):
-        name = getattr(function, "__name__", "")
+        name = getattr(method, "__name__", "")
         if name in ("format", "format_map"):
             _check_width(owner)
         _check_numbers(arguments)

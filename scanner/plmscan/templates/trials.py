@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effect", "Trials"]
 
-_MOST_WORK = 1_500_000
+_MOST_WORK = 1_200_000
 """Nodes and steps of all renderings together: about five seconds on a slow machine."""
 _MOST_WORDS = 150
 _LONGEST_WORD = 60
