@@ -165,9 +165,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """A call, with a look at its arguments and at what comes out."""
-        named = {name: value for name, value in kwargs.items() if name not in _JINJA_ONLY}
         if getattr(obj, "__self__", None) is self:
-            return obj(*args, **named)
+            self.left -= 2
+            return obj(*args, **{n: v for n, v in kwargs.items() if n not in _JINJA_ONLY})
+        named = {name: value for name, value in kwargs.items() if name not in _JINJA_ONLY}
         self.spend()
         _check_call(obj, (*args, *named.values()))
         self.depth += 1
