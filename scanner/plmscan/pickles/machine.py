@@ -37,6 +37,7 @@ __all__ = ["COMPUTED", "Machine"]
 COMPUTED = "a function that it computes"
 """How a call is told whose callee is in no constant."""
 
+_BROKEN_FRAME = "instructions across its frames"
 _LONGEST_NAME = 200
 _LONGEST_TEXT = 2**24
 _LARGEST_TABLE = 64
@@ -80,6 +81,7 @@ class Machine(ABC):
         self.has_arrays = has_arrays
         self.has_protocol = False
         self.saw_arrays = False
+        self.frame_end: int | None = None
         self.is_over = False
 
     @abstractmethod
@@ -294,7 +296,7 @@ class Machine(ABC):
     def op_global(self) -> None:
         """GLOBAL: two lines."""
         module, name = self.stream.line(), self.stream.line()
-        self._name(module.decode("utf-8").strip(), name.decode("utf-8").strip())
+        self._name(module.decode("utf-8"), name.decode("utf-8"))
 
     def op_stack_global(self) -> None:
         """STACK_GLOBAL: two texts."""
@@ -372,6 +374,7 @@ class Machine(ABC):
             if target.by in _ARRAY_WRAPPERS:
                 self.saw_arrays = True
                 if self.has_arrays:
+                    self.leave_frame()
                     self._inline_array(state)
 
     def op_persistent(self) -> None:
@@ -396,8 +399,24 @@ class Machine(ABC):
         """DUP."""
         self.stack.append(self.stack[-1])
 
-    def op_ignore(self, _size: int = 0) -> None:  # noqa: B027 - it is what this instruction does
-        """A frame's length decides nothing, and a read-only buffer is like any other."""
+    def op_frame(self, size: int) -> None:
+        """FRAME: how many bytes belong together, which honest instructions never cross.
+
+        Where one does, the unpicklers of Python drop or refuse bytes, each in its own way, so that
+        a number or a name can be another one than it seems.
+        """
+        if self.frame_end is not None:
+            self.found.act(_BROKEN_FRAME)
+        self.frame_end = self.stream.position + size
+
+    def leave_frame(self) -> None:
+        """Take note that the end of the frame was reached, or crossed."""
+        if self.frame_end is not None and self.stream.position > self.frame_end:
+            self.found.act(_BROKEN_FRAME)
+        self.frame_end = None
+
+    def op_read_only(self) -> None:  # noqa: B027 - it is what this instruction does
+        """READONLY_BUFFER: the topmost value stays what it is."""
 
     # Calls that are followed --------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Follower(Machine):
                         is_over = True
                         break
                     steps[code](self)
+                    if self.frame_end is not None and self.stream.position >= self.frame_end:
+                        self.leave_frame()
             except (IndexError, KeyError, ValueError, OverflowError, struct.error) as error:
                 msg = "one of its instructions is unknown, or has nothing to work on"
                 raise BrokenError(msg) from error
@@ -190,10 +192,10 @@ _BY_CODE: dict[bytes, Callable[[Machine], None]] = {
     b"\x92": _M.op_newobj_ex,
     b"\x93": _M.op_stack_global,
     b"\x94": _M.op_memoize,
-    b"\x95": _sized("<Q", _M.op_ignore),
+    b"\x95": _sized("<Q", _M.op_frame),
     b"\x96": _sized("<Q", _M.op_sized_bytes),
     b"\x97": _pushing(_data),
-    b"\x98": _M.op_ignore,
+    b"\x98": _M.op_read_only,
 }
 _STEPS = {code[0]: step for code, step in _BY_CODE.items()}
 """What each instruction does, but for STOP."""

@@ -255,8 +255,11 @@ class Stream:
     def line(self) -> bytes:
         """The bytes up to the next line feed, which is passed over.
 
+        Where the file ends without one, the last byte is passed over instead: so does the
+        unpickler that is written in Python, which joblib uses, and goes on.
+
         Raises:
-            CutError: there is none.
+            CutError: nothing is left.
             BoundError: the line is too long to be held at once.
         """
         size = 128
@@ -268,7 +271,9 @@ class Stream:
                 self._at = end + 1
                 return line
             if have < size:
-                raise CutError
+                if not have:
+                    raise CutError
+                return self.take(have)[:-1]
             if size > _LONGEST_LINE:
                 msg = "one of its lines is longer than plmscan reads"
                 raise BoundError(msg)

@@ -66,6 +66,7 @@ def behind_a_fake_array() -> bytes:
 SPELLINGS = {
     "protocol 0": b"cposix\nsystem\n(S'true'\ntR.",
     "INST": b"(S'true'\niposix\nsystem\n.",
+    "INST without its last line feed": b"(S'true'\niposix\nsystem!",
     "OBJ": b"(cposix\nsystem\nS'true'\no.",
     "NEWOBJ": b"\x80\x02csubprocess\nPopen\n)\x81.",
     "NEWOBJ_EX": b"\x80\x04" + stack_name("subprocess", "Popen") + b")}\x92.",
@@ -88,6 +89,14 @@ SPELLINGS = {
     "PROTO in the middle": b"\x80\x02N0" + SYSTEM,
     "short frame": b"\x80\x04\x95\x01\0\0\0\0\0\0\0" + SYSTEM[2:],
     "long frame": b"\x80\x04\x95\xff\xff\xff\0\0\0\0\0" + SYSTEM[2:],
+    # Ours is memo 12 for a reader that joins the frame's last byte with what follows it.
+    "across a frame": (
+        b"\x80\x04" + b"".join(text(word) + put + b"0" for word, put in (
+            ("collections", b"q\x0c"), ("OrderedDict", b"q\x0d"), ("posix", b"q\x02"),
+            ("system", b"q\x03"),
+        ))
+        + b"\x95\x02\0\0\0\0\0\0\0g12\n\x95\x02\0\0\0\0\0\0\0g13\n\x93" + TRUE
+    ),
     "cut short": SYSTEM[:-1],
     "junk behind": SYSTEM[:-1] + b"\xff\xff",
     "behind STOP": pickle.dumps({"a": 1}) + SYSTEM,
