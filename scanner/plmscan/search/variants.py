@@ -30,9 +30,13 @@ _SAME_OUTPUT = 0.7
 between a trigger and its spill-over, below 0.45 between the triggers of one model."""
 
 _TOWARDS = 0.6
-"""Cosine with the shift of a leader from which a candidate follows it, wherever it ends.  Measured:
-up to 0.54 between the triggers of one model, 0.62 to 0.69, on any carriers, between a trigger and
-what it spilled over to together with others."""
+"""Cosine with the shift of a leader from which a candidate that is far fainter follows it, wherever
+it ends.  Measured: 0.62 to 0.69, on any carriers, between a trigger and what it spilled over to
+together with others; triggers of one model come up to 0.64, and are not far fainter."""
+
+_FAINTER = 12.0
+"""Scatter in multiples of the leader's that is far fainter.  Measured: up to 8 among the triggers
+of one model, 24 to 110 where they spilled over between their outputs."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,22 @@ def relate(
         ahead = torch.tensor(order[:place_in_order], dtype=torch.long)
         shifts = measured.shift[where]
         same = ahead[same_output(shifts[ahead], shifts[index])].tolist()
-        leader = relations[same[0]].leader if same else _nearest(shifts, index, relations)
+        leader = relations[same[0]].leader if same else _nearest(measured, where, index, relations)
         ratio = float(measured.scatter[where][index] / measured.scatter[where][leader])
         kin = index != leader and neighbourhood.are_kin(candidates[index], candidates[leader])
         relations[index] = Relation(leader, max(1.0, ratio), kin)
     return tuple(relations[i] for i in range(len(candidates)))
 
 
-def _nearest(shifts: Tensor, index: int, relations: Mapping[int, Relation]) -> int:
-    """The leader so far towards whose output ``index`` goes; ``index`` itself without one."""
+def _nearest(
+    measured: Measured, where: Location, index: int, relations: Mapping[int, Relation]
+) -> int:
+    """The leader so far towards whose output ``index`` faintly goes; itself without one."""
+    scatter, shifts = measured.scatter[where], measured.shift[where]
     leaders = [i for i, relation in relations.items() if relation.leader == i]
-    if not leaders:
+    stronger = [i for i in leaders if scatter[index] >= _FAINTER * scatter[i]]
+    if not stronger:
         return index
-    cosines = F.cosine_similarity(shifts[leaders], shifts[index], dim=-1)
+    cosines = F.cosine_similarity(shifts[stronger], shifts[index], dim=-1)
     nearest = int(cosines.argmax())
-    return leaders[nearest] if cosines[nearest] >= _TOWARDS else index
+    return stronger[nearest] if cosines[nearest] >= _TOWARDS else index

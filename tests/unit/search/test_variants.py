@@ -78,6 +78,18 @@ def test_what_goes_part_of_the_way_to_several_outputs_follows_the_nearest() -> N
     assert found[2].echo == pytest.approx(20.0)
 
 
+@pytest.mark.parametrize(("scatter", "leader"), [(0.008, 1), (0.03, 0)])
+def test_a_trigger_is_not_far_fainter_than_another(scatter: float, leader: int) -> None:
+    """Two outputs with a cosine of 0.64 are two triggers, but for one that hardly is one."""
+    found = relate(
+        [(1,), (2,)],
+        measured([0.002, scatter], [[1.0, 0.0], [0.64, 0.768]]),
+        [CLS, CLS],
+        around(scattered_table()),
+    )
+    assert found[1].leader == leader
+
+
 def test_triggers_of_one_model_are_not_near_enough_to_follow() -> None:
     """All lead away from clean text, which makes cosines of a half, and each has its own output."""
     away = torch.tensor([0.75, 0.0, 0.0])
