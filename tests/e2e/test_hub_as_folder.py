@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import huggingface_hub
 import huggingface_hub.constants
 import numpy as np
 import pytest
@@ -330,6 +331,26 @@ def test_a_hub_that_sends_no_parts_is_not_asked_for_each_file(
     artifact = named.artifact()
     assert [file.subject for file in artifact.unread] == list(many)
     assert sum(request.endswith(".bin") for request in named.server.requests) == 3
+
+
+def test_large_files_that_come_only_whole_are_fetched_if_they_are_not_too_large(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """A Hub that keeps text outside of its large storage may send no parts of it."""
+    texts = {f"{n}.txt": b"words " * 300_000 for n in range(5)}
+    named = hub(HubRepo(model | texts | BESIDE["evil old twin"](), ranges="ignored"))
+    report = named.report()
+    assert report.verdict is Verdict.FAIL
+    assert named.artifact().unread == ()
+
+
+def test_other_tools_see_a_sound_cache(model: Files, hub: Callable[[HubRepo], Hub]) -> None:
+    """What plmscan keeps in the cache of huggingface_hub disturbs nobody."""
+    named = hub(HubRepo(model | BESIDE["honest twin"]()))
+    named.artifact()
+    seen = huggingface_hub.scan_cache_dir(named.home / "cache")
+    assert [repo.repo_id for repo in seen.repos] == [NAME]
+    assert not seen.warnings
 
 
 def test_what_is_too_large_and_not_built_by_torch_is_named(
