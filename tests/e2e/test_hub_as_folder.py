@@ -18,6 +18,7 @@ import torch
 from plmscan.evidence import Verdict
 from plmscan.scan import Settings, check
 from plmscan.source import Artifact, SourceOptions, resolve, rest
+from plmscan.source import hub as hub_source
 from tests.hub_server import HubRepo, HubServer, serve
 from tests.tiny_models import build_tiny
 
@@ -351,6 +352,32 @@ def test_other_tools_see_a_sound_cache(model: Files, hub: Callable[[HubRepo], Hu
     seen = huggingface_hub.scan_cache_dir(named.home / "cache")
     assert [repo.repo_id for repo in seen.repos] == [NAME]
     assert not seen.warnings
+
+
+def test_a_file_that_the_checks_read_is_never_left_out_in_silence(
+    model: Files, hub: Callable[[HubRepo], Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tokenizer that is too large to be fetched withholds the pass."""
+    monkeypatch.setattr(hub_source, "_LARGEST_READ", 2**20)
+    files = model | {"sub/tokenizer.json": b"{}" + b" " * 2**20}
+    report = hub(HubRepo(files)).report()
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert blocking(report) == {"sub/tokenizer.json"}
+
+
+@pytest.mark.parametrize("all_files", [False, True])
+def test_progress_only_grows(
+    model: Files, hub: Callable[[HubRepo], Hub], *, all_files: bool
+) -> None:
+    """From nothing to all, through every step, whatever is fetched."""
+    named = hub(HubRepo(model | BESIDE["honest twin"]() | BESIDE["objects of NumPy"]()))
+    told: list[float] = []
+    options = SourceOptions(
+        endpoint=named.server.url, cache_dir=named.home / "cache", all_files=all_files
+    )
+    resolve(NAME, options, lambda fraction, _note: told.append(fraction))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
 
 
 def test_what_is_too_large_and_not_built_by_torch_is_named(
