@@ -118,6 +118,19 @@ def test_the_report_goes_to_a_file(runner: Runner) -> None:
     assert "plmscan: PASS: Only the files were checked." in done.stderr
 
 
+def test_all_files_come_where_that_is_asked(models: dict[str, HubRepo], tmp_path: Path) -> None:
+    """With --all-files what nothing loads is fetched too; --quiet says the verdict in a line."""
+    repo = HubRepo({**models["org/clean"].files, "notes.md": b"words " * 2**19})
+    asked = ("org/name", "--files-only", "--quiet", "--all-files")
+    with serve({"org/name": repo}) as hub:
+        done = Runner(hub, tmp_path).check(*asked, f"--report=json={tmp_path / 'a.json'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("PASS  org/name  ")
+    assert json.loads((tmp_path / "a.json").read_text())["settings"]["all_files"] is True
+    (notes,) = (tmp_path / "hf").rglob("notes.md")
+    assert notes.stat().st_size == 6 * 2**19
+
+
 @pytest.mark.parametrize(
     ("repo", "args", "token", "words"),
     [

@@ -209,9 +209,10 @@ def test_what_cannot_be_fetched_gives_one_sentence_within_seconds(  # noqa: PLR0
 
 @pytest.mark.parametrize("repo", [HubRepo(FILES, gated=True), HubRepo(FILES, private=True)])
 def test_the_right_token_opens_the_model(fetch: Callable[..., Artifact], repo: HubRepo) -> None:
-    """``HF_TOKEN`` is sent to the Hub."""
+    """``HF_TOKEN`` is sent to the Hub, also where a part of a file is asked for."""
     with serve({NAME: repo}) as hub:
-        assert fetch(hub.url, token=GOOD_TOKEN).revision == repo.sha
+        artifact = fetch(hub.url, token=GOOD_TOKEN)
+    assert (artifact.revision, artifact.unread) == (repo.sha, ())
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import huggingface_hub
 import huggingface_hub.constants
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import torch
 from plmscan.evidence import Verdict
 from plmscan.scan import Settings, check
 from plmscan.source import Artifact, SourceOptions, resolve, rest
+from plmscan.source import hub as hub_source
 from tests.hub_server import HubRepo, HubServer, serve
 from tests.tiny_models import build_tiny
 
@@ -82,6 +84,7 @@ def modules(*entries: tuple[str, str]) -> bytes:
     ]).encode()  # fmt: skip
 
 
+LAMBDA = json.dumps({"class_name": "Lambda", "config": {}}).encode()
 TENSORS = {"a": torch.zeros(400_000), "b": torch.ones(7)}
 TRANSFORMER = "sentence_transformers.models.Transformer"
 BESIDE: dict[str, Callable[[], Files]] = {
@@ -117,6 +120,9 @@ BESIDE: dict[str, Callable[[], Files]] = {
         "openvino/openvino_model.bin": b"ZF" + NOISE,
         "openvino/openvino_model.xml": b"<net/>",
         "rust_model.ot": zipped({"a/0": NOISE}),
+    },
+    "layers that are code": lambda: {
+        "model.keras": zipped({"config.json": LAMBDA, "model.weights.h5": NOISE})
     },
     "program for torch": lambda: {"traced.pt": scripted()},
     "machine code": lambda: {"libmodel.so": b"\x7fELF" + NOISE},
@@ -203,6 +209,7 @@ def test_what_lies_beside_the_model_is_judged_as_in_a_folder(
     assert findings(online) == findings(folder)
     assert blocking(online) == blocking(folder)
     assert online.verdict is folder.verdict
+    assert (online.verdict is Verdict.FAIL) or not beside.startswith("evil")
     assert (findings(offline), blocking(offline)) == (findings(online), blocking(online))
     assert offline.verdict is online.verdict
     assert offline.model == online.model
@@ -325,6 +332,52 @@ def test_a_hub_that_sends_no_parts_is_not_asked_for_each_file(
     artifact = named.artifact()
     assert [file.subject for file in artifact.unread] == list(many)
     assert sum(request.endswith(".bin") for request in named.server.requests) == 3
+
+
+def test_large_files_that_come_only_whole_are_fetched_if_they_are_not_too_large(
+    model: Files, hub: Callable[[HubRepo], Hub]
+) -> None:
+    """A Hub that keeps text outside of its large storage may send no parts of it."""
+    texts = {f"{n}.txt": b"words " * 300_000 for n in range(5)}
+    named = hub(HubRepo(model | texts | BESIDE["evil old twin"](), ranges="ignored"))
+    report = named.report()
+    assert report.verdict is Verdict.FAIL
+    assert named.artifact().unread == ()
+
+
+def test_other_tools_see_a_sound_cache(model: Files, hub: Callable[[HubRepo], Hub]) -> None:
+    """What plmscan keeps in the cache of huggingface_hub disturbs nobody."""
+    named = hub(HubRepo(model | BESIDE["honest twin"]()))
+    named.artifact()
+    seen = huggingface_hub.scan_cache_dir(named.home / "cache")
+    assert [repo.repo_id for repo in seen.repos] == [NAME]
+    assert not seen.warnings
+
+
+def test_a_file_that_the_checks_read_is_never_left_out_in_silence(
+    model: Files, hub: Callable[[HubRepo], Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tokenizer that is too large to be fetched withholds the pass."""
+    monkeypatch.setattr(hub_source, "_LARGEST_READ", 2**20)
+    files = model | {"sub/tokenizer.json": b"{}" + b" " * 2**20}
+    report = hub(HubRepo(files)).report()
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert blocking(report) == {"sub/tokenizer.json"}
+
+
+@pytest.mark.parametrize("all_files", [False, True])
+def test_progress_only_grows(
+    model: Files, hub: Callable[[HubRepo], Hub], *, all_files: bool
+) -> None:
+    """From nothing to all, through every step, whatever is fetched."""
+    named = hub(HubRepo(model | BESIDE["honest twin"]() | BESIDE["objects of NumPy"]()))
+    told: list[float] = []
+    options = SourceOptions(
+        endpoint=named.server.url, cache_dir=named.home / "cache", all_files=all_files
+    )
+    resolve(NAME, options, lambda fraction, _note: told.append(fraction))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
 
 
 def test_what_is_too_large_and_not_built_by_torch_is_named(

@@ -422,9 +422,12 @@ def _inside(place: str, name: str) -> str:
 def _is_pickle(machine: Follower, *, is_named_pickle: bool) -> bool:
     """Whether what was followed is a pickle, and no text or numbers that look like one."""
     found = machine.found
-    if found.has_calls:
+    is_declared = machine.has_protocol or is_named_pickle
+    # Raw numbers can begin like an extension, also behind what could be a protocol: without a name
+    # and without an end that is no act.
+    if found.has_calls and (is_named_pickle or found.uses or machine.is_over):
         return True
-    if machine.has_protocol or is_named_pickle:
+    if is_declared:
         return machine.is_over or bool(found.uses) or (machine.has_protocol and is_named_pickle)
     # Without any declaration, a list of words can look like names and an end.
     return machine.is_over and any(_MODULE.fullmatch(item.module) for item in found.uses)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
 from plmscan.kinds import RUNTIMES, kind_by_name, with_neighbours
-from plmscan.layout import read_layout
+from plmscan.layout import Unread, read_layout
 from plmscan.source.artifact import Artifact, ListedFile, read_object, read_value
 from plmscan.source.commit import part_of, pin, wanted
 from plmscan.source.files import LOADABLE, belongs, digests, holds_weights, is_read, kinds, walk
@@ -24,13 +24,14 @@ from plmscan.source.session import hub_session
 from plmscan.source.weights import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from plmscan.evidence import FileDigest
     from plmscan.layout import Layout
     from plmscan.source.artifact import SourceOptions
     from plmscan.source.commit import Listed, Listing
+    from plmscan.source.rest import Rest
 
 __all__ = ["from_hub"]
 
@@ -64,7 +65,8 @@ def from_hub(
         weights, problem = choose(
             sizes, partial(read_object, root), layout, allow_pickle=options.allow_pickle
         )
-        loaded = {path: sizes[path] for path in (*weights, *_of_modules(sizes, layout))}
+        needed = {*weights, *_of_modules(sizes, layout)} - read.keys()
+        loaded = {path: sizes[path] for path in sorted(needed)}
         commit.fetch(loaded, part_of(on_progress, 0.1, 0.7))
         others = {p: listed for p, listed in listing.items() if p not in read and p not in loaded}
         rest = look_at(commit, root, others, part_of(on_progress, 0.7, 0.8))
@@ -86,7 +88,7 @@ def from_hub(
         weights_problem=problem,
         layout=layout,
         programs=rest.programs,
-        unread=tuple(rest.unread),
+        unread=(*rest.unread, *_oversized(others, rest)),
     )
 
 
@@ -105,6 +107,15 @@ def _value(root: Path, fetched: Mapping[str, int], name: str) -> object:
 def _is_worth_fetching(path: str, size: int) -> bool:
     """Whether the checks read the file, and it is not oversized."""
     return is_read(path) and size <= (_LARGEST_CODE if path.endswith(".py") else _LARGEST_READ)
+
+
+def _oversized(others: Listing, rest: Rest) -> Iterator[Unread]:
+    """Files that the checks read, and that are too large to be a model's."""
+    told = {unread.subject for unread in rest.unread}
+    for path in others:
+        if is_read(path) and path not in rest.fetched and path not in told:
+            reason = "It is larger than such a file of any model, and was not read."
+            yield Unread(path, f"{reason} --all-files fetches and reads all files.")
 
 
 def _of_modules(sizes: Mapping[str, int], layout: Layout) -> list[str]:

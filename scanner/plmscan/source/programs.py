@@ -12,6 +12,7 @@ import io
 import re
 import warnings
 from collections import deque
+from contextlib import contextmanager
 from pickletools import genops
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -19,15 +20,16 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from plmscan.source.ranges import UnreadError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["program_of"]
+__all__ = ["description_of", "program_of"]
 
 _ZIP_START = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
 _END_SIZE = 22
 _NUMBERS = re.compile(r"[^/]+/(data|constants)/\d+")
 """Members of torch's zip files that hold the numbers of one tensor."""
+_KERAS_WEIGHTS = ".h5"
 _PROGRAM = re.compile(r"[^/]+/data\.pkl")
 _HEADER = 30
 _SLACK = 4096 + 256
@@ -60,17 +62,39 @@ def program_of(file: BinaryIO) -> bytes:
     raise UnreadError(msg)
 
 
+def description_of(file: BinaryIO) -> bytes:
+    """The part of an open Keras archive that says what its layers do: a zip without weights.
+
+    Raises:
+        UnreadError: it cannot be read.
+    """
+    with _archive(file) as archive:
+        described = [m for m in archive.infolist() if not m.filename.endswith(_KERAS_WEIGHTS)]
+        return _copied(archive, described)
+
+
 def _of_zip(file: BinaryIO) -> bytes:
     """The same of a file since torch 1.6: a zip archive.
 
     Raises:
         UnreadError: torch did not write it.
     """
+    with _archive(file) as archive:
+        members = archive.infolist()
+        numbers = _refuse_odd_members(members, archive.start_dir)
+        return _copied(archive, [m for m in members if m.filename not in numbers])
+
+
+@contextmanager
+def _archive(file: BinaryIO) -> Iterator[ZipFile]:
+    """The open zip archive.
+
+    Raises:
+        UnreadError: it cannot be read.
+    """
     try:
         with ZipFile(file) as archive:
-            members = archive.infolist()
-            numbers = _refuse_odd_members(members, archive.start_dir)
-            return _copied(archive, [m for m in members if m.filename not in numbers])
+            yield archive
     except UnreadError:
         raise
     except (BadZipFile, RuntimeError, ValueError, EOFError, NotImplementedError) as error:

@@ -38,6 +38,10 @@ class UnreadError(Exception):
     """A part of a file cannot be read; the words say why, as a sentence."""
 
 
+class WholeOnlyError(UnreadError):
+    """The server sends the whole file where a part was asked for, as the Hub may with text."""
+
+
 class Ranges:
     """Asks one server for parts of files, and stops when it does not deliver."""
 
@@ -68,6 +72,8 @@ class Ranges:
         """Count failures that follow each other."""
         try:
             yield
+        except WholeOnlyError:
+            raise
         except UnreadError:
             with self._lock:
                 self._failures += 1
@@ -101,7 +107,7 @@ def _refuse_other_answers(response: httpx2.Response, start: int, stop: int, size
     status = response.status_code
     if status == HTTPStatus.OK:
         msg = "The server sends whole files only, not parts of them."
-        raise UnreadError(msg)
+        raise WholeOnlyError(msg)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         msg = "The server says that the file is shorter than the Hub's listing says (416)."
         raise UnreadError(msg)

@@ -26,7 +26,7 @@ from plmscan.kinds import (
 )
 from plmscan.layout import Unread
 from plmscan.source.commit import part_of
-from plmscan.source.programs import program_of
+from plmscan.source.programs import description_of, program_of
 from plmscan.source.ranges import RangeFile, Ranges, UnreadError
 from plmscan.whole_files import beside
 
@@ -248,6 +248,8 @@ def _program(file: BinaryIO, kind: Kind, name: str) -> bytes | None:
     if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
         return program_of(file)
     start = file.read(_STUB)
+    if kind is Kind.HDF5 and start.startswith(b"PK"):
+        return description_of(file)
     if kind in _CAN_RUN or (kind is Kind.NUMPY and _OBJECTS in start):
         msg = "It can only be read whole."
         raise UnreadError(msg)

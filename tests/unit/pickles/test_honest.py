@@ -227,3 +227,15 @@ def test_other_files_are_left_alone(tmp_path: Path, head: bytes) -> None:
         (tmp_path / "vocab.txt").write_bytes(content)
         reading = read(tmp_path / "vocab.txt", is_named_pickle=False)
         assert (reading.pickles, reading.problems, reading.acts) == (0, (), ())
+
+
+@pytest.mark.parametrize("head", [b"\x82\x01", b"\x83\x01\x02", b"\x84\x16\x2b\x4b\x31"])
+@pytest.mark.parametrize("before", [b"", b"\x80\x04"])
+def test_numbers_that_begin_like_an_extension_are_numbers(
+    tmp_path: Path, head: bytes, before: bytes
+) -> None:
+    """Of a hundred tensors in a file some begin with such bytes, by chance."""
+    path = tmp_path / "pytorch_model.bin"
+    numbers = before + head + b"\xc0\xbe" * 300
+    torch.save({"a": torch.frombuffer(bytearray(numbers), dtype=torch.uint8)}, path)
+    assert complaints(path) == []
