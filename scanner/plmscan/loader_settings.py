@@ -119,7 +119,7 @@ def in_config(settings: Mapping[str, object]) -> Iterator[Followed]:
 def in_tokenizer(settings: Mapping[str, object], folder: Path) -> Iterator[Followed]:
     """What ``tokenizer_config.json`` in ``folder`` names besides the files that lie beside it."""
     for key, value in settings.items():
-        outside = key == "tokenizer_name_or_path" and ".." in str(value)
+        outside = key == "tokenizer_name_or_path" and isinstance(value, str) and ".." in value
         if outside or (key in _REDIRECTS and value and value != ["tokenizer.json"]):
             yield Followed(_shown(key, value), leads_away=True)
         elif _names_a_file(key) and value and not _is_usual(value, folder):
@@ -182,5 +182,12 @@ def _exists(path: str) -> bool:
 
 def _shown(key: str, value: object) -> str:
     """A setting as a line of a report holds it."""
-    text = value if isinstance(value, str) else repr(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
+    text = value if isinstance(value, str) else _kind(value)
     return f"{key} = {text[:_SHOWN]}" + ("..." if len(text) > _SHOWN else "")
+
+
+def _kind(value: object) -> str:
+    """What is no text: a number as it stands, and what holds others by its kind, however deep."""
+    return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)

@@ -154,3 +154,18 @@ def test_the_head_of_setfit_blocks(gaps: _Gaps) -> None:
     (gap,) = gaps(("", "Transformer"), **{"model_head.pkl": 0})
     assert (gap.subject, gap.blocks_pass) == ("model_head.pkl", True)
     assert "SetFit" in gap.reason
+
+
+def test_deep_settings_of_modules_break_nothing(gaps: _Gaps) -> None:
+    """They are no words, and are told by their kind."""
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    files = {
+        "1_P__config_JSON": {"pooling_mode": deep},
+        "sentence_bert_config_JSON": {"transformer_task": deep},
+        "config_sentence_transformers_JSON": {"default_prompt_name": deep},
+    }
+    told = gaps(("", "Transformer"), ("1_P", "Pooling"), **files)
+    assert [gap.blocks_pass for gap in told] == [True, True, False]
+    assert "a list" in told[0].reason

@@ -83,6 +83,8 @@ _TASKS = MappingProxyType(
 )
 """What a Transformer is loaded for, and the head that this takes."""
 _SETFIT_HEADS = ("model_head.pkl", "model_head.safetensors", "model_head.joblib", "model_head.bin")
+_LONGEST = 40
+"""Characters of a setting that are shown."""
 _NOT_READ = "plmscan does not read it yet, so what the whole model makes of a text is not measured."
 _REMEDY = f"Without its entry in {MODULES}, the rest can be checked by itself."
 
@@ -154,7 +156,7 @@ def _transformer(module: Module, facts: _Facts) -> Iterator[str]:
     task = settings.get("transformer_task", usual)
     head = _TASKS.get(task) if isinstance(task, str) else None
     if head is None or (head and head not in facts.heads):
-        yield f"It is loaded for {str(task)[:40]}, and the head for that is not measured."
+        yield f"It is loaded for {_word(task)}, and the head for that is not measured."
     if head == "" and not facts.is_whole:
         yield "It takes what the decoder makes of a text, and only the encoder is measured."
     modalities = settings.get("modality_config")
@@ -173,8 +175,8 @@ def _taken(modality: str, taken: object, facts: _Facts) -> Iterator[str]:
     known = method == "forward" and isinstance(output, str) and output in _OUTPUTS
     where = _OUTPUTS[output] if known and isinstance(output, str) else None
     if not known or (where is not None and where not in facts.locations):
-        shown = f"{str(method)[:40]}, {str(output)[:40]}"
-        yield f"For {modality[:40]} it takes {shown}, which is not what is measured."
+        shown = f"{_word(method)}, {_word(output)}"
+        yield f"For {_word(modality)} it takes {shown}, which is not what is measured."
 
 
 def _pooling(module: Module, facts: _Facts) -> Iterator[str]:
@@ -187,7 +189,7 @@ def _pooling(module: Module, facts: _Facts) -> Iterator[str]:
         where = _READ.get(mode)
         misplaced = where is Location.CLS and not facts.first_is_cls
         if where is None or where not in facts.locations or misplaced:
-            yield f"It pools by {mode[:40]}, which plmscan does not measure in this model."
+            yield f"It pools by {_word(mode)}, which plmscan does not measure in this model."
 
 
 def _modes(settings: Mapping[str, Any]) -> list[str]:
@@ -196,7 +198,14 @@ def _modes(settings: Mapping[str, Any]) -> list[str]:
     if mode is None:
         on = [mode for switch, mode in _MODES.items() if settings.get(switch)]
         return on or ["mean"]
-    return [str(one) for one in mode] if isinstance(mode, list) else [str(mode)]
+    return [
+        one if isinstance(one, str) else "" for one in (mode if isinstance(mode, list) else [mode])
+    ]
+
+
+def _word(value: object) -> str:
+    """A setting that should be one word, as a line of a report holds it."""
+    return repr(value[:_LONGEST]) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _prompt(facts: _Facts) -> Iterator[Gap]:
@@ -208,7 +217,7 @@ def _prompt(facts: _Facts) -> Iterator[Gap]:
         yield Gap(name, f"{error.problem} {error.remedy}")
         return
     if default:
-        reason = f"Every text gets the prompt {str(default)[:40]!r}; it is measured without."
+        reason = f"Every text gets the prompt {_word(default)}; it is measured without."
         yield Gap(name, reason, blocks_pass=False)
 
 

@@ -183,3 +183,15 @@ def test_a_broken_adapter_is_named_too(tmp_path: Path) -> None:
 def test_an_empty_setting_of_special_tokens_is_nothing(tmp_path: Path) -> None:
     """Null and empty values name no file."""
     assert list(in_special_tokens({"vocab_file": None, "tokenizer_file": ""}, tmp_path)) == []
+
+
+def test_settings_break_nothing_however_deep_they_lie(tmp_path: Path) -> None:
+    """What is shown of a value does not depend on how much is in it."""
+    deep: object = "x"
+    for _ in range(900):
+        deep = [deep]
+    write_json(tmp_path / TOKENIZER, {"vocab": deep, "vocab_file": deep})
+    write_json(tmp_path / BODY, {"tokenizer_name_or_path": deep, "model_args": {"x": deep}})
+    write_json(tmp_path / "adapter_config.json", {"base_model_name_or_path": deep})
+    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM117"]
+    assert all(len(gap.reason) < 1000 for gap in gaps_of(Probe(), artifact_of(tmp_path)))

@@ -157,7 +157,8 @@ def _modules(name: str, value: object) -> Iterator[str]:
     """Types that sentence-transformers would import as parts of the model."""
     file = PurePosixPath(name).name
     if file == MODULES and isinstance(value, list):
-        yield from (str(entry.get("type", "")) for entry in value if isinstance(entry, dict))
+        for entry in value:
+            yield from texts(entry.get("type") if isinstance(entry, dict) else entry)
     if isinstance(value, dict) and (file == _ROUTER or "structure" in value):
         yield from texts(value.get("types"))
 
@@ -186,10 +187,10 @@ def _adapter(name: str, value: object) -> Iterator[str]:
         return
     mapping = value.get("auto_mapping")
     if isinstance(mapping, dict):
-        library, model = (str(mapping.get(k)) for k in ("parent_library", "base_model_class"))
-        if not library_names.is_base_model(library, model):
-            yield f"{library}.{model}"
-    yield from (named for named in texts(value.get("megatron_core")) if named != _MEGATRON)
+        named = [".".join(texts(mapping.get(k))) for k in ("parent_library", "base_model_class")]
+        if any(named) and not library_names.is_base_model(*named):
+            yield ".".join(named)
+    yield from (core for core in texts(value.get("megatron_core")) if core != _MEGATRON)
 
 
 def _kernels(value: object) -> Iterator[str]:

@@ -125,7 +125,7 @@ def _adapter(artifact: Artifact, name: str) -> Gap:
         base = artifact.read_json(name).get("base_model_name_or_path")
     except ArtifactError:
         base = None
-    on_top = f" of {str(base)[:_BASES_NAMED]}" if base else " of a model"
+    on_top = f" of {base[:_BASES_NAMED]}" if isinstance(base, str) and base else " of a model"
     folder = str(PurePosixPath(name).parent)
     where = "beside the model" if folder == (artifact.layout.home or ".") else f"in {folder}"
     return Gap(
