@@ -164,9 +164,9 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
     first, second = read.ignores
     assert (first.rule, first.model, first.subject) == ("PLM402", "./models/intent", "foo")
-    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:24")
+    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:25")
     assert (second.model, second.subject, second.reason) == (None, None, "Ours.")
-    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:29")
+    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:30")
 
 
 def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> None:
@@ -181,7 +181,7 @@ def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> No
     assert [m.place for m in in_toml.models] == [
         Place("pyproject.toml", line) for line in (6, 7, 8, 9)
     ]
-    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:27", "pyproject.toml:34"]
+    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:28", "pyproject.toml:35"]
     assert [i.expires for i in in_toml.ignores] == [i.expires for i in in_yaml.ignores]
 
 
