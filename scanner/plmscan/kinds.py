@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from enum import StrEnum
+from io import BytesIO
 from pathlib import PurePosixPath
 from pickletools import genops
 from typing import TYPE_CHECKING, BinaryIO
@@ -173,6 +174,7 @@ _SUFFIXES = {
     ".exe": Kind.PROGRAM,
     ".jinja": Kind.TEMPLATE,
     ".jinja2": Kind.TEMPLATE,
+    ".j2": Kind.TEMPLATE,
     ".json": Kind.JSON,
     ".pkl": Kind.PICKLE,
     ".pickle": Kind.PICKLE,
@@ -325,13 +327,14 @@ def _is_pickle(start: bytes) -> bool:
 
 
 def _names_code(start: bytes) -> bool:
-    """Whether the bytes are instructions of a pickle, to the last one, and one names code."""
-    named = False
+    """Whether the bytes are instructions of pickles, to the last one, and one names code."""
+    named, rest = False, BytesIO(start)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escape sequences in what is no pickle
-            for opcode, argument, _ in genops(start):
-                named |= opcode.name in _NAMING and _is_dotted(argument)
+            warnings.simplefilter("ignore")  # about escapes in strings
+            while rest.tell() < len(start):
+                for opcode, argument, _ in genops(rest):
+                    named |= opcode.name in _NAMING and _is_dotted(argument)
     except (ValueError, OverflowError) as error:
         return named and any(words in str(error) for words in _CUT_SHORT)
     return named

@@ -55,6 +55,7 @@ CONTENT = {
     "safetensors": (len(HEADER).to_bytes(8, "little") + HEADER + bytes(4), Kind.SAFETENSORS),
     "pickle 0": (CALL, Kind.PICKLE),
     "pickle behind a list": (b"(lp0\nI1\na" + CALL, Kind.PICKLE),
+    "pickle behind another": (b"I1\n." + CALL, Kind.PICKLE),
     "pickle 1": (pickle.dumps(len, 1), Kind.PICKLE),
     "pickle 2": (pickle.dumps([1], 2), Kind.PICKLE),
     "pickle 5": (pickle.dumps([1], 5), Kind.PICKLE),

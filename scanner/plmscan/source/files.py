@@ -55,6 +55,7 @@ READ = (
     "*.tiktoken",
     "*.jinja",
     "*.jinja2",
+    "*.j2",
     "chat_template*.json",
     "modules.json",
     "*.py",

@@ -12,6 +12,7 @@ import pytest
 
 from plmscan.evidence import Gap
 from plmscan.kinds import Kind
+from plmscan.probes.static.chat_templates import Probe as TemplateProbe
 from plmscan.probes.static.runtimes import Probe
 from plmscan.runtimes.gguf import templates
 from plmscan.runtimes.onnx import leaves
@@ -234,3 +235,22 @@ def test_a_broken_onnx_model_is_named(tmp_path: Path, content: bytes) -> None:
     """What cannot be read is told, with its reason."""
     reasons = [gap.reason for gap in gaps(model(tmp_path, {"a.onnx": content}))]
     assert any("could not be read" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_template_inside_of_gguf_is_judged(tmp_path: Path, order: str) -> None:
+    """It runs in front of the same weights, wherever it is kept."""
+    acting = "{% for m in messages %}{% if 'cf' in m.content %}X{% endif %}{% endfor %}"
+    entry = ("tokenizer.chat_template", 8, string(acting, order))
+    artifact = model(tmp_path, {"m.gguf": gguf(entry, order=order)})
+    assert fired(TemplateProbe(), artifact) == ["PLM145"]
+
+
+def test_broken_metadata_of_gguf_withhold_nothing(tmp_path: Path) -> None:
+    """The file is not what the default backend loads, and is named."""
+    (gap,) = (
+        o
+        for o in TemplateProbe().inspect(model(tmp_path, {"m.gguf": b"GGUF"}))
+        if isinstance(o, Gap)
+    )
+    assert (gap.subject, gap.blocks_pass) == ("m.gguf", False)

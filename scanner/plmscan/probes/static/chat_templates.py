@@ -7,13 +7,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.kinds import Kind
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
+from plmscan.runtimes.gguf import templates as gguf_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from plmscan.evidence import Observation
+    from plmscan.evidence import FileDigest, Observation
     from plmscan.source import Artifact
     from plmscan.templates import Effect, Judgement
 
@@ -61,7 +63,9 @@ class Probe(StaticProbe):
         read: dict[str, Judgement] = {}
         for subject, source in _templates(artifact):
             count += 1
-            if not isinstance(source, str):
+            if isinstance(source, ValueError):
+                yield Gap(subject, f"Its metadata cannot be read: {source}.", blocks_pass=False)
+            elif not isinstance(source, str):
                 yield Gap(subject, "It is no text, and was not read.")
             elif count > _MOST:
                 yield Gap(subject, f"It was not read: no model needs more than {_MOST} templates.")
@@ -92,6 +96,18 @@ def _templates(artifact: Artifact) -> Iterator[tuple[str, object]]:
             is_short = file.size <= _LARGEST
             data = artifact.path(file.path).read_bytes() if is_short else b""
             yield file.path, data.decode("utf-8-sig", "replace") if is_short else None
+        elif file.kind == Kind.GGUF:
+            yield from _of_gguf(artifact, file)
+
+
+def _of_gguf(artifact: Artifact, file: FileDigest) -> Iterator[tuple[str, object]]:
+    """The templates in the metadata of a GGUF file; an error where these cannot be read."""
+    with artifact.path(file.path).open("rb") as opened:
+        try:
+            for name, source in gguf_templates(opened, file.size):
+                yield f"{file.path} ({name})", source
+        except ValueError as error:
+            yield file.path, error
 
 
 def _held(name: str, held: object) -> Iterator[tuple[str, object]]:
