@@ -131,3 +131,26 @@ def test_the_word_embedding_is_found_by_its_name(names: list[str], expected: str
     """Each family's name is known, and the table shared by encoder and decoder comes first."""
     found = word_embedding({name: TensorInfo("F32", (5, 2)) for name in names})
     assert (found and found[0]) == expected
+
+
+@pytest.mark.timeout(20)
+def test_a_name_that_comes_twice_among_many_is_found_at_once(tmp_path: Path) -> None:
+    """Counting every name once for every name would take minutes."""
+    entry = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    names = [*(f"t{i}" for i in range(60_000)), "z", "z"]
+    text = ("{" + ",".join(f'"{name}":{entry}' for name in names) + "}").encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ArtifactError, match="its header names 'z' twice"):
+        read_header(path)
+
+
+@pytest.mark.timeout(20)
+def test_a_shape_of_long_numbers_is_not_multiplied_out(tmp_path: Path) -> None:
+    """The product of thousands of long numbers would take hours, and no file holds as many."""
+    shape = ",".join(["9" * 4000] * 5000)
+    text = f'{{"t":{{"dtype":"F32","shape":[{shape}],"data_offsets":[0,0]}}}}'.encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ArtifactError, match="'t' has 0 bytes, which do not fit its shape"):
+        read_header(path)
