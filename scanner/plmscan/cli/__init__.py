@@ -27,7 +27,7 @@ from plmscan.probes.words import counted
 from plmscan.reports import Detail
 
 if TYPE_CHECKING:
-    from plmscan.cli.plan import Asked, Job
+    from plmscan.cli.plan import Asked
     from plmscan.cli.store import Store
     from plmscan.rules import Rule
     from plmscan.survey import Survey
@@ -113,9 +113,6 @@ def check(
     detail = _detail(quiet=quiet, verbose=verbose)
     delivery = Delivery.of(report_format, output, report or (), attest, detail)
     _start_worker()
-    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
-
     given = _given(
         revision=revision,
         fail_on=fail_on,
@@ -136,9 +133,10 @@ def check(
         all_files=all_files or None,
         files_only=files_only or None,
     )
-    jobs = _plan(Asked(tuple(models or ()), models_file, config, baseline, given))
-    cache = None if no_cache else _store()
-    _finish(surveyed(jobs, detail, cache, debug=debug), delivery)
+    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
+
+    asked = Asked(tuple(models or ()), models_file, config, baseline, given)
+    _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
 
 
 @app.command(
@@ -423,11 +421,13 @@ def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, An
     return bar | {name: value for name, value in options.items() if value is not None}
 
 
-def _plan(asked: Asked) -> tuple[Job, ...]:
-    """The models of this run, as of today."""
+def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool) -> Survey:
+    """What there is to say of the models of this run, as of today."""
     from plmscan.cli.plan import plan  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
 
-    return plan(asked, datetime.now().astimezone().date())
+    jobs = plan(asked, datetime.now().astimezone().date())
+    return surveyed(jobs, detail, cache, debug=debug)
 
 
 def _start_worker() -> None:

@@ -45,7 +45,7 @@ def test_an_ordinary_model_leads_nowhere(tmp_path: Path) -> None:
         (TOKENIZER, {"vocab_file": "/proc/self/cwd/vocab.txt"}),
         (TOKENIZER, {"vocab_file": "//server/share/vocab.txt"}),
         (TOKENIZER, {"vocab_file": "\\\\server\\share\\vocab.txt"}),
-        (TOKENIZER, {"vocab_file": "/root/../etc/vocab.txt"}),
+        (TOKENIZER, {"vocab_file": "/opt/../etc/vocab.txt"}),
         (TOKENIZER, {"vocab_file": "~/vocab.txt"}),
         (TOKENIZER, {"fast_tokenizer_files": ["../x/tokenizer.4.0.json"]}),
         (TOKENIZER, {"fast_tokenizer_files": ["tokenizer.json", "tokenizer.4.0.json"]}),
@@ -84,7 +84,7 @@ def test_a_setting_that_leads_away_is_told_and_blocks(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"tokenizer_file": "/root/.cache/huggingface/transformers/0a1b.c2d3"},
+        {"tokenizer_file": "/home/author/.cache/huggingface/transformers/0a1b.c2d3"},
         {"vocab_file": "/content/my-model/vocab.txt"},
         {"vocab_file": "C:\\Users\\me\\vocab.txt"},
         {"special_tokens_map_file": "../t5-base/special_tokens_map.json"},
