@@ -27,6 +27,8 @@ from plmscan.probes.words import counted
 from plmscan.reports import Detail
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plmscan.cli.plan import Asked
     from plmscan.cli.store import Store
     from plmscan.rules import Rule
@@ -133,9 +135,7 @@ def check(
         all_files=all_files or None,
         files_only=files_only or None,
     )
-    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
-
-    asked = Asked(tuple(models or ()), models_file, config, baseline, given)
+    asked = _asked(models, models_file, config, baseline, given)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
 
 
@@ -297,7 +297,6 @@ def lock(
 ) -> None:
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.plan import Asked  # noqa: PLC0415
 
     given = _given(
         offline=offline or None,
@@ -305,7 +304,7 @@ def lock(
         allow_pickle=allow_pickle or None,
         all_files=all_files or None,
     )
-    path, count = lock_models(Asked(tuple(models or ()), None, config, None, given), output)
+    path, count = lock_models(_asked(models, None, config, None, given), output)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
 
 
@@ -419,6 +418,19 @@ def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, An
     """The settings that were given on the command line."""
     bar = {} if fail_on is None else {"fail_on": fail_on.severity}
     return bar | {name: value for name, value in options.items() if value is not None}
+
+
+def _asked(
+    models: list[str] | None,
+    models_file: Path | None,
+    config: Path | None,
+    baseline: Path | None,
+    given: Mapping[str, Any],
+) -> Asked:
+    """What the command line says about which models, and how to check them."""
+    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
+
+    return Asked(tuple(models or ()), models_file, config, baseline, given)
 
 
 def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool) -> Survey:
