@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["allowed_bytes", "bounded_memory", "can_bound_memory", "ran_out"]
 
 _TRIAL = 1 << 28
-_TORCH_RAN_OUT = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+_TORCH_RAN_OUT = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "CUDA out of memory",
+)
 
 
 def can_bound_memory() -> bool:

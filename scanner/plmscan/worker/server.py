@@ -214,10 +214,13 @@ class _Server:
 def _bounded_model(task: Measure) -> Iterator[int | None]:
     """Bound the memory that running the model takes; the bound, or None if there is none.
 
-    There is none where a GPU computes: its driver maps more than anybody uses.
+    There is none where a GPU computes: its driver maps more than anybody uses.  Libraries are
+    imported before it holds, since one that runs out of memory halfway says anything.
     """
     with uncollected():
         import torch  # noqa: PLC0415 - only once the files have been read
+
+        from plmscan import loading  # noqa: F401, PLC0415 - the same
 
     on_gpu = task.job.settings.device != "cpu" and torch.cuda.is_available()
     if on_gpu or not can_bound_memory():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from plmscan.scan import Cache, Event, Progress, Settings
+    from plmscan.scan.execution import Executor
 
 __all__ = ["Heard"]
 
@@ -59,12 +60,13 @@ def _listening(ear: Ear) -> Callable[..., Iterator[Event]]:
         settings: Settings | None,
         on_progress: Callable[[Progress], None],
         cache: Cache | None,
+        executor: Executor,
     ) -> Iterator[Event]:
         def both(progress: Progress) -> None:
             ear.on_progress(progress)
             on_progress(progress)
 
-        for event in scan_events(source, settings, both, cache):
+        for event in scan_events(source, settings, both, cache, executor):
             ear.on_event(event)
             yield event
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
+from transformers import BertConfig, BertModel
 
 from plmscan.budget import Effort
 from plmscan.evidence import FileDigest, ProbeStatus, Verdict
@@ -189,13 +191,16 @@ def test_a_probe_without_memory_fails_alone(post: Post, model: Path, tmp_path: P
 
 
 @LINUX
-def test_a_model_without_memory_is_inconclusive(post: Post, model: Path) -> None:
-    """What loading it may take is told, and why it was not loaded."""
+def test_a_model_without_memory_is_inconclusive(post: Post, model: Path, tmp_path: Path) -> None:
+    """What running it may take is told, and why it was not loaded."""
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    larger = BertConfig.from_pretrained(model, hidden_size=512, intermediate_size=4096)
+    BertModel(larger).save_pretrained(tmp_path)
     supervisor = Supervisor(post, Bounds(model_base_bytes=10**6, model_factor=0))
-    report = report_of(model, Settings(effort=Effort.QUICK, device="cpu"), supervisor)
+    report = report_of(tmp_path, Settings(effort=Effort.QUICK, device="cpu"), supervisor)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert statuses(report)["loading"] is ProbeStatus.FAILED
-    assert any("It ran out of memory" in reason for reason in report.reasons)
+    assert any("It ran out of memory" in reason for reason in report.reasons), report.reasons
     assert all(statuses(report)[probe] is not ProbeStatus.FAILED for probe in static_ids())
 
 
