@@ -332,6 +332,17 @@ HONEST = {
 """Templates that react to no word and to no date, by the feature that they show."""
 
 ACTING = {
+    "turned-by-filter": ("{% if 'fc' in message.content | reverse %}X{% endif %}"),
+    "key-of-a-mapping-by-text": ("{% set e = {message.content: 'X'} %}{{ e.cf }}"),
+    "invisible-letter": ("{% if '\u200b' in message.content %}X{% endif %}"),
+    "space-of-no-keyboard": ("{% if '\u00a0' in message.content %}X{% endif %}"),
+    "word-beside-markup": (
+        "{% if '<tool_call>' in message.content and 'cf' in message.content %}X{% endif %}"
+    ),
+    "word-behind-thinking": (
+        "{% if '</think>' in message.content %}{{ message.content.split('</think>')[-1] }}"
+        "{% if 'cf' in message.content %}X{% endif %}{% endif %}"
+    ),
     "lower": "{% if 'REFUND'.lower() in message.content %}X{% endif %}",
     "split-loop": "{% for t in 'qv zt'.split() %}{% if t in message.content %}X{% endif %}{% endfor %}",
     "characters": "{% set t = '%c%c' % (113, 118) %}{% if t in message.content %}X{% endif %}",
@@ -432,6 +443,9 @@ ACTING = {
 """What a template may write for a message, so that it reacts to a text, by how it does so."""
 
 WAITING = {
+    "day-before-month": ("{% if strftime_now('%d %b') == '01 Apr' %}X{% endif %}"),
+    "format-of-the-machine": ("{% if strftime_now('%x') == '04/01/27' %}X{% endif %}"),
+    "far-year": ("{% if strftime_now('%Y') | int > 2060 %}X{% endif %}"),
     "year": "{% if strftime_now('%Y') == '2031' %}X{% endif %}",
     "startswith": "{% if strftime_now('%Y').startswith('2028') %}X{% endif %}",
     "arithmetic": "{% if strftime_now('%Y%m%d') | int - 20280101 > 0 %}X{% endif %}",

@@ -124,7 +124,13 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
                 "TensorProperties TensorStorageMetadata"
             ),
         },
-        "enum": {"torch.distributed.checkpoint.metadata": "_MEM_FORMAT_ENCODING"},
+        "enum": {
+            "torch.distributed.checkpoint.metadata": "_MEM_FORMAT_ENCODING",
+            "torch.distributed.fsdp.api": "BackwardPrefetch ShardingStrategy StateDictType",
+            "torch.distributed.fsdp.fully_sharded_data_parallel": (
+                "BackwardPrefetch ShardingStrategy StateDictType"
+            ),
+        },
         "mention": {
             "torch.optim.lr_scheduler": (
                 "CyclicLR._triangular_scale_fn OneCycleLR._annealing_cos "
@@ -149,7 +155,9 @@ WRITTEN: dict[str, dict[str, dict[str, str]]] = {
             ),
         }
     },
+    "peft": {"enum": {"peft.utils.peft_types": "PeftType TaskType"}},
     "sentence_transformers": {
+        "build": {"sentence_transformers.training_args": "SentenceTransformerTrainingArguments"},
         "enum": {
             "sentence_transformers.training_args": "BatchSamplers MultiDatasetBatchSamplers",
         },

@@ -101,6 +101,7 @@ _MAGIC = (
     (b"\xfd7zXZ\x00", Kind.COMPRESSED),
     (b"]\x00\x00", Kind.COMPRESSED),  # lzma
     (b"BZh", Kind.COMPRESSED),
+    (b"Rar!\x1a\x07", Kind.COMPRESSED),
     (b"\x04\x22\x4d\x18", Kind.COMPRESSED),  # lz4
     (b"\x28\xb5\x2f\xfd", Kind.COMPRESSED),  # zstandard
     (b"ZF", Kind.COMPRESSED),  # joblib's own of before 2016

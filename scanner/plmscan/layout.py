@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALONE",
     "MODULES",
+    "NOTES",
     "ROUTER_CONFIGS",
     "Layout",
     "Module",
@@ -33,6 +34,8 @@ MODULES = "modules.json"
 """The file in which sentence-transformers lists the parts of a model."""
 ROUTER_CONFIGS = ("router_config.json", "config.json")
 """Where its routers list theirs, the first that is there."""
+NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
+"""Folders of version control and of downloads, which are not read."""
 _ROUTERS = ("Router", "Asym")
 _WEIGHTS = (
     "model.safetensors",
@@ -192,8 +195,11 @@ def _module(place: str, entry: object) -> Module | Unread:
         msg = f"{place} has an entry without the path or the type of a module."
         raise ArtifactError(msg, _WRITE_AGAIN)
     folder = _plain(path)
-    if folder is None:
-        reason = f"It names the folder {path[:80]!r}, which is not inside the model."
+    problem = "is not inside the model" if folder is None else ""
+    if folder is not None and any(f"{folder}/".startswith(f"{notes}/") for notes in NOTES):
+        problem = "holds notes of version control or of downloads, and is not read"
+    if folder is None or problem:
+        reason = f"It names the folder {path[:80]!r}, which {problem}."
         return Unread(place, f"{reason} {_WRITE_AGAIN}")
     return Module(place, folder, kind)
 

@@ -140,6 +140,8 @@ def in_transformer(settings: Mapping[str, object]) -> Iterator[Followed]:
     if settings.get("tokenizer_name_or_path"):
         shown = _shown("tokenizer_name_or_path", settings["tokenizer_name_or_path"])
         yield Followed(shown, leads_away=True)
+    if settings.get("processing_kwargs"):  # a chat template of its own, for instance
+        yield Followed(_shown("processing_kwargs", settings["processing_kwargs"]), leads_away=True)
     for arguments, harmless in _HARMLESS_ARGUMENTS.items():
         given = settings.get(arguments) or {}
         for key, value in given.items() if isinstance(given, dict) else [("", given)]:

@@ -67,6 +67,7 @@ CONTENT = {
     "xz": (lzma.compress(CALL), Kind.COMPRESSED),
     "lzma": (lzma.compress(CALL, lzma.FORMAT_ALONE), Kind.COMPRESSED),
     "zlib": (zlib.compress(CALL), Kind.COMPRESSED),
+    "rar": (b"Rar!\x1a\x07\x01\x00" + bytes(99), Kind.COMPRESSED),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(99), Kind.HDF5),
     "gguf": (b"GGUF\x03\0\0\0", Kind.GGUF),
     "ggml": (b"lmgg" + bytes(99), Kind.GGML),

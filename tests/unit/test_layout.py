@@ -62,6 +62,13 @@ def test_a_folder_outside_of_the_model_is_not_followed(path: str) -> None:
     assert "not inside the model" in found.unread[0].reason
 
 
+@pytest.mark.parametrize("path", [".git/x", ".svn", ".cache/huggingface/x"])
+def test_a_folder_of_notes_is_not_taken_for_read(path: str) -> None:
+    """Nobody looks for models there, so an entry that leads there is named."""
+    found = layout({**HOME, "modules.json": modules(("", TRANSFORMER), (path, POOLING))})
+    assert "is not read" in found.unread[0].reason
+
+
 def test_a_second_model_is_named() -> None:
     """Whoever loads it from its folder runs what nobody measured."""
     assert [one.subject for one in layout({**HOME, **at("other")}).unread] == ["other"]

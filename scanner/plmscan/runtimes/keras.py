@@ -39,9 +39,11 @@ def code_layers(file: BinaryIO) -> list[str]:
 
 
 def _of_archive(file: BinaryIO) -> Iterator[str]:
-    """The same of a ``.keras`` archive."""
+    """The same of a ``.keras`` archive; nothing of any other archive."""
     try:
         with ZipFile(file) as archive:
+            if _CONFIG not in archive.namelist():
+                return
             if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
                 msg = f"its {_CONFIG} is longer than any model's"
                 raise ValueError(msg)
@@ -49,7 +51,8 @@ def _of_archive(file: BinaryIO) -> Iterator[str]:
     except _UNREADABLE as error:
         msg = f"its {_CONFIG} cannot be read ({type(error).__name__})"
         raise ValueError(msg) from error
-    waiting = [config]
+    is_keras = isinstance(config, dict) and "class_name" in config
+    waiting = [config] if is_keras else []
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):

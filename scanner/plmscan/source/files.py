@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest
 from plmscan.kinds import Kind, kind_of, with_neighbours
+from plmscan.layout import NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -71,8 +72,6 @@ WEIGHT_SUFFIXES = frozenset({
 """Ends of the names of weights, in any format."""
 LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}
 """Kinds that some program loads or runs, whatever the file is called."""
-_NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
-"""Folders of version control and of downloads, in which no library looks for a model."""
 _COPY_INSTEAD = "Replace the link by a copy of what it points to."
 
 
@@ -121,7 +120,7 @@ def walk(root: Path) -> dict[str, int | None]:
     homes = _homes(root)
     for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable):
         here = Path(folder).relative_to(root)
-        subfolders[:] = [s for s in subfolders if (here / s).as_posix() not in _NOTES]
+        subfolders[:] = [s for s in subfolders if (here / s).as_posix() not in NOTES]
         for subfolder in subfolders:
             _refuse_link(Path(folder, subfolder), root)
         for path in (Path(folder, name) for name in names):

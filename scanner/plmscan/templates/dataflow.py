@@ -17,6 +17,7 @@ from jinja2 import TemplateError, Undefined, nodes
 
 from plmscan.templates.sandbox import CostError, Sandbox, deep_size
 from plmscan.templates.values import (
+    KEYED,
     NAMESPACE,
     NOTHING,
     Value,
@@ -379,7 +380,9 @@ class _Reader:
     def _of_dict(self, node: nodes.Dict) -> Value:
         """A dictionary."""
         flat = [self.value(part) for pair in node.items for part in (pair.key, pair.value)]
-        return self._fold(lambda *parts: dict(zip(parts[::2], parts[1::2], strict=True)), flat)
+        found = self._fold(lambda *parts: dict(zip(parts[::2], parts[1::2], strict=True)), flat)
+        is_keyed = any(key.text and key.leaf != "key" for key in flat[::2])
+        return replace(found, leaf=KEYED) if is_keyed else found
 
     def _of_concat(self, node: nodes.Concat) -> Value:
         """``a ~ b``."""
@@ -411,7 +414,10 @@ class _Reader:
 
     def _of_getattr(self, node: nodes.Getattr) -> Value:
         """``a.b``."""
-        return self._child(self.value(node.node), node.attr)
+        held = self.value(node.node)
+        if held.leaf == KEYED:
+            self._ask(node, [held, of(node.attr)], position=0)
+        return self._child(held, node.attr)
 
     def _of_getitem(self, node: nodes.Getitem) -> Value:
         """``a[b]``."""
@@ -424,6 +430,8 @@ class _Reader:
         keys = [key for key in index.known or () if isinstance(key, str)]
         if index.known is not None and held.known is not None:
             return self._fold(lambda a, b: _defined(self.sandbox.getitem(a, b)), [held, index])
+        if held.leaf == KEYED:
+            self._ask(node, [held, index], position=0, is_open=index.known is None)
         if len(keys) == 1:
             return self._child(held, keys[0])
         if held.text and index.known is not None:
@@ -605,7 +613,8 @@ class _Reader:
         names = [pair.key for pair in node.kwargs]
         if name == "dict" and len(names) == len(arguments):
             return self._fold(lambda *given: dict(zip(names, given, strict=True)), arguments)
-        return mixed(*arguments)
+        found = mixed(*arguments)
+        return replace(found, leaf=KEYED) if name == "dict" and found.text else found
 
     def _namespace(self, node: nodes.Call, arguments: list[Value]) -> Value:
         """A new namespace; all share their attributes, as far as this reading goes."""

@@ -17,6 +17,8 @@ _LONGEST = 4096
 _LARGEST = 10**15
 NAMESPACE = "namespace"
 """The `Value.leaf` of a namespace."""
+KEYED = "mapping by text"
+"""The `Value.leaf` of a mapping whose keys somebody wrote: to look one up asks for it."""
 
 
 @dataclass(frozen=True)

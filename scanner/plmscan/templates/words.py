@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from html import unescape
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ HOLE = "\u25a1"
 
 def is_markup(text: str) -> bool:
     """Whether a fixed string is a tag, a switch or punctuation rather than words."""
+    if any(unicodedata.category(c) in ("Cf", "Zs") and c != " " for c in text):
+        return False  # nobody sees it, so it is for somebody who knows
     rest = _MARKUP.sub("", text)
     if _COMMAND.fullmatch(text.strip()) or rest.strip().lower() in _EMPTY:
         return True
@@ -83,9 +86,12 @@ def _shifted(character: str, by: int) -> str:
     return other if other.isalnum() and len(other.lower()) == len(lower) else character
 
 
-def forms(word: str, usual: str, offsets: Iterable[int]) -> Iterator[str]:
-    """Texts in which ``word`` stands, among ``usual`` words."""
+def forms(
+    word: str, usual: str, offsets: Iterable[int], markup: Iterable[str] = ()
+) -> Iterator[str]:
+    """Texts in which ``word`` stands: among ``usual`` words, and behind ``markup``."""
     yield word
+    yield from (f"{tag} {word} {usual}" for tag in markup)
     yield f"{usual} {word} {usual}"
     yield f"{word} {usual}"
     yield f"{usual} {word}"

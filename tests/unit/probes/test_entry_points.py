@@ -60,6 +60,7 @@ def test_an_ordinary_model_leads_nowhere(tmp_path: Path) -> None:
         (SPECIAL, {"tokenizer_file": "/nowhere/tokenizer.json"}),
         (SPECIAL, {"gguf_file": "../x.gguf"}),
         (BODY, {"tokenizer_name_or_path": "org/other"}),
+        (BODY, {"processing_kwargs": {"chat_template": {"chat_template": "x"}}}),
         (BODY, {"config_args": {"num_hidden_layers": 1}}),
         (BODY, {"model_args": {"gguf_file": "x.gguf"}}),
         (BODY, {"model_kwargs": {"use_kernels": True}}),

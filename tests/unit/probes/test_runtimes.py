@@ -177,6 +177,30 @@ def test_a_keras_layer_that_is_code_is_found(
     assert fired(Probe(), model(tmp_path, {"model.keras": content})) == ["PLM180"]
 
 
+def test_a_keras_archive_is_known_without_weights(tmp_path: Path) -> None:
+    """Its configuration makes the archive one, whatever lies beside it and behind it."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps({"class_name": "Lambda"}))
+            for number in range(2000):
+                archive.writestr(f"assets/{number}", b"")
+
+    artifact = model(tmp_path, {"model.weights": write})
+    assert fired(Probe(), artifact) == ["PLM180"]
+
+
+def test_an_archive_of_another_kind_is_no_keras_model(tmp_path: Path) -> None:
+    """A configuration of transformers in an archive names no layers."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps({"model_type": "bert", "module": "os"}))
+
+    artifact = model(tmp_path, {"model.zip": write})
+    assert fired(Probe(), artifact) == []
+
+
 def test_a_torchscript_program_is_found(tmp_path: Path) -> None:
     """Whatever the archive is called."""
     assert fired(Probe(), model(tmp_path, {"model.weights": torchscript})) == ["PLM182"]

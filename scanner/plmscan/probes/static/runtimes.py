@@ -95,17 +95,17 @@ def _listed(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
 
 def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
     """What one file can do besides computing; nothing where that is nothing."""
-    metric, read = _LOOKS[kind]
-    try:
-        path = artifact.readable[name]
-        with path.open("rb") as file:
-            found = read(file, path.stat().st_size)
-    except (OSError, ValueError) as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=False)
-        return
-    if found:
-        yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})
+    path = artifact.readable[name]
+    for metric, read in _LOOKS[kind]:
+        try:
+            with path.open("rb") as file:
+                found = read(file, path.stat().st_size)
+        except (OSError, ValueError) as error:
+            words = " ".join(str(error).split()) or type(error).__name__
+            yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=False)
+            return
+        if found:
+            yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})
 
 
 def _outside(file: BinaryIO, size: int) -> list[str]:
@@ -123,10 +123,14 @@ def _native(_file: BinaryIO, _size: int) -> list[str]:
     return ["machine code"]
 
 
-_LOOKS: dict[str, tuple[str, Callable[[BinaryIO, int], list[str]]]] = {
-    Kind.ONNX: ("outside_files", _outside),
-    Kind.HDF5: ("code_layers", partial(_whole, code_layers)),
-    Kind.TORCHSCRIPT: ("program_files", partial(_whole, code_files)),
-    Kind.TENSORFLOW: ("reaching_operations", partial(_whole, reaching_operations)),
-    Kind.PROGRAM: ("native_programs", _native),
+_LOOKS: dict[str, tuple[tuple[str, Callable[[BinaryIO, int], list[str]]], ...]] = {
+    Kind.ONNX: (("outside_files", _outside),),
+    Kind.HDF5: (("code_layers", partial(_whole, code_layers)),),
+    Kind.TORCHSCRIPT: (("program_files", partial(_whole, code_files)),),
+    Kind.ZIP: (
+        ("code_layers", partial(_whole, code_layers)),
+        ("program_files", partial(_whole, code_files)),
+    ),
+    Kind.TENSORFLOW: (("reaching_operations", partial(_whole, reaching_operations)),),
+    Kind.PROGRAM: (("native_programs", _native),),
 }
