@@ -254,7 +254,9 @@ def test_no_disguise_hides_what_a_pickle_runs(tmp_path: Path, content: bytes) ->
     assert harm(tmp_path / "model_head.pkl")
 
 
-@pytest.mark.parametrize("content", [*SPELLINGS.values(), *WRAPPED.values()])
+@pytest.mark.parametrize(
+    "content", [*SPELLINGS.values(), *WRAPPED.values()], ids=[*SPELLINGS, *WRAPPED]
+)
 def test_a_pickle_needs_no_name(tmp_path: Path, content: bytes) -> None:
     """The same files are as dangerous under a name that promises nothing."""
     (tmp_path / "notes").write_bytes(content)
