@@ -27,6 +27,7 @@ __all__ = [
     "Module",
     "Unread",
     "inside",
+    "leaves",
     "read_layout",
 ]
 
@@ -99,6 +100,12 @@ ALONE = Layout()
 def inside(folder: str, name: str) -> str:
     """``name`` in ``folder``, which is empty for the model's own."""
     return f"{folder}/{name}" if folder else name
+
+
+def leaves(path: str) -> bool:
+    """Whether a path that a file of a model names leads out of the folder that it starts in."""
+    parts = path.replace("\\", "/").split("/")
+    return path.startswith(("/", "\\", "~")) or ".." in parts or ":" in parts[0]
 
 
 def read_layout(names: Collection[str], read: Callable[[str], object]) -> Layout:
@@ -207,9 +214,7 @@ def _module(place: str, entry: object) -> Module | Unread:
 def _plain(path: str) -> str | None:
     """The folder that ``path`` means inside the model; None if it lies elsewhere."""
     parts = path.replace("\\", "/").split("/")
-    if path.startswith(("/", "\\", "~")) or ".." in parts or ":" in parts[0]:
-        return None
-    return "/".join(part for part in parts if part not in ("", "."))
+    return None if leaves(path) else "/".join(part for part in parts if part not in ("", "."))
 
 
 def _routed(

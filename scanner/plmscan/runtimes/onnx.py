@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.runtimes.wire import Field
 
-__all__ = ["external_files", "leaves"]
+__all__ = ["external_files"]
 
 _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     {
@@ -59,12 +59,6 @@ def external_files(file: BinaryIO, size: int) -> list[str]:
             elif inner is not None:
                 waiting.append((inner, field.start, field.end))
     return list(found)
-
-
-def leaves(path: str) -> bool:
-    """Whether a path leads out of the folder of the model that names it."""
-    parts = path.replace("\\", "/").split("/")
-    return path.startswith(("/", "\\", "~")) or ".." in parts or ":" in parts[0]
 
 
 def _locations(file: BinaryIO, entry: Field) -> Iterator[str]:

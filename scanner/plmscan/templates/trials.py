@@ -141,6 +141,7 @@ class Trials:
         self._flow = flow
         self._keys = sorted(flow.keys)[:60]
         self._options = list(_variants(flow))
+        self._tags = _tags(flow)
         self.effects: list[Effect] = []
         self._tried: set[tuple[str, bool]] = set()
 
@@ -258,17 +259,12 @@ class Trials:
         """Try one word in every form, field and kind of conversation."""
         numbers = sorted(n for n in self._flow.numbers if 1 < abs(n) < _LARGEST_OFFSET)
         offsets = numbers[:_MOST_OFFSETS] if thoroughly else []
-        markup = () if is_markup(word) else self._tags()
+        markup = () if is_markup(word) else self._tags
         for text in list(forms(word, usual, offsets, markup))[: 2 if is_markup(word) else None]:
             pair = self._pair(word, text, usual)
             if pair is not None:
                 self.effects.append(Effect(repr(word), is_date=False, does=pair.does()))
                 return
-
-    def _tags(self) -> list[str]:
-        """Markup that the template asks for, beside which a word may count."""
-        asked = {word for asking in self._flow.askings.values() for word in asking.words}
-        return sorted(tag for tag in asked if is_markup(tag) and tag.strip())[:_MOST_TAGS]
 
     def _selections(
         self, word: str, text: str
@@ -366,6 +362,12 @@ class Trials:
                 self.effects.append(Effect(date, is_date=True, does=pair.does()))
                 return True
         return False
+
+
+def _tags(flow: Flow) -> list[str]:
+    """Markup that the template asks for, beside which a word may count."""
+    asked = {word for asking in flow.askings.values() for word in asking.words}
+    return sorted(tag for tag in asked if is_markup(tag) and tag.strip())[:_MOST_TAGS]
 
 
 def _variants(flow: Flow) -> Iterator[dict[str, object]]:

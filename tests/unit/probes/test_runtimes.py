@@ -12,10 +12,10 @@ import pytest
 
 from plmscan.evidence import Gap
 from plmscan.kinds import Kind
+from plmscan.layout import leaves
 from plmscan.probes.static.chat_templates import Probe as TemplateProbe
 from plmscan.probes.static.runtimes import Probe
 from plmscan.runtimes.gguf import templates
-from plmscan.runtimes.onnx import leaves
 from plmscan.source import SourceOptions, resolve
 from tests.artifacts import fired
 

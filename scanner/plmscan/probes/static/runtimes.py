@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.kinds import RUNTIMES, Kind
+from plmscan.layout import leaves
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 from plmscan.runtimes.keras import code_layers
-from plmscan.runtimes.onnx import external_files, leaves
+from plmscan.runtimes.onnx import external_files
 from plmscan.runtimes.tensorflow import reaching_operations
 from plmscan.runtimes.torchscript import code_files
 
