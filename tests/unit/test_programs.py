@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plmscan.source import ranges
 from plmscan.source.programs import program_of
 from plmscan.source.ranges import RangeFile, UnreadError
 
@@ -107,7 +108,7 @@ def test_a_file_of_parts_reads_like_a_file(places: list[tuple[int, int]]) -> Non
     asked: list[int] = []
 
     def ask(start: int, stop: int) -> bytes:
-        asked.extend(range(start, stop, 2**16))
+        asked.extend(range(start, stop, 2**14))
         return whole[start:stop]
 
     file, real = RangeFile(len(whole), ask, None), io.BytesIO(whole)
@@ -130,6 +131,33 @@ def test_kept_parts_are_not_asked_for_again(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(b"short")
     with pytest.raises(UnreadError):
         RangeFile(len(whole), refuse, tmp_path).read()
+
+
+def test_what_is_read_on_and_on_comes_in_larger_and_larger_parts() -> None:
+    """A vocabulary of 4 MB takes a dozen requests, though it is read by eight bytes at a time."""
+    asked: list[int] = []
+
+    def ask(start: int, stop: int) -> bytes:
+        asked.append(stop - start)
+        return bytes(stop - start)
+
+    file = RangeFile(2**22, ask, None)
+    while file.read(4096):
+        pass
+    assert sum(asked) == 2**22
+    assert len(asked) <= 12
+
+
+def test_a_file_that_leads_round_in_circles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows its structures is stopped after so many reads, whatever they fetch."""
+    monkeypatch.setattr(ranges, "_MOST_READS", 100)
+    file = RangeFile(2**20, lambda a, b: bytes(b - a), None)
+    for _ in range(100):
+        file.seek(0)
+        file.read(8)
+    file.seek(0)
+    with pytest.raises(UnreadError, match="comes to no end"):
+        file.read(8)
 
 
 def test_only_so_much_of_a_file_is_read() -> None:

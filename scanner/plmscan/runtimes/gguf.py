@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-__all__ = ["templates"]
+__all__ = ["templates", "without_numbers"]
 
 _MAGIC = b"GGUF"
+_VERSION = 3
 _TEMPLATES = "tokenizer.chat_template"
 _WIDTHS: Mapping[int, int] = MappingProxyType(
     {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -40,6 +41,23 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
             yield name, reader.text()
         else:
             reader.skip(kind, _DEEPEST)
+
+
+def without_numbers(file: BinaryIO, size: int) -> bytes:
+    """A model with the same chat templates, and nothing else.
+
+    Raises:
+        ValueError: the metadata is broken.
+    """
+    found = [_entry(name, text) for name, text in templates(file, size)]
+    return _MAGIC + struct.pack("<IQQ", _VERSION, 0, len(found)) + b"".join(found)
+
+
+def _entry(name: str, text: str) -> bytes:
+    """An entry of the metadata that holds a string."""
+    key, value = name.encode(), text.encode()
+    start = struct.pack("<Q", len(key)) + key + struct.pack("<I", _STRING)
+    return start + struct.pack("<Q", len(value)) + value
 
 
 def _order(start: bytes) -> str:

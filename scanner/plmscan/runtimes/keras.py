@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from lzma import LZMAError
+from struct import error as StructError
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["code_layers"]
+__all__ = ["code_layers", "without_numbers"]
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 64 * 2**20
@@ -23,6 +24,12 @@ _LAYER = re.compile(rb'"(?:class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.
 _LIBRARY = re.compile(r"(?:keras|tf_keras|tensorflow|builtins)(?:\.|$)")
 _UNREADABLE = (BadZipFile, EOFError, KeyError, RuntimeError, LZMAError, ZlibError)
 """What reading a broken archive, or JSON that nests too deeply, raises besides ValueError."""
+_BROKEN = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, ImportError,
+    LookupError, MemoryError, OSError, RuntimeError, StructError, TypeError, ValueError, ZlibError,
+)  # fmt: skip
+"""What following the structures of a broken HDF5 file raises: these are read as they come."""
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _CODE = frozenset({"Lambda", "TFOpLambda", "__lambda__"})
 
 
@@ -79,6 +86,29 @@ def _of_hdf5(file: BinaryIO) -> Iterator[str]:
             if name in _CODE:
                 yield name
         kept = chunk[-_OVERLAP:]
+
+
+def without_numbers(file: BinaryIO) -> bytes:
+    """The attributes at the root of an HDF5 file, where Keras looks for a configuration.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    # Few models hold such a file, and it takes a while.
+    import pyfive  # noqa: PLC0415
+    from pyfive.core import InvalidHDF5File  # noqa: PLC0415
+
+    try:
+        attributes = list(pyfive.File(file).attrs.values())
+    except (*_BROKEN, InvalidHDF5File) as error:
+        msg = f"its attributes cannot be read ({type(error).__name__})"
+        raise ValueError(msg) from error
+    return b"\n".join([_HDF5, *(_bytes(value) for value in attributes)])
+
+
+def _bytes(value: object) -> bytes:
+    """A text as it stands in the file; nothing of numbers."""
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else b""
 
 
 def _unescaped(found: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from plmscan.runtimes.wire import fields, text
+from plmscan.runtimes.wire import fields, text, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.runtimes.wire import Field
 
-__all__ = ["external_files"]
+__all__ = ["external_files", "without_numbers"]
 
 _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     {
@@ -40,25 +40,44 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
 )
 """Message and field number -> the message in it, as far as tensors lie below it (onnx.proto)."""
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
+_DOWN_TO_ENTRY = (13, 5, 7)
+"""Fields that an entry lies in, from the inside: of a tensor, of a graph, of the model."""
 
 
 def external_files(file: BinaryIO, size: int) -> list[str]:
-    """Paths of the files in which the tensors of a model lie, each once, as they are written.
+    """Paths of the files in which the tensors of a model lie, sorted, as they are written.
 
     Raises:
         ValueError: the file is no ONNX model.
     """
-    found: dict[str, None] = {}
+    found: set[str] = set()
     waiting = [("model", 0, size)]
     while waiting:
         message, start, end = waiting.pop()
         for field in fields(file, start, end):
             inner = _INNER.get((message, field.number)) if field.is_message else None
             if inner == "entry":
-                found |= dict.fromkeys(_locations(file, field))
+                found.update(_locations(file, field))
             elif inner is not None:
                 waiting.append((inner, field.start, field.end))
-    return list(found)
+    return sorted(found)
+
+
+def without_numbers(file: BinaryIO, size: int) -> bytes:
+    """A model that reads the same files, and holds nothing else.
+
+    Raises:
+        ValueError: the file is no ONNX model.
+    """
+    return b"".join(map(_reading, external_files(file, size)))
+
+
+def _reading(path: str) -> bytes:
+    """The part of a model that reads the file ``path``."""
+    found = written(_KEY, b"location") + written(_VALUE, path.encode())
+    for number in _DOWN_TO_ENTRY:
+        found = written(number, found)
+    return found
 
 
 def _locations(file: BinaryIO, entry: Field) -> Iterator[str]:

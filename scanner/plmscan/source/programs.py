@@ -17,12 +17,14 @@ from pickletools import genops
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from plmscan.kinds import Kind
+from plmscan.runtimes import gguf, keras, onnx
 from plmscan.source.ranges import UnreadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["description_of", "program_of"]
+__all__ = ["description_of", "program_of", "without_numbers"]
 
 _ZIP_START = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
@@ -43,6 +45,8 @@ _MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _PARTS = 5
 """Pickles at their start: the magic number, a version, the machine, the object, the keys."""
 _FIRST_LOOK = 2**16
+_STUB = 4096
+"""Bytes of a broken file: enough to see that."""
 
 
 def program_of(file: BinaryIO) -> bytes:
@@ -71,6 +75,27 @@ def description_of(file: BinaryIO) -> bytes:
     with _archive(file) as archive:
         described = [m for m in archive.infolist() if not m.filename.endswith(_KERAS_WEIGHTS)]
         return _copied(archive, described)
+
+
+def without_numbers(file: BinaryIO, kind: Kind, size: int) -> bytes:
+    """As much of an open file of another runtime as says what it does besides computing.
+
+    Raises:
+        UnreadError: that cannot be read, or it could be anywhere in the file.
+    """
+    start = file.read(_STUB)
+    file.seek(0)
+    try:
+        if kind is Kind.HDF5:
+            return description_of(file) if start.startswith(b"PK") else keras.without_numbers(file)
+        if kind is Kind.ONNX:
+            return onnx.without_numbers(file, size)
+        return gguf.without_numbers(file, size)
+    except ValueError as error:
+        if kind is Kind.HDF5:
+            msg = f"It can only be read whole: {error}."
+            raise UnreadError(msg) from error
+        return start  # which is as broken as all of it
 
 
 def _of_zip(file: BinaryIO) -> bytes:

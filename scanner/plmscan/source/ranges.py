@@ -20,15 +20,21 @@ from plmscan.errors import PlmscanError
 from plmscan.whole_files import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["RangeFile", "Ranges", "UnreadError"]
 
-_BLOCK = 2**16
-"""Bytes that are asked for at once; formats tell themselves by less."""
+_BLOCK = 2**14
+"""Bytes of a block: the least that is asked for."""
+_FIRST = 4
+"""Blocks that are asked for at once at the start of a file: it tells what the file is."""
+_LONGEST_RUN = 64
+"""The same, where a file is read from one block to the next."""
 _MOST_BYTES = 2**25
-"""That are read of one file."""
+"""That are fetched of one file."""
+_MOST_READS = 2_000_000
+"""How often one file is read in: a broken one may lead round in circles."""
 _ATTEMPTS = 2
 _PATIENCE = 3
 """How many files may fail one after the other before the Hub is asked no more."""
@@ -147,6 +153,12 @@ class RangeFile(io.RawIOBase):
         self._kept = kept
         self._blocks: dict[int, bytes] = {}
         self._at = 0
+        self._reads = 0
+        self._run, self._behind = _FIRST // 2, 0
+
+    def keep_no_more(self) -> None:
+        """What is fetched from now on stays in memory only."""
+        self._kept = None
 
     def readable(self) -> bool:
         """It is."""
@@ -174,6 +186,7 @@ class RangeFile(io.RawIOBase):
         stop = self._size if size is None or size < 0 else min(self._size, self._at + size)
         if stop <= self._at:
             return b""
+        self._count()
         first, last = self._at // _BLOCK, (stop - 1) // _BLOCK
         self._fetch(first, last)
         data = b"".join(self._blocks[number] for number in range(first, last + 1))
@@ -181,21 +194,39 @@ class RangeFile(io.RawIOBase):
         self._at = stop
         return found
 
+    def _count(self) -> None:
+        """One read more.
+
+        Raises:
+            UnreadError: there were too many.
+        """
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            msg = "It is broken: reading it comes to no end."
+            raise UnreadError(msg)
+
     def _fetch(self, first: int, last: int) -> None:
         """Make sure that the blocks are here, in one request for each run of them."""
         most = _MOST_BYTES // _BLOCK
-        asked = range(first, min(last, first + most) + 1)
-        if len(self._blocks.keys() | set(asked)) > most:
-            msg = f"More than {_MOST_BYTES >> 20} MB of it would have to be read."
-            raise UnreadError(msg)
-        missing = [number for number in asked if not self._find(number)]
+        missing = [n for n in range(first, min(last, first + most) + 1) if not self._find(n)]
         while missing:
-            run = [n for i, n in enumerate(missing) if n == missing[0] + i]
-            missing = missing[len(run) :]
-            start, stop = run[0] * _BLOCK, min(self._size, (run[-1] + 1) * _BLOCK)
-            data = self._ask(start, stop)
+            run = self._run_from(missing)
+            if len(self._blocks) + len(run) > most:
+                msg = f"More than {_MOST_BYTES >> 20} MB of it would have to be read."
+                raise UnreadError(msg)
+            data = self._ask(run[0] * _BLOCK, min(self._size, (run[-1] + 1) * _BLOCK))
             for i, number in enumerate(run):
                 self._keep(number, data[i * _BLOCK : (i + 1) * _BLOCK])
+            missing = [number for number in missing if number > run[-1]]
+
+    def _run_from(self, missing: Sequence[int]) -> range:
+        """The blocks to ask for next: more and more where one follows the other."""
+        first, count = missing[0], len([n for i, n in enumerate(missing) if n == missing[0] + i])
+        self._run = min(2 * self._run, _LONGEST_RUN) if first == self._behind else 1
+        end = min(-(-self._size // _BLOCK), first + max(count, self._run))
+        known = (n for n in range(first, end) if n in self._blocks)
+        self._behind = next(known, end)
+        return range(first, self._behind)
 
     def _length(self, number: int) -> int:
         """How many bytes the block has."""

@@ -21,12 +21,11 @@ from plmscan.kinds import (
     Kind,
     kind_by_name,
     kind_in,
-    read_ends,
     with_neighbours,
 )
 from plmscan.layout import Unread
 from plmscan.source.commit import part_of
-from plmscan.source.programs import description_of, program_of
+from plmscan.source.programs import program_of, without_numbers
 from plmscan.source.ranges import RangeFile, Ranges, UnreadError
 from plmscan.whole_files import beside
 
@@ -60,6 +59,8 @@ _IDENTITY = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _TOO_MANY = "plmscan looks into a limited number of files that nothing loads."
 _KEPT = "plmscan"
 """The folder for parts of files, in the model's folder of the cache."""
+_PROGRAM = "program-1"
+"""The file in it with what could be a program; another number where something else is copied."""
 
 
 @dataclass
@@ -101,13 +102,16 @@ def look_at(
         commit, root, {n: listing[n].size for n in small}, rest, part_of(on_progress, 0, 0.5)
     )
     ranges = Ranges(commit.headers, silent=commit.local)
-    files = {n: _Large(commit, root, ranges, n, listing[n]) for n in large[:_MOST_GLIMPSES]}
+
+    def glimpse(name: str) -> _Glimpse:
+        return _Large(commit, root, ranges, name, listing[name]).glimpse()
+
     with ThreadPoolExecutor(_THREADS) as pool:
-        running = [pool.submit(file.fetch_ends) for file in files.values()]
+        running = [pool.submit(glimpse, name) for name in large[:_MOST_GLIMPSES]]
         for number, _ in enumerate(as_completed(running), start=1):
             done = 0.5 + 0.3 * number / len(running)
             on_progress(done, f"looking into {len(running)} large files")
-    glimpses = [file.glimpse() for file in files.values()]
+    glimpses = [each.result() for each in running]
     glimpses += [_Glimpse(name, problem=_TOO_MANY) for name in large[_MOST_GLIMPSES:]]
     glimpses = _beside_neighbours(listing, sorted(glimpses, key=lambda glimpse: glimpse.name))
     _judge(commit, root, listing, glimpses, rest, part_of(on_progress, 0.8, 1.0))
@@ -173,7 +177,6 @@ class _Large:
         self._kept = commit.folder / _KEPT / _identity(commit, name, listed)
         self._local = root / name
         self._size = listed.size
-        self._problem = ""
         ask = partial(ranges.read, commit.url(name), size=listed.size)
         self._remote = RangeFile(listed.size, ask, self._kept)
 
@@ -187,32 +190,30 @@ class _Large:
         self._remote.seek(0)
         yield cast("BinaryIO", self._remote)
 
-    def fetch_ends(self) -> None:
-        """Read what tells the kind; what goes wrong with that is told by `glimpse`."""
-        try:
-            with self._opened() as file:
-                read_ends(file)
-        except UnreadError as error:
-            self._problem = str(error)
-        except OSError as error:
-            self._problem = _unusable(error)
-
     def glimpse(self) -> _Glimpse:
         """What the file holds, as far as a little tells."""
         kind = None
-        if self._problem:
-            return _Glimpse(self._name, problem=self._problem)
         try:
             with self._opened() as file:
                 kind = kind_in(file, self._name)
-                file.seek(0)
-                program = _program(file, kind, self._name)
-            stored = None if program is None else _stored(program, self._kept)
+                program = self._program(file, kind)
         except UnreadError as error:
             return _Glimpse(self._name, kind, problem=str(error))
         except OSError as error:
             return _Glimpse(self._name, kind, problem=_unusable(error))
-        return _Glimpse(self._name, kind, stored)
+        return _Glimpse(self._name, kind, program)
+
+    def _program(self, file: BinaryIO, kind: Kind) -> Path | None:
+        """A copy of what of the file could be a program, as `_program` finds it."""
+        path = self._kept / _PROGRAM
+        if not path.is_file():
+            self._remote.keep_no_more()
+            file.seek(0)
+            program = _program(file, kind, self._name, self._size)
+            if program is None:
+                return None
+            _store(program, path)
+        return path
 
 
 def _beside_neighbours(listing: Listing, glimpses: list[_Glimpse]) -> list[_Glimpse]:
@@ -239,7 +240,7 @@ def _identity(commit: Commit, name: str, listed: Listed) -> str:
     return hashlib.sha256(f"{commit.sha}/{name}".encode()).hexdigest()
 
 
-def _program(file: BinaryIO, kind: Kind, name: str) -> bytes | None:
+def _program(file: BinaryIO, kind: Kind, name: str, size: int) -> bytes | None:
     """What of the file could be a program; None if nothing can.
 
     Raises:
@@ -247,28 +248,27 @@ def _program(file: BinaryIO, kind: Kind, name: str) -> bytes | None:
     """
     if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
         return program_of(file)
+    if kind in (Kind.HDF5, Kind.ONNX, Kind.GGUF):
+        return without_numbers(file, kind, size)
     start = file.read(_STUB)
-    if kind is Kind.HDF5 and start.startswith(b"PK"):
-        return description_of(file)
-    if kind in _CAN_RUN or (kind is Kind.NUMPY and _OBJECTS in start):
+    graph = kind is Kind.TENSORFLOW and kind_by_name(name) is kind
+    if kind in _CAN_RUN or graph or (kind is Kind.NUMPY and _OBJECTS in start):
         msg = "It can only be read whole."
         raise UnreadError(msg)
     # Whoever unpickles it for its name finds none, and so does a probe that reads its start.
     return start if kind_by_name(name) in (Kind.PICKLE, Kind.ZIP) else None
 
 
-def _stored(program: bytes, kept: Path) -> Path:
-    """The file in the cache that holds ``program``.
+def _store(program: bytes, path: Path) -> None:
+    """Write ``program`` into the cache.
 
     Raises:
         OSError: it cannot be written.
     """
-    kept.mkdir(parents=True, exist_ok=True)
-    path = kept / "program"
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = beside(path)
     part.write_bytes(program)
     part.replace(path)
-    return path
 
 
 def _judge(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plmscan.evidence import Gap
 from plmscan.kinds import Kind
@@ -16,6 +22,11 @@ from plmscan.layout import leaves
 from plmscan.probes.static.chat_templates import Probe as TemplateProbe
 from plmscan.probes.static.runtimes import Probe
 from plmscan.runtimes.gguf import templates
+from plmscan.runtimes.gguf import without_numbers as short_gguf
+from plmscan.runtimes.keras import code_layers
+from plmscan.runtimes.keras import without_numbers as short_keras
+from plmscan.runtimes.onnx import external_files
+from plmscan.runtimes.onnx import without_numbers as short_onnx
 from plmscan.source import SourceOptions, resolve
 from tests.artifacts import fired
 
@@ -142,6 +153,16 @@ def test_a_declared_backend_without_a_file_blocks(tmp_path: Path) -> None:
     assert "no file for it" in gap.reason
 
 
+def small_hdf5() -> bytes:
+    """A Keras model with one tensor."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["w"] = np.arange(3)
+        file.attrs["model_config"] = "{}"
+    return buffer.getvalue()
+
+
+SMALL_HDF5 = small_hdf5()
 PATHS = ["/etc/passwd", "../x", "a/../../x", "C:\\x", "\\\\host\\x", "~/x"]
 
 
@@ -153,6 +174,69 @@ def test_an_onnx_model_that_reads_outside_is_found(
     """Wherever the path leads out, and in whatever order its entry is written."""
     artifact = model(tmp_path, {"a.onnx": onnx("fine", path, turned=turned)})
     assert fired(Probe(), artifact) == ["PLM181"]
+
+
+def test_groups_are_passed_over(tmp_path: Path) -> None:
+    """What stands in them counts for no reader, and what follows them does."""
+    group = b"\x0b" + field(7, b"not a graph") + b"\x13\x14" + b"\x0c"
+    artifact = model(tmp_path, {"a.onnx": group + onnx("/etc/passwd")})
+    assert fired(Probe(), artifact) == ["PLM181"]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=5))
+def test_a_shortened_onnx_model_reads_the_same_files(paths: list[str]) -> None:
+    """The copy of a large model says what all of it says."""
+    whole = onnx(*paths)
+    short = short_onnx(io.BytesIO(whole), len(whole))
+    found = external_files(io.BytesIO(whole), len(whole))
+    assert external_files(io.BytesIO(short), len(short)) == found == sorted(set(paths))
+
+
+@given(st.dictionaries(st.text("abc._", max_size=9), st.text(max_size=99), max_size=4))
+def test_a_shortened_gguf_model_holds_the_same_templates(texts: dict[str, str]) -> None:
+    """And no vocabulary."""
+    entries = [
+        ("tokenizer.chat_template" + name, 8, struct.pack("<Q", len(t.encode())) + t.encode())
+        for name, t in texts.items()
+    ]
+    tokens = ("tokens", 9, struct.pack("<IQ", 8, 99) + string("word") * 99)
+    whole = gguf(tokens, *entries)
+    short = short_gguf(io.BytesIO(whole), len(whole))
+    found = dict(templates(io.BytesIO(whole), len(whole)))
+    assert dict(templates(io.BytesIO(short), len(short))) == found
+    assert len(found) == len(texts)
+    assert b"word" not in short
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("kind", [str, str.encode, np.bytes_])
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_the_configuration_of_an_hdf5_file_is_found_by_its_structure(
+    libver: str, kind: Callable[[str], object], length: int
+) -> None:
+    """However the library writes it, a small part of the file tells the layers."""
+    buffer = io.BytesIO()
+    config = json.dumps({"class_name": "Lambda", "words": "w" * length})
+    with h5py.File(buffer, "w", libver=libver) as file:
+        for number in range(40):
+            file[f"group{number}/w"] = np.arange(5000.0)
+        fits = length < 2**16 or kind is not np.bytes_  # which goes into the header itself
+        file.attrs["model_config"] = kind(config) if fits else config
+        file.attrs["numbers"] = np.arange(3)
+    short = short_keras(buffer)
+    assert code_layers(io.BytesIO(short)) == ["Lambda"]
+    assert len(short) < length + 200
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_a_broken_hdf5_file_is_an_error_in_words(data: st.DataObject) -> None:
+    """Whatever a byte becomes, its structures are read or refused."""
+    broken = bytearray(SMALL_HDF5)
+    for _ in range(data.draw(st.integers(1, 4))):
+        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ValueError):
+        assert short_keras(io.BytesIO(bytes(broken))).startswith(b"\x89HDF")
 
 
 @pytest.mark.parametrize("path", ["model.onnx_data", "sub/weights", "..data", "a..b"])

@@ -14,8 +14,9 @@ from plmscan.runtimes.gguf import templates as gguf_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from plmscan.evidence import FileDigest, Observation
+    from plmscan.evidence import FileDigest, ListedFile, Observation
     from plmscan.source import Artifact
     from plmscan.templates import Effect, Judgement
 
@@ -96,18 +97,21 @@ def _templates(artifact: Artifact) -> Iterator[tuple[str, object]]:
             is_short = file.size <= _LARGEST
             data = artifact.path(file.path).read_bytes() if is_short else b""
             yield file.path, data.decode("utf-8-sig", "replace") if is_short else None
-        elif file.kind == Kind.GGUF:
-            yield from _of_gguf(artifact, file)
+    readable = artifact.readable
+    listed: list[FileDigest | ListedFile] = [*artifact.files, *artifact.not_fetched]
+    for one in listed:
+        if one.kind == Kind.GGUF and one.path in readable:
+            yield from _of_gguf(one.path, readable[one.path])
 
 
-def _of_gguf(artifact: Artifact, file: FileDigest) -> Iterator[tuple[str, object]]:
+def _of_gguf(name: str, path: Path) -> Iterator[tuple[str, object]]:
     """The templates in the metadata of a GGUF file; an error where these cannot be read."""
-    with artifact.path(file.path).open("rb") as opened:
+    with path.open("rb") as file:
         try:
-            for name, source in gguf_templates(opened, file.size):
-                yield f"{file.path} ({name})", source
+            for key, source in gguf_templates(file, path.stat().st_size):
+                yield f"{name} ({key})", source
         except ValueError as error:
-            yield file.path, error
+            yield name, error
 
 
 def _held(name: str, held: object) -> Iterator[tuple[str, object]]:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _ID = "runtimes"
-_SAID_APART = (Kind.TORCHSCRIPT, Kind.HDF5)
-"""Archives in which what is done stands apart from the numbers."""
 _DECLARED = {"onnx": Kind.ONNX, "openvino": Kind.OPENVINO}
 """Kind of the files that a backend runs, by what sentence-transformers calls the backend."""
 
@@ -60,7 +58,7 @@ class Probe(StaticProbe):
         kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
         yield from _declared(artifact.backend, kinds)
         yield from _listed(artifact.backend, kinds)
-        programs = [name for name in artifact.programs if kinds[name] in _SAID_APART]
+        programs = [name for name in artifact.programs if kinds[name] in _LOOKS]
         looked_at = [name for name, kind in here.items() if kind in _LOOKS] + programs
         for name in looked_at:
             yield from _look(artifact, name, Kind(kinds[name]))
