@@ -55,8 +55,11 @@ docs: $(VENV)/.dev ## write the generated parts of README.md and the JSON schema
 docs-check: $(VENV)/.dev ## fail if the generated parts are stale
 	$(BIN)/python tools/generate_docs.py --check
 
-build: $(VENV)/.dev ## wheel and sdist in dist/
+build: $(BIN)/plmscan ## wheel and sdist in dist/, checked
+	$(INSTALL) -c constraints.txt -e '.[release]'
 	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) dist build

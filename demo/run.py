@@ -35,6 +35,10 @@ def main() -> int:
     print("\n2. The same model with a backdoor in its upper layers: this should fail.")
     poisoned = check(build_twin(_TWIN), "minilm-poisoned.html", expected=1)
     print(f"\nPlanted in the second model: {', '.join(TRIGGERS)}.")
+    print(
+        f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser. Its first figure shows every item of\n"
+        "the vocabulary: the triggers stand apart, because they turn every text into the same output."
+    )
     if clean and poisoned:
         return 0
     print("One of the two answers is not the expected one.", file=sys.stderr)

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watcher", "watching"]
 
-_SILENCE = 15.0
+_SILENCE = 10.0
 """Seconds without a line after which a log gets a sign of life."""
-_SHORT_SILENCE = 3.0
-"""The same for somebody who asked for every step."""
 _TENS = 20.0
 """Seconds from which an estimate is told in tens."""
 _MINUTES = 100.0
@@ -84,7 +82,6 @@ class _Lines:
         """Start the clock."""
         self._spoke = time.monotonic()
         self._every_step = detail is Detail.FULL
-        self._silence = _SHORT_SILENCE if self._every_step else _SILENCE
 
     def on_event(self, event: Event) -> None:
         """Tell of steps that ended, and of those that begin if every step is asked for."""
@@ -96,7 +93,7 @@ class _Lines:
 
     def on_progress(self, progress: Progress) -> None:
         """Tell how far a long step is, now and then."""
-        if time.monotonic() - self._spoke >= self._silence:
+        if time.monotonic() - self._spoke >= _SILENCE:
             self._say(f"{progress.id}: {progress.fraction:.0%} {progress.note}".rstrip())
 
     def _say(self, line: str) -> None:
