@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
 __all__ = ["code_layers", "without_numbers"]
@@ -19,9 +19,19 @@ __all__ = ["code_layers", "without_numbers"]
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 64 * 2**20
 _CHUNK = 2**20
-_OVERLAP = 512
-_LAYER = re.compile(rb'"(?:class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.){1,200})"')
+_OVERLAP = 2048
+_LAYER = re.compile(rb'"(class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.){1,200})"')
+_INNERMOST = re.compile(rb'\{\s{0,9}"[^{}\x00]{1,1000}\}')
+"""An object of JSON without another in it, as those that name a function are."""
 _LIBRARY = re.compile(r"(?:keras|tf_keras|tensorflow|builtins)(?:\.|$)")
+_COMPUTING = re.compile(
+    r"builtins$|(?:keras|tf_keras|tensorflow)\.(?:\w+\.)*"
+    r"(?:activations|constraints|initializers|layers|losses|math|metrics|nn|ops|regularizers)(?:\.|$)"
+)
+"""Modules whose functions layers may name; ``builtins`` is what Keras calls its own such functions.
+
+Others of Keras fetch files or turn its safe mode off.
+"""
 _UNREADABLE = (BadZipFile, EOFError, KeyError, RuntimeError, LZMAError, ZlibError)
 """What reading a broken archive, or JSON that nests too deeply, raises besides ValueError."""
 _BROKEN = (
@@ -31,6 +41,8 @@ _BROKEN = (
 """What following the structures of a broken HDF5 file raises: these are read as they come."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _CODE = frozenset({"Lambda", "TFOpLambda", "__lambda__"})
+_FUNCTION = "function"
+"""What Keras calls the class of a function, whose name is then all of its configuration."""
 
 
 def code_layers(file: BinaryIO) -> list[str]:
@@ -63,29 +75,45 @@ def _of_archive(file: BinaryIO) -> Iterator[str]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            yield from _odd(str(value.get("class_name", "")), value.get("module"))
+            yield from _odd(value)
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
 
 
-def _odd(class_name: str, module: object) -> Iterator[str]:
-    """The name of a layer that is code, or of a module that is not Keras's."""
+def _odd(described: Mapping[str, object]) -> Iterator[str]:
+    """The name of a layer that is code, or of what is no layer or function of Keras's."""
+    class_name, module = str(described.get("class_name", "")), described.get("module")
     if class_name in _CODE:
         yield class_name
-    if isinstance(module, str) and not _LIBRARY.match(module):
-        yield f"{module}.{class_name}"
+    if isinstance(module, str):
+        is_function = class_name == _FUNCTION
+        name = described.get("config") if is_function else class_name
+        if not (_COMPUTING if is_function else _LIBRARY).match(module):
+            yield f"{module}.{name}"
 
 
 def _of_hdf5(file: BinaryIO) -> Iterator[str]:
     """The same of an HDF5 file, whose configuration stands somewhere in it as plain JSON."""
     kept = b""
     while chunk := file.read(_CHUNK):
-        for found in _LAYER.findall(kept + chunk):
+        for key, found in _LAYER.findall(kept + chunk):
             name = _unescaped(found)
-            if name in _CODE:
+            if name in _CODE or (key == b"module" and not _LIBRARY.match(name)):
                 yield name
+        for found in _INNERMOST.findall(kept + chunk):
+            yield from _of_object(found)
         kept = chunk[-_OVERLAP:]
+
+
+def _of_object(found: bytes) -> Iterator[str]:
+    """The same of one object, if these bytes are one."""
+    try:
+        value = json.loads(found)
+    except ValueError:
+        return
+    if isinstance(value, dict):
+        yield from _odd(value)
 
 
 def without_numbers(file: BinaryIO) -> bytes:

@@ -1,4 +1,4 @@
-"""ONNX models: which other files they read."""
+"""ONNX models: which other files they read, and which operations call Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.runtimes.wire import Field
 
-__all__ = ["external_files", "without_numbers"]
+__all__ = ["external_files", "python_operations", "without_numbers"]
 
 _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     {
@@ -26,6 +26,7 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
         ("graph", 1): "node",
         ("graph", 5): "tensor",
         ("graph", 15): "sparse",
+        ("node", 4): "operation",
         ("node", 5): "attribute",
         ("attribute", 5): "tensor",
         ("attribute", 6): "graph",
@@ -39,9 +40,15 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     }
 )
 """Message and field number -> the message in it, as far as tensors lie below it (onnx.proto)."""
+_ENDS = frozenset({"entry", "operation"})
+"""What is not looked into any further."""
+_PYTHON = frozenset({"PyOp", "PythonOp", "PythonOpGrad"})
+"""Operations of onnxruntime's extensions and of its training that call a function by its name."""
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
-_DOWN_TO_ENTRY = (13, 5, 7)
-"""Fields that an entry lies in, from the inside: of a tensor, of a graph, of the model."""
+_TO_ENTRY = (7, 5, 13)
+"""Fields down to an entry: of the model, of a graph, of a tensor."""
+_TO_OPERATION = (7, 1, 4)
+"""The same to the name of an operation: of the model, of a graph, of a node."""
 
 
 def external_files(file: BinaryIO, size: int) -> list[str]:
@@ -50,34 +57,54 @@ def external_files(file: BinaryIO, size: int) -> list[str]:
     Raises:
         ValueError: the file is no ONNX model.
     """
-    found: set[str] = set()
+    entries = (field for kind, field in _parts(file, size) if kind == "entry")
+    return sorted({path for entry in entries for path in _locations(file, entry)})
+
+
+def python_operations(file: BinaryIO, size: int) -> list[str]:
+    """Names of operations that call Python, sorted, each once.
+
+    Raises:
+        ValueError: the file is no ONNX model.
+    """
+    named = {text(file, field) for kind, field in _parts(file, size) if kind == "operation"}
+    return sorted(named & _PYTHON)
+
+
+def _parts(file: BinaryIO, size: int) -> Iterator[tuple[str, Field]]:
+    """Every field that `_ENDS` names, wherever it lies in the model, with what it is."""
     waiting = [("model", 0, size)]
     while waiting:
         message, start, end = waiting.pop()
         for field in fields(file, start, end):
             inner = _INNER.get((message, field.number)) if field.is_message else None
-            if inner == "entry":
-                found.update(_locations(file, field))
+            if inner in _ENDS:
+                yield inner, field
             elif inner is not None:
                 waiting.append((inner, field.start, field.end))
-    return sorted(found)
 
 
 def without_numbers(file: BinaryIO, size: int) -> bytes:
-    """A model that reads the same files, and holds nothing else.
+    """A model that reads the same files and calls Python as often, and holds nothing else.
 
     Raises:
         ValueError: the file is no ONNX model.
     """
-    return b"".join(map(_reading, external_files(file, size)))
+    calls = [_nested(name.encode(), _TO_OPERATION) for name in python_operations(file, size)]
+    return b"".join([*map(_reading, external_files(file, size)), *calls])
 
 
 def _reading(path: str) -> bytes:
     """The part of a model that reads the file ``path``."""
-    found = written(_KEY, b"location") + written(_VALUE, path.encode())
-    for number in _DOWN_TO_ENTRY:
-        found = written(number, found)
-    return found
+    entry = written(_KEY, b"location") + written(_VALUE, path.encode())
+    return _nested(entry, _TO_ENTRY)
+
+
+def _nested(content: bytes, numbers: tuple[int, ...]) -> bytes:
+    """``content`` in fields of these numbers, the outermost first."""
+    for number in reversed(numbers):
+        content = written(number, content)
+    return content
 
 
 def _locations(file: BinaryIO, entry: Field) -> Iterator[str]:

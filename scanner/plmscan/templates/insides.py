@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["hidden_names", "unknown_calls"]
 
 _HIDDEN_NAME = re.compile(r"^_|__")
+_PYTHONS_OWN = re.compile(r"^__\w+__$")
+"""A variable such as ``__builtins__``, which some programs hand to templates."""
 _HIDDEN_FIELD = re.compile(r"\{[^{}]*[.\[]_[^{}]*\}")
 """A format such as ``{0.__class__}``."""
 _METHODS = frozenset(
@@ -29,11 +31,13 @@ _LOADING = (nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)
 
 
 def hidden_names(tree: nodes.Template, constants: Iterable[str]) -> Iterator[str]:
-    """Attributes, keys and formats through which a template reaches into Python."""
-    for node in tree.find_all((nodes.Getattr, nodes.Filter)):
+    """Names, attributes, keys and formats through which a template reaches into Python."""
+    for node in tree.find_all((nodes.Getattr, nodes.Filter, nodes.Name)):
         match node:
             case nodes.Getattr() if _HIDDEN_NAME.search(node.attr):
                 yield node.attr
+            case nodes.Name() if _PYTHONS_OWN.search(node.name):
+                yield node.name
             case nodes.Filter(name="attr"):
                 yield "attr"
     for text in sorted(constants):

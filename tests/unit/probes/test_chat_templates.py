@@ -79,6 +79,8 @@ def test_a_question_that_no_try_answers_blocks_a_pass(tmp_path: Path) -> None:
         ("{{ ''[['__', 'class__'] | join] }}", "PLM147"),
         ("{{ '{0.__class__}'.format('') }}", "PLM147"),
         ("{{ messages._private }}", "PLM147"),
+        ("{{ __builtins__['eval']('1') }}", "PLM147"),
+        ("{{ [__import__][0] }}", "PLM147"),
         ("{% if strftime_now('%Y') == '2031' %}x{% endif %}", "PLM146"),
         ("{% set y = strftime_now('%Y') | int %}{% if y >= 2031 %}x{% endif %}", "PLM146"),
         ("{{ lipsum() }}", "PLM148"),

@@ -28,7 +28,7 @@ from plmscan.runtimes.keras import without_numbers as short_keras
 from plmscan.runtimes.onnx import external_files
 from plmscan.runtimes.onnx import without_numbers as short_onnx
 from plmscan.source import SourceOptions, resolve
-from tests.artifacts import fired
+from tests.artifacts import evidence_of, fired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,6 +107,17 @@ def gaps(artifact: Artifact) -> list[Gap]:
     return [o for o in Probe().inspect(artifact) if isinstance(o, Gap)]
 
 
+def function(module: str, name: str) -> dict[str, object]:
+    """A layer that names a function, as Keras describes it."""
+    named = {"module": module, "class_name": "function", "config": name, "registered_name": name}
+    return {"class_name": "Dense", "module": "keras.layers", "config": {"activation": named}}
+
+
+def hdf5(layer: Mapping[str, object]) -> bytes:
+    """An HDF5 file with the description of one layer somewhere in it."""
+    return b"\x89HDF\r\n\x1a\n" + bytes(2**20 - 90) + json.dumps(layer).encode() + bytes(99)
+
+
 HONEST = {
     "onnx/model.onnx": onnx("model.onnx_data"),
     "onnx/model.onnx_data": bytes(64),
@@ -120,6 +131,10 @@ HONEST = {
     "saved_model.pb": b"\x0a\x05RestoreV2",
     "variables/variables.data-00000-of-00001": bytes(range(7, 256)),
     "model.keras": keras({"class_name": "Dense", "module": "keras.layers"}),
+    "own.keras": keras(function("builtins", "relu")),
+    "activations.keras": keras(function("keras.src.activations", "gelu")),
+    "activations.h5": hdf5(function("keras.activations", "gelu")),
+    "losses.h5": hdf5(function("tensorflow.python.keras.losses", "mse")),
 }
 """What repositories hold for other runtimes, with nothing wrong in it."""
 
@@ -259,6 +274,48 @@ def test_a_keras_layer_that_is_code_is_found(
 ) -> None:
     """In both formats, wherever it stands and however it is written."""
     assert fired(Probe(), model(tmp_path, {"model.keras": content})) == ["PLM180"]
+
+
+CALLED = [
+    ("subprocess", "run"),
+    ("keras.utils", "get_file"),
+    ("keras.config", "enable_unsafe_deserialization"),
+    ("keras.src.saving.serialization_lib", "enable_unsafe_deserialization"),
+    ("keras.models", "load_model"),
+    ("tensorflow.io", "read_file"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), CALLED)
+@pytest.mark.parametrize("write", [keras, hdf5])
+def test_a_function_that_does_not_only_compute_is_found(
+    tmp_path: Path,
+    module: str,
+    name: str,
+    write: Callable[[Mapping[str, object]], bytes | Callable[[Path], None]],
+) -> None:
+    """Keras's own functions among them: loading calls what a layer names."""
+    artifact = model(tmp_path, {"model.keras": write(function(module, name))})
+    (found,) = evidence_of(Probe(), artifact)
+    assert found.details["found"].startswith(f"{module}")
+    assert fired(Probe(), artifact) == ["PLM180"]
+
+
+def test_an_hdf5_file_that_names_a_class_of_another_package_is_found(tmp_path: Path) -> None:
+    """As in an archive, the module is imported by its name."""
+    own = {"class_name": "Own", "module": "own_layers", "config": {"units": 1}}
+    assert fired(Probe(), model(tmp_path, {"model.h5": hdf5(own)})) == ["PLM180"]
+
+
+@pytest.mark.parametrize(("name", "rules"), [("PyOp", ["PLM183"]), ("MatMul", [])])
+@pytest.mark.parametrize("is_function", [False, True])
+def test_an_onnx_operation_that_calls_python_is_found(
+    tmp_path: Path, name: str, rules: list[str], *, is_function: bool
+) -> None:
+    """In the graph and in functions of the model."""
+    node = field(1, b"x") + field(4, name.encode()) + field(7, b"ai.onnx.contrib")
+    inside = b"\xca\x01" + field(7, field(7, node))[1:] if is_function else field(7, field(1, node))
+    assert fired(Probe(), model(tmp_path, {"a.onnx": b"\x08\x0a" + inside})) == rules
 
 
 def test_a_keras_archive_is_known_without_weights(tmp_path: Path) -> None:

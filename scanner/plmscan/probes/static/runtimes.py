@@ -12,7 +12,7 @@ from plmscan.layout import leaves
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 from plmscan.runtimes.keras import code_layers
-from plmscan.runtimes.onnx import external_files
+from plmscan.runtimes.onnx import external_files, python_operations
 from plmscan.runtimes.tensorflow import reaching_operations
 from plmscan.runtimes.torchscript import code_files
 
@@ -42,7 +42,7 @@ class Probe(StaticProbe):
         "code_layers": "layers of a Keras model that are code, or come from elsewhere (count)",
         "outside_files": "files outside of the model that an ONNX model reads (count)",
         "program_files": "files of the program in a TorchScript archive (count)",
-        "reaching_operations": "operations of TensorFlow that use files or call Python (count)",
+        "reaching_operations": "operations of a graph that use files or call Python (count)",
         "native_programs": "1 if the file is a program or library of the machine (flag)",
     }
     references: ClassVar[tuple[str, ...]] = (
@@ -123,7 +123,7 @@ def _native(_file: BinaryIO, _size: int) -> list[str]:
 
 
 _LOOKS: dict[str, tuple[tuple[str, Callable[[BinaryIO, int], list[str]]], ...]] = {
-    Kind.ONNX: (("outside_files", _outside),),
+    Kind.ONNX: (("outside_files", _outside), ("reaching_operations", python_operations)),
     Kind.HDF5: (("code_layers", partial(_whole, code_layers)),),
     Kind.TORCHSCRIPT: (("program_files", partial(_whole, code_files)),),
     Kind.ZIP: (
