@@ -1,4 +1,4 @@
-"""TorchScript archives: the program that they carry."""
+"""Archives of TorchScript, torch.package and TorchServe: the program that they carry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = ["code_files"]
+
+_OF_PROGRAMS = ("MAR-INF/MANIFEST.json", ".data/extern_modules")
+"""Members of an archive of which every Python file is run by its loader: TorchServe's and
+torch.package's."""
 
 
 def code_files(file: BinaryIO) -> list[str]:
@@ -23,4 +27,6 @@ def code_files(file: BinaryIO) -> list[str]:
     except (BadZipFile, NotImplementedError, RuntimeError) as error:
         msg = f"its list of members cannot be read ({type(error).__name__})"
         raise ValueError(msg) from error
-    return sorted(name for name in names if "/code/" in name and name.endswith(".py"))
+    is_program = any(name.endswith(_OF_PROGRAMS) for name in names)
+    code = (name for name in names if name.endswith(".py"))
+    return sorted(name for name in code if is_program or "/code/" in name)

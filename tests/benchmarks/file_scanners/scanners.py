@@ -130,11 +130,12 @@ def _of_fickling(text: str) -> Said:
 
 
 def _of_modelaudit(text: str) -> Said:
-    """A report in JSON."""
+    """A report in JSON; the place may be the one that a file refers to, so details tell it, too."""
     graded = {"critical": Answer.FOUND, "warning": Answer.UNSURE}
     for issue in json.loads(text)["issues"]:
         answer = graded.get(issue["severity"], Answer.NOTHING)
-        yield issue["location"] or "", answer, f"{issue.get('rule_code')} {issue['message']}"
+        place = f"{issue['location']} {json.dumps(issue.get('details'))}"
+        yield place, answer, f"{issue.get('rule_code')} {issue['message']}"
 
 
 OWN = "plmscan"

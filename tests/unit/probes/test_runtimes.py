@@ -347,6 +347,19 @@ def test_a_torchscript_program_is_found(tmp_path: Path) -> None:
     assert fired(Probe(), model(tmp_path, {"model.weights": torchscript})) == ["PLM182"]
 
 
+@pytest.mark.parametrize("mark", ["MAR-INF/MANIFEST.json", "m/.data/extern_modules", "readme"])
+def test_python_in_archives_that_run_it_is_found(tmp_path: Path, mark: str) -> None:
+    """TorchServe runs its handler and torch.package its modules; other archives just hold files."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(mark, "{}")
+            archive.writestr("m/handler.py", "import os")
+
+    expected = [] if mark == "readme" else ["PLM182"]
+    assert fired(Probe(), model(tmp_path, {"model.mar": write})) == expected
+
+
 def test_a_graph_that_reads_files_is_found(tmp_path: Path) -> None:
     """The operation is known by its name in a node."""
     assert fired(Probe(), model(tmp_path, {"saved_model.pb": b"\x12\x08ReadFile"})) == ["PLM183"]

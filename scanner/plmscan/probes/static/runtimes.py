@@ -41,7 +41,7 @@ class Probe(StaticProbe):
     metrics: ClassVar[Mapping[str, str]] = {
         "code_layers": "layers of a Keras model that are code, or come from elsewhere (count)",
         "outside_files": "files outside of the model that an ONNX model reads (count)",
-        "program_files": "files of the program in a TorchScript archive (count)",
+        "program_files": "files of the program that the loader of an archive runs (count)",
         "reaching_operations": "operations of a graph that use files or call Python (count)",
         "native_programs": "1 if the file is a program or library of the machine (flag)",
     }
