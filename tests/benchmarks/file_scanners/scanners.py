@@ -130,12 +130,15 @@ def _of_fickling(text: str) -> Said:
 
 
 def _of_modelaudit(text: str) -> Said:
-    """A report in JSON; the place may be the one that a file refers to, so details tell it, too."""
+    """A report in JSON.
+
+    What an ONNX model reads outside of its folder is the place of that finding, so it counts for
+    no specimen here.
+    """
     graded = {"critical": Answer.FOUND, "warning": Answer.UNSURE}
     for issue in json.loads(text)["issues"]:
         answer = graded.get(issue["severity"], Answer.NOTHING)
-        place = f"{issue['location']} {json.dumps(issue.get('details'))}"
-        yield place, answer, f"{issue.get('rule_code')} {issue['message']}"
+        yield issue["location"] or "", answer, f"{issue.get('rule_code')} {issue['message']}"
 
 
 OWN = "plmscan"
