@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 TRUTH = "truth.json"
 _WIDTH = 170
+_COLUMNS = (
+    *("group", "scanner", "harmful", "found", "unsure", "missed"),
+    *("honest", "called harmful", "unsure about", "s", "peak MB"),
+)
 
 
 def main() -> None:
@@ -38,7 +42,8 @@ def main() -> None:
     options = _options()
     pythons = {OWN: sys.executable} | dict(one.split("=", 1) for one in options.scanners)
     truth: dict[str, Truth] = json.loads((options.folder / TRUTH).read_text(encoding="utf-8"))
-    drawn, others = [], []
+    drawn: list[tuple[str, ...]] = []
+    others: list[tuple[str, ...]] = []
     for group, specimens in truth.items():
         names = sorted(specimens)
         results = {
@@ -47,10 +52,8 @@ def main() -> None:
         }
         drawn += [_row(group, specimens, name, result) for name, result in results.items()]
         others += _disagreements(group, specimens, results)
-    columns = ("group", "scanner", "harmful", "found", "unsure", "missed")
-    columns += ("honest", "called harmful", "unsure about", "s", "peak MB")
     tables = [
-        Table("Files, by group and scanner", columns, tuple(drawn)),
+        Table("Files, by group and scanner", _COLUMNS, tuple(drawn)),
         Table("Disagreements", ("specimen", "truth", *pythons, "words"), tuple(others)),
     ]
     show(Console(width=_WIDTH), tables, options.markdown)
