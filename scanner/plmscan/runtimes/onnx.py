@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from plmscan.runtimes.wire import fields, text, written
+from plmscan.runtimes.wire import TooManyPartsError, fields, text, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +39,8 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     }
 )
 """Message and field number -> the message in it, as far as tensors lie below it (onnx.proto)."""
+_MOST_FIELDS = 2_000_000
+"""A graph of ten thousand nodes with their attributes has a tenth of that; each takes a moment."""
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
 _DOWN_TO_ENTRY = (13, 5, 7)
 """Fields that an entry lies in, from the inside: of a tensor, of a graph, of the model."""
@@ -48,17 +50,22 @@ def external_files(file: BinaryIO, size: int) -> list[str]:
     """Paths of the files in which the tensors of a model lie, sorted, as they are written.
 
     Raises:
-        ValueError: the file is no ONNX model.
+        ValueError: the file is no ONNX model, or has more parts than any.
     """
     found: set[str] = set()
+    left = _MOST_FIELDS
     waiting = [("model", 0, size)]
     while waiting:
         message, start, end = waiting.pop()
         for field in fields(file, start, end):
+            left -= 1
+            if left < 0:
+                msg = f"it has more than {_MOST_FIELDS} parts, as no known model has"
+                raise TooManyPartsError(msg)
             inner = _INNER.get((message, field.number)) if field.is_message else None
             if inner == "entry":
                 found.update(_locations(file, field))
-            elif inner is not None:
+            elif inner is not None and field.start < field.end:
                 waiting.append((inner, field.start, field.end))
     return sorted(found)
 
