@@ -526,7 +526,7 @@ def _cost(post: Post, supervisor: Supervisor, probe: str, artifact: Artifact) ->
     """What one of them takes; a worker that was ended has taken all that it may."""
     supervisor.inspect(_FIRST, artifact, None)  # the worker is there now
     worker = post.start()
-    before, base = worker.worked() or 0.0, _memory(worker, "VmRSS")
+    before, base = worker.spent(), _memory(worker, "VmRSS")
     _forget_the_peak(worker)
     told, began = "", time.perf_counter()
     if probe == "identity":
@@ -534,10 +534,11 @@ def _cost(post: Post, supervisor: Supervisor, probe: str, artifact: Artifact) ->
     else:
         run = supervisor.inspect(probe, artifact, None)
         told = "" if run.status is ProbeStatus.SKIPPED else run.reason
-    worked = worker.worked()
-    if worked is None:
+    seconds, spent = time.perf_counter() - began, worker.spent()
+    if before is None or spent is None:
         told = f"{_ENDED}{told}"
-    seconds = time.perf_counter() - began if worked is None else worked - before
+    else:
+        seconds = spent.worked - before.worked
     return _Cost(probe, seconds, max(_memory(worker, "VmHWM") - base, 0.0), told)
 
 

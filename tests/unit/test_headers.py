@@ -163,9 +163,9 @@ def test_more_tensors_than_any_model_has_are_refused(
     monkeypatch.setattr("plmscan.headers._MOST_TENSORS", 3)
     for number in (1, 2):
         names = (f"{number}{letter}" for letter in "ab")
-        write_safetensors(tmp_path / f"model-{number}.safetensors", {name: (1,) for name in names})
+        write_safetensors(tmp_path / f"model-{number}.safetensors", dict.fromkeys(names, (1,)))
     with pytest.raises(ArtifactError, match="The weights have more than 3 tensors"):
         tensors_of(artifact_of(tmp_path))
-    write_safetensors(tmp_path / "model-1.safetensors", {letter: (1,) for letter in "abcd"})
+    write_safetensors(tmp_path / "model-1.safetensors", dict.fromkeys("abcd", (1,)))
     with pytest.raises(ArtifactError, match="its header has more than 3 tensors"):
         read_header(tmp_path / "model-1.safetensors")

@@ -317,4 +317,4 @@ def test_folders_that_nest_too_deeply_are_refused(tmp_path: Path) -> None:
     (tmp_path.joinpath(*["d"] * 101)).mkdir(parents=True)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ArtifactError, match="nest deeper than those of any model"):
-        resolve(str(tmp_path))
+        resolve(str(tmp_path), SourceOptions())
