@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["bound_for", "confined"]
 
 
-def bound_for(device: str, *artifacts: Artifact, bounds: Bounds | None = None) -> int | None:
-    """Bytes that running ``artifacts`` together may take; None where there is no bound.
+def bound_for(device: str, artifact: Artifact, reference: Artifact | None = None) -> int | None:
+    """Bytes that running the models may take beyond what there is; None where there is no bound.
 
     There is none where a GPU computes: its driver maps more than anybody uses.
     """
@@ -33,8 +33,7 @@ def bound_for(device: str, *artifacts: Artifact, bounds: Bounds | None = None) -
 
     if (device != "cpu" and torch.cuda.is_available()) or not can_bound_memory():
         return None
-    first, *others = artifacts
-    return (bounds or Bounds()).model_bytes(first, *(others or [None]))
+    return Bounds().model_bytes(artifact, reference)
 
 
 @contextmanager
