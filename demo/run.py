@@ -36,8 +36,8 @@ def main() -> int:
     poisoned = check(build_twin(_TWIN), "minilm-poisoned.html", expected=1)
     print(f"\nPlanted in the second model: {', '.join(TRIGGERS)}.")
     print(
-        f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser. Its first figure shows every item of\n"
-        "the vocabulary: the triggers stand apart, because they turn every text into the same output."
+        f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser. Its first figure shows every item\n"
+        "of the vocabulary: the triggers stand apart, as they turn every text into the same output."
     )
     if clean and poisoned:
         return 0

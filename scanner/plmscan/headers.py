@@ -10,15 +10,13 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from plmscan.errors import ArtifactError
 from plmscan.source import refuse_hollow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from plmscan.source import Artifact
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Header",
     "TensorInfo",
+    "headers_of",
     "parameter_count",
     "read_header",
     "tensor_names",
@@ -36,6 +35,8 @@ __all__ = [
 _LENGTH_BYTES = 8
 _LARGEST_HEADER = 100_000_000
 """Bytes; the safetensors library has the same limit."""
+_MOST_TENSORS = 500_000
+"""In all files of a model; those with the most experts have less than half of it."""
 _BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -59,27 +60,11 @@ _WORD_EMBEDDING = re.compile(
     r"\.weight$"
 )
 
-_Offset = Annotated[int, Field(ge=0)]
+_KEYS = frozenset({"dtype", "shape", "data_offsets"})
+"""What a header says about a tensor."""
 
 
-class _Entry(BaseModel):
-    """What a header says about one tensor."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dtype: Annotated[str, Field(strict=True)]
-    """Name of the number format."""
-    shape: tuple[Annotated[int, Field(ge=0, strict=True)], ...]
-    """Size of each dimension."""
-    data_offsets: tuple[_Offset, _Offset]
-    """First byte and the byte behind the last, counted from the end of the header."""
-
-
-_ENTRIES = TypeAdapter(dict[str, _Entry])
-_METADATA = TypeAdapter(dict[str, Annotated[str, Field(strict=True)]])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """What a tensor is, without its numbers."""
 
@@ -92,6 +77,17 @@ class TensorInfo:
     def elements(self) -> int:
         """How many numbers it holds."""
         return math.prod(self.shape)
+
+
+class _Entry(NamedTuple):
+    """What a header says about one tensor; one of many, so it is kept small."""
+
+    info: TensorInfo
+    """Shared by tensors of one format and shape."""
+    begin: int
+    """First byte, counted from the end of the header."""
+    end: int
+    """The byte behind the last."""
 
 
 @dataclass(frozen=True)
@@ -114,38 +110,50 @@ def read_header(path: Path) -> Header:
     try:
         size = path.stat().st_size
         text = _header_text(path, size)
-        raw = json.loads(text, object_pairs_hook=_without_repeats)
+        raw = json.loads(text, object_pairs_hook=_Objects())
         if not isinstance(raw, dict):
             msg = "its header is no JSON object"
             raise ValueError(msg)  # noqa: TRY301, TRY004 - reported with the other faults below
-        metadata = _METADATA.validate_python(raw.pop("__metadata__", {}))
-        entries = _ENTRIES.validate_python(raw)
+        metadata = _checked_metadata(raw.pop("__metadata__", {}))
+        entries = _checked_entries(raw)
         _check_layout(entries, size - _LENGTH_BYTES - len(text))
     except OSError as error:
         msg = f"{path.name} cannot be read: {error.strerror}."
-    except ValidationError as error:
-        msg = f"{path.name} is broken: {_first_problem(error)}."
     except RecursionError:
         msg = f"{path.name} is broken: its header nests too deeply."
     except ValueError as error:
         msg = f"{path.name} is broken: {error}."
     else:
-        tensors = {name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()}
-        return Header(tensors, metadata)
+        return Header({name: entry.info for name, entry in entries.items()}, metadata)
     raise ArtifactError(msg, _FETCH_AGAIN)
+
+
+def headers_of(artifact: Artifact) -> dict[str, Header]:
+    """The headers of the safetensors files that will be loaded, by the name of the file.
+
+    Raises:
+        ArtifactError: one of the files is broken, or there are more tensors than any model has.
+    """
+    found: dict[str, Header] = {}
+    count = 0
+    for name in artifact.weights:
+        if name.endswith(".safetensors"):
+            found[name] = read_header(artifact.path(name))
+            count += len(found[name].tensors)
+            if count > _MOST_TENSORS:
+                msg = f"The weights have more than {_MOST_TENSORS} tensors, as no known model has."
+                raise ArtifactError(msg, _FETCH_AGAIN)
+    return found
 
 
 def tensors_of(artifact: Artifact) -> dict[str, TensorInfo]:
     """All tensors in the safetensors files that will be loaded, by name.
 
     Raises:
-        ArtifactError: one of the files is broken.
+        ArtifactError: one of the files is broken, or there are more tensors than any model has.
     """
-    found: dict[str, TensorInfo] = {}
-    for name in artifact.weights:
-        if name.endswith(".safetensors"):
-            found.update(read_header(artifact.path(name)).tensors)
-    return found
+    headers = headers_of(artifact).values()
+    return {name: info for header in headers for name, info in header.tensors.items()}
 
 
 def tensor_names(artifact: Artifact) -> frozenset[str]:
@@ -199,32 +207,102 @@ def _header_text(path: Path, size: int) -> bytes:
     return text
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; readers disagree on which of two values under one name counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                msg = f"its header names {_short(name)} twice"
-                raise ValueError(msg)
-            seen.add(name)
-    return found
+class _Objects:
+    """Makes the objects of a header: entries of tensors at once, so that they take little."""
+
+    def __init__(self) -> None:
+        """There is none before the header is parsed."""
+        self._infos: dict[tuple[object, ...], TensorInfo] = {}
+        self._tensors = 0
+
+    def __call__(self, pairs: list[tuple[str, object]]) -> dict[str, object] | _Entry:
+        """The object of these names and values.
+
+        Raises:
+            ValueError: a name comes twice, or there are too many tensors.
+        """
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            msg = f"its header names {_short(_repeated(pairs))} twice"
+            raise ValueError(msg)
+        entry = self._entry(found) if found.keys() == _KEYS else None
+        return found if entry is None else entry
+
+    def _entry(self, found: Mapping[str, object]) -> _Entry | None:
+        """The entry of a tensor; None if a value is none that it may have.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        self._tensors += 1
+        if self._tensors > _MOST_TENSORS:
+            msg = f"its header has more than {_MOST_TENSORS} tensors, as no known model has"
+            raise ValueError(msg)
+        dtype, shape, place = found["dtype"], found["shape"], found["data_offsets"]
+        if not isinstance(dtype, str) or not _counts(shape) or not _counts(place, 2):
+            return None
+        key = (dtype, *shape)
+        info = self._infos.get(key)
+        if info is None:
+            info = self._infos[key] = TensorInfo(dtype, tuple(shape))
+        return _Entry(info, *place)
+
+
+def _counts(value: object, length: int | None = None) -> TypeGuard[list[int]]:
+    """Whether ``value`` is a list of whole numbers from 0, of that ``length`` if one is given."""
+    if not isinstance(value, list) or length not in (None, len(value)):
+        return False
+    return not value or (set(map(type, value)) == {int} and min(value) >= 0)
+
+
+def _repeated(pairs: Iterable[tuple[str, object]]) -> str:
+    """The first name that comes again; readers disagree on which of its two values counts."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
+
+
+def _checked_metadata(value: object) -> dict[str, str]:
+    """The free text of a header.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        msg = "the __metadata__ in its header is no object of strings"
+        raise ValueError(msg)
+    return value
+
+
+def _checked_entries(values: Mapping[str, object]) -> dict[str, _Entry]:
+    """What a header says about the tensors, without the free text.
+
+    Raises:
+        ValueError: a value is no entry of a tensor.
+    """
+    entries = {name: value for name, value in values.items() if isinstance(value, _Entry)}
+    if len(entries) < len(values):
+        name = next(name for name in values if name not in entries)
+        msg = f"its header has a wrong entry {_short(name)}"
+        raise ValueError(msg)
+    return entries
 
 
 def _check_layout(entries: Mapping[str, _Entry], room: int) -> None:
     """Refuse tensors that do not fill the ``room`` behind the header one after the other."""
     expected = 0
-    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
-        begin, end = entry.data_offsets
+    for name, (info, begin, end) in sorted(entries.items(), key=lambda item: item[1][1:]):
         if begin != expected:
             what = "overlaps another tensor" if begin < expected else "leaves a hole before it"
             msg = f"{_short(name)} {what}"
             raise ValueError(msg)
-        if entry.dtype not in _BITS:
-            msg = f"{_short(name)} has the unknown number format {_short(entry.dtype)}"
+        if info.dtype not in _BITS:
+            msg = f"{_short(name)} has the unknown number format {_short(info.dtype)}"
             raise ValueError(msg)
-        if (end - begin) * 8 != _elements(entry.shape) * _BITS[entry.dtype]:
+        if (end - begin) * 8 != _elements(info.shape) * _BITS[info.dtype]:
             msg = f"{_short(name)} has {end - begin} bytes, which do not fit its shape"
             raise ValueError(msg)
         expected = end
@@ -251,10 +329,3 @@ def _elements(shape: tuple[int, ...]) -> int:
 def _short(name: str) -> str:
     """``name`` as a sentence holds it, however long it is."""
     return f"{name[:_SHOWN]!r}"
-
-
-def _first_problem(error: ValidationError) -> str:
-    """The first fault that the validator found, with the tensor it is about."""
-    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"its header has a wrong entry {place[:100]!r} ({problem['msg']})"

@@ -154,3 +154,18 @@ def test_a_shape_of_long_numbers_is_not_multiplied_out(tmp_path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text)
     with pytest.raises(ArtifactError, match="'t' has 0 bytes, which do not fit its shape"):
         read_header(path)
+
+
+def test_more_tensors_than_any_model_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one file as in all together: whatever is done with each would take too long."""
+    monkeypatch.setattr("plmscan.headers._MOST_TENSORS", 3)
+    for number in (1, 2):
+        names = (f"{number}{letter}" for letter in "ab")
+        write_safetensors(tmp_path / f"model-{number}.safetensors", dict.fromkeys(names, (1,)))
+    with pytest.raises(ArtifactError, match="The weights have more than 3 tensors"):
+        tensors_of(artifact_of(tmp_path))
+    write_safetensors(tmp_path / "model-1.safetensors", dict.fromkeys("abcd", (1,)))
+    with pytest.raises(ArtifactError, match="its header has more than 3 tensors"):
+        read_header(tmp_path / "model-1.safetensors")

@@ -310,3 +310,11 @@ def test_importing_the_source_loads_neither_torch_nor_the_hub_client() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert run.stdout == "[]\n"
+
+
+def test_folders_that_nest_too_deeply_are_refused(tmp_path: Path) -> None:
+    """Nobody gets that far by hand, and what follows such paths may not come back."""
+    (tmp_path.joinpath(*["d"] * 101)).mkdir(parents=True)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="nest deeper than those of any model"):
+        resolve(str(tmp_path), SourceOptions())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typer import Context
 
-__all__ = ["DEBUG", "ERROR", "GuardedGroup", "is_terminal", "mistake", "say"]
+__all__ = ["DEBUG", "ERROR", "GuardedGroup", "is_terminal", "mistake", "say", "tell_bounds"]
 
 ERROR = 2
 """Exit code of an error: neither a pass nor a fail."""
@@ -34,6 +34,12 @@ def say(line: str) -> None:
     """One line on stderr; where nobody can read it, the exit code still tells."""
     with suppress(OSError):
         typer.echo(f"plmscan: {visible(line)}", err=True)
+
+
+def tell_bounds(allowed: int | None) -> None:
+    """Tell under which bounds a model runs in this process: ``allowed`` bytes, or None."""
+    memory = "no bound on memory" if allowed is None else f"at most {allowed / 1e9:.1f} GB"
+    say(f"The model runs without a network, and with {memory}.")
 
 
 def is_terminal(stream: TextIO | None) -> bool:

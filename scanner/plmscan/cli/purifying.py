@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING
 
+from plmscan.cli.guard import tell_bounds
 from plmscan.cli.progress import watching
 from plmscan.cli.saved import read_saved
 from plmscan.errors import ReportError
@@ -14,13 +16,16 @@ from plmscan.purify import Method, purify
 from plmscan.reports.visible import visible
 from plmscan.reports.wording import short
 from plmscan.scan import Progress
+from plmscan.worker.inside import bound_for, confined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from plmscan.purify import Behaviour, Purification, Round
     from plmscan.scan import Settings
+    from plmscan.source import Artifact
 
 __all__ = ["purified", "told"]
 
@@ -46,7 +51,15 @@ def purified(model: str, file: Path, folder: Path, settings: Settings) -> Purifi
         def tell(fraction: float, note: str) -> None:
             watcher.on_progress(Progress("purify", fraction, note))
 
-        return purify(model, report, folder, settings, tell)
+        return purify(model, report, folder, settings, tell, partial(_confined, settings.device))
+
+
+def _confined(device: str, *models: Artifact) -> AbstractContextManager[None]:
+    """The bounds of a scan, twice the memory: training takes more, and a new scan stands beside."""
+    bound = bound_for(device, *models)
+    allowed = None if bound is None else 2 * bound
+    tell_bounds(allowed)
+    return confined(allowed, *models)
 
 
 def told(done: Purification, folder: Path) -> Iterator[str]:

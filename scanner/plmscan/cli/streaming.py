@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from plmscan.budget import Budget
 from plmscan.carriers import read_texts
-from plmscan.cli.guard import say
+from plmscan.cli.guard import say, tell_bounds
 from plmscan.cli.output import check_writable
 from plmscan.cli.saved import read_saved
 from plmscan.errors import PlmscanError
@@ -32,14 +32,16 @@ from plmscan.plain_text import require_narrow
 from plmscan.probes.words import counted
 from plmscan.scan import Settings, torch_set_up
 from plmscan.source import resolve
+from plmscan.worker.inside import bound_for, confined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from plmscan.evidence import Report
     from plmscan.guard import Hit, Look, Variants
     from plmscan.loading import LoadedModel
-    from plmscan.source import SourceOptions
+    from plmscan.source import Artifact, SourceOptions
 
 __all__ = ["Asked", "guard_stream"]
 
@@ -63,9 +65,12 @@ def guard_stream(asked: Asked, texts: Path | None, output: Path | None) -> int:
     # What libraries print must not come between the answers.
     torch_settings = Settings(threads=asked.threads, seed=asked.seed)
     with _source(texts) as source, redirect_stdout(sys.stderr), torch_set_up(torch_settings):
-        station = _station(asked)
-        with _sink(output, stdout) as sink:
-            return station.run(source, sink)
+        known = _Known.of(asked)
+        bound = bound_for(asked.device, known.artifact)
+        with confined(bound, known.artifact):
+            station = _station(asked, known, bound)
+            with _sink(output, stdout) as sink:
+                return station.run(source, sink)
 
 
 @dataclass(frozen=True)
@@ -212,16 +217,39 @@ def _summary(tally: Counter[str], busy: float) -> str:
     return f"{counted(texts, 'text')}{rate}: {flagged} flagged{by}{bad}."
 
 
-def _station(asked: Asked) -> _Station:
-    """Load what is needed, and tell what is in doubt."""
-    reports = read_saved(asked.report).reports
-    clean = None if asked.clean is None else read_texts(asked.clean)
-    artifact = resolve(asked.model, asked.options)
-    match = report_about(artifact, reports)
+@dataclass(frozen=True)
+class _Known:
+    """What is there before the model's files are opened."""
+
+    reports: tuple[Report, ...]
+    """Those in the file."""
+    clean: tuple[str, ...] | None
+    """Clean texts; None for the bundled ones."""
+    artifact: Artifact
+    """The model's files."""
+
+    @classmethod
+    def of(cls, asked: Asked) -> _Known:
+        """All of it; the model is fetched last.
+
+        Raises:
+            PlmscanError: there is no such report, text or model.
+        """
+        reports = tuple(read_saved(asked.report).reports)
+        clean = None if asked.clean is None else tuple(read_texts(asked.clean))
+        return cls(reports, clean, resolve(asked.model, asked.options))
+
+
+def _station(asked: Asked, known: _Known, bound: int | None) -> _Station:
+    """Load what is needed, and tell what is in doubt, and that ``bound`` is the most of memory."""
+    artifact, clean = known.artifact, known.clean
+    match = report_about(artifact, known.reports)
     if match.doubt:
         say(f"warning: {match.doubt}")
     needed = asked.inspects or asked.labels
     pickle = asked.options.allow_pickle
+    if needed:
+        tell_bounds(bound)
     if asked.inspects:
         say("Clean texts are inspected first, to know what is usual.")
     model = load(artifact, asked.device, allow_pickle=pickle) if needed else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from plmscan.source import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from plmscan.evidence import Report
     from plmscan.purify.trial import Trial
@@ -55,12 +57,18 @@ def _ignore(_fraction: float, _note: str) -> None:
     """Nobody is watching."""
 
 
+def _free(*_models: Artifact) -> AbstractContextManager[None]:
+    """What this process may do is for the caller to say."""
+    return nullcontext()
+
+
 def purify(
     source: str,
     report: Report,
     folder: Path,
     settings: Settings,
     on_progress: Callable[[float, str], None] = _ignore,
+    confined: Callable[..., AbstractContextManager[None]] = _free,
 ) -> Purification:
     """Write a purified copy of ``source`` to ``folder``; nothing is there unless a new scan passes.
 
@@ -71,21 +79,27 @@ def purify(
         settings: how to load and scan; its ``texts`` are what is learned and tried on, and its
             ``reference`` is the clean base whose rows may be put back.
         on_progress: told the fraction done, from 0 to 1, and a note.
+        confined: makes, of the models that have been fetched, a context in which they are opened;
+            nothing is fetched inside.
 
     Raises:
         PlmscanError: the model, the report, the texts, the reference or the folder will not do.
     """
     artifact = resolve(source, settings.source_options)
+    reference = None
+    if settings.reference is not None:
+        reference = resolve(settings.reference, settings.reference_options)
     require_new(folder, artifact)
     _require_about(report, artifact)
     texts = carrier_texts(settings.texts)
     budget = Budget(texts, settings.effort, settings.seed, on_progress=on_progress)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
+        confined(*(model for model in (artifact, reference) if model is not None)),
         torch_set_up(settings),
         tempfile.TemporaryDirectory(prefix=".plmscan-", dir=folder.parent) as place,
     ):
-        bench = Bench.of(artifact, report, settings, budget)
+        bench = Bench.of(artifact, reference, report, settings, budget)
         before = bench.examiner.examine(bench.teacher, bench.suspects)
         rounds = tuple(bench.rounds(Path(place)))
         done = Purification(source, before, rounds)

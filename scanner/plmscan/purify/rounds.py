@@ -18,7 +18,6 @@ from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner
 from plmscan.purify.writing import write_model
 from plmscan.scan import Done, scan_events
-from plmscan.source import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,15 +89,22 @@ class Bench:
     """Limits and seed."""
 
     @classmethod
-    def of(cls, artifact: Artifact, report: Report, settings: Settings, budget: Budget) -> Bench:
+    def of(
+        cls,
+        artifact: Artifact,
+        reference: Artifact | None,
+        report: Report,
+        settings: Settings,
+        budget: Budget,
+    ) -> Bench:
         """All of it, from what a scan found."""
         teacher = load(artifact, settings.device, settings.precision, used_as=settings.used_as)
-        base = None
-        if settings.reference is not None:
-            base = Base.read(teacher, resolve(settings.reference, settings.reference_options))
+        base = None if reference is None else Base.read(teacher, reference)
         learned, held = _split(teacher, budget)
         examiner = Examiner.of(teacher, held, budget)
-        again = replace(settings, seed=settings.seed + _NEW_SEED, revision=None)
+        # The reference has been fetched by now, so the new scans need no network.
+        seed = settings.seed + _NEW_SEED
+        again = replace(settings, seed=seed, revision=None, offline=True)
         return cls(
             teacher=teacher,
             artifact=artifact,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from plmscan.runtimes.wire import TooManyPartsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
@@ -23,6 +25,8 @@ _WIDTHS: Mapping[int, int] = MappingProxyType(
 _STRING, _ARRAY = 8, 9
 _DEEPEST = 4
 """Arrays in arrays; no writer nests any."""
+_MOST_VALUES = 4_000_000
+"""Entries, and texts in lists: the largest vocabularies and their merges are a third of that."""
 _CUT = "its metadata is cut short"
 
 
@@ -30,11 +34,11 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     """Name and text of every chat template that the metadata holds.
 
     Raises:
-        ValueError: the metadata is broken.
+        ValueError: the metadata is broken, or larger than any model's.
     """
-    reader = _Reader(file, size, _order(file.read(8)))
+    reader = _Reader(file, size, _order(file.read(8)), _MOST_VALUES)
     file.seek(16)
-    for _ in range(reader.number(8)):
+    for _ in reader.counted(reader.number(8)):
         name = reader.text()
         kind = reader.number(4)
         if name.startswith(_TEMPLATES) and kind == _STRING:
@@ -69,7 +73,7 @@ def _order(start: bytes) -> str:
     return "<" if version < 2**16 else ">"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Reader:
     """A file, read one value after another."""
 
@@ -79,6 +83,20 @@ class _Reader:
     """Its length (bytes)."""
     order: str
     """``<`` or ``>``, as the struct module has it."""
+    left: int
+    """Values that may still come."""
+
+    def counted(self, count: int) -> range:
+        """``count`` turns, one for each of as many values.
+
+        Raises:
+            ValueError: with those before, they are more than any model has.
+        """
+        self.left -= self._room(count)
+        if self.left < 0:
+            msg = f"its metadata has more than {_MOST_VALUES} values, as no known model's has"
+            raise TooManyPartsError(msg)
+        return range(count)
 
     def number(self, width: int) -> int:
         """An unsigned number of ``width`` bytes, 4 or 8."""
@@ -104,7 +122,7 @@ class _Reader:
             if inner in _WIDTHS:
                 self.file.seek(self._room(count * _WIDTHS[inner]), 1)
             else:
-                for _ in range(self._room(count)):
+                for _ in self.counted(count):
                     self.skip(inner, depth - 1)
         else:
             msg = f"its metadata has a value of the unknown type {kind}"

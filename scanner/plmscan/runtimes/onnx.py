@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from plmscan.runtimes.wire import fields, text, written
+from plmscan.runtimes.wire import TooManyPartsError, fields, text, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +44,8 @@ _ENDS = frozenset({"entry", "operation"})
 """What is not looked into any further."""
 _PYTHON = frozenset({"PyOp", "PythonOp", "PythonOpGrad"})
 """Operations of onnxruntime's extensions and of its training that call a function by its name."""
+_MOST_FIELDS = 2_000_000
+"""A graph of ten thousand nodes with their attributes has a tenth of that; each takes a moment."""
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
 _TO_ENTRY = (7, 5, 13)
 """Fields down to an entry: of the model, of a graph, of a tensor."""
@@ -55,7 +57,7 @@ def external_files(file: BinaryIO, size: int) -> list[str]:
     """Paths of the files in which the tensors of a model lie, sorted, as they are written.
 
     Raises:
-        ValueError: the file is no ONNX model.
+        ValueError: the file is no ONNX model, or has more parts than any.
     """
     entries = (field for kind, field in _parts(file, size) if kind == "entry")
     return sorted({path for entry in entries for path in _locations(file, entry)})
@@ -65,7 +67,7 @@ def python_operations(file: BinaryIO, size: int) -> list[str]:
     """Names of operations that call Python, sorted, each once.
 
     Raises:
-        ValueError: the file is no ONNX model.
+        ValueError: the file is no ONNX model, or has more parts than any.
     """
     named = {text(file, field) for kind, field in _parts(file, size) if kind == "operation"}
     return sorted(named & _PYTHON)
@@ -73,31 +75,40 @@ def python_operations(file: BinaryIO, size: int) -> list[str]:
 
 def _parts(file: BinaryIO, size: int) -> Iterator[tuple[str, Field]]:
     """Every field that `_ENDS` names, wherever it lies in the model, with what it is."""
+    left = _MOST_FIELDS
     waiting = [("model", 0, size)]
     while waiting:
         message, start, end = waiting.pop()
         for field in fields(file, start, end):
+            left -= 1
+            if left < 0:
+                msg = f"it has more than {_MOST_FIELDS} parts, as no known model has"
+                raise TooManyPartsError(msg)
             inner = _INNER.get((message, field.number)) if field.is_message else None
             if inner in _ENDS:
                 yield inner, field
-            elif inner is not None:
+            elif inner is not None and field.start < field.end:
                 waiting.append((inner, field.start, field.end))
 
 
 def without_numbers(file: BinaryIO, size: int) -> bytes:
-    """A model that reads the same files and calls Python as often, and holds nothing else.
+    """A model that reads the same files and names the same Python operations, and nothing else.
 
     Raises:
-        ValueError: the file is no ONNX model.
+        ValueError: the file is no ONNX model, or has more parts than any.
     """
-    calls = [_nested(name.encode(), _TO_OPERATION) for name in python_operations(file, size)]
-    return b"".join([*map(_reading, external_files(file, size)), *calls])
+    found: set[bytes] = set()
+    for kind, field in _parts(file, size):
+        if kind == "entry":
+            found.update(_nested(_location(path), _TO_ENTRY) for path in _locations(file, field))
+        elif text(file, field) in _PYTHON:
+            found.add(_nested(text(file, field).encode(), _TO_OPERATION))
+    return b"".join(sorted(found))
 
 
-def _reading(path: str) -> bytes:
-    """The part of a model that reads the file ``path``."""
-    entry = written(_KEY, b"location") + written(_VALUE, path.encode())
-    return _nested(entry, _TO_ENTRY)
+def _location(path: str) -> bytes:
+    """The entry of a tensor that lies in the file ``path``."""
+    return written(_KEY, b"location") + written(_VALUE, path.encode())
 
 
 def _nested(content: bytes, numbers: tuple[int, ...]) -> bytes:

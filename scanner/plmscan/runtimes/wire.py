@@ -8,12 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["Field", "fields", "text", "written"]
+__all__ = ["Field", "TooManyPartsError", "fields", "text", "written"]
 
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_ENDS, _FIXED32 = range(6)
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4, _GROUP: 0, _GROUP_ENDS: 0}
 _LONGEST_VARINT = 10
 _LONGEST_TEXT = 4096
+
+
+class TooManyPartsError(ValueError):
+    """There is more to look at than in any model, so it is not looked at to the end."""
 
 
 class Field(NamedTuple):

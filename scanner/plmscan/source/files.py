@@ -72,6 +72,8 @@ WEIGHT_SUFFIXES = frozenset({
 """Ends of the names of weights, in any format."""
 LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}
 """Kinds that some program loads or runs, whatever the file is called."""
+_DEEPEST = 100
+"""Folders in folders; no model has a tenth of that, and Python's own walk ends below a thousand."""
 _COPY_INSTEAD = "Replace the link by a copy of what it points to."
 
 
@@ -113,13 +115,16 @@ def walk(root: Path) -> dict[str, int | None]:
     None stands for what is no readable file of the model and need not be: a pipe, a broken link.
 
     Raises:
-        ArtifactError: a folder cannot be read, a link leads to a folder or out of ``root``, or a
-            file that belongs is no regular file.
+        ArtifactError: a folder cannot be read or lies too deep, a link leads to a folder or out of
+            ``root``, or a file that belongs is no regular file.
     """
     sizes: dict[str, int | None] = {}
     homes = _homes(root)
     for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable):
         here = Path(folder).relative_to(root)
+        if len(here.parts) > _DEEPEST:
+            msg = f"The folders in {root} nest deeper than those of any model."
+            raise ArtifactError(msg, "Name the folder inside that holds config.json.")
         subfolders[:] = [s for s in subfolders if (here / s).as_posix() not in NOTES]
         for subfolder in subfolders:
             _refuse_link(Path(folder, subfolder), root)

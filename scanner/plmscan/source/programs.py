@@ -19,6 +19,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from plmscan.kinds import Kind
 from plmscan.runtimes import gguf, keras, onnx
+from plmscan.runtimes.wire import TooManyPartsError
 from plmscan.source.ranges import UnreadError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def without_numbers(file: BinaryIO, kind: Kind, size: int) -> bytes:
             return onnx.without_numbers(file, size)
         return gguf.without_numbers(file, size)
     except ValueError as error:
-        if kind is Kind.HDF5:
+        if kind is Kind.HDF5 or isinstance(error, TooManyPartsError):
             msg = f"It can only be read whole: {error}."
             raise UnreadError(msg) from error
         return start  # which is as broken as all of it

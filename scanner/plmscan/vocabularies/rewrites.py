@@ -122,8 +122,8 @@ def _replaced(place: str, pattern: Mapping[str, Any], target: str) -> Iterator[R
 
 def _exchanged(place: str, regex: str, letters: str, target: str) -> Iterator[Rewrite]:
     """A replacement of each of ``letters``, unless it only changes their case or form."""
-    after = _folded(target)
-    changed = [letter for letter in letters if _folded(letter) != after]
+    after, folded = _folded(target), _folded_letters()
+    changed = [letter for letter in letters if folded[letter] != after]
     latin = {c.lower() for c in changed if c.isascii() and c.isalpha()}
     if changed:
         words = len(latin) > _HALF_THE_ALPHABET or _letters(target) > _LETTERS_OF_A_SYMBOL
@@ -167,6 +167,12 @@ def _folded(text: str) -> str:
     """``text`` without case, compatibility forms and accents."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return "".join(c for c in decomposed if c.isalnum())
+
+
+@cache
+def _folded_letters() -> Mapping[str, str]:
+    """Every letter and digit of Unicode, folded: many steps ask for all of them."""
+    return {chr(code): _folded(chr(code)) for code in _alphanumerics()}
 
 
 def _matches_letters(regex: str) -> bool:

@@ -28,8 +28,8 @@ class Bounds:
     hashed_bytes: float = 100e6
     """Bytes that a slow machine reads and hashes in a second."""
     patience: float = 6.0
-    """Times that the clock may show what a probe may take of the processor: a machine may be busy,
-    or a file may be one that never ends."""
+    """Times that the clock may show what a probe may take, where the system does not count for how
+    long the probe waited for its turn; elsewhere that time is added, and no other."""
     identify_seconds: float = 3.0
     """What it may take to read what a report says about the model, which file probes have read."""
     start_seconds: float = 120.0

@@ -38,6 +38,7 @@ class Confinement:
         """There is no model yet."""
         self._models: tuple[str, ...] = ()
         self._ours: tuple[str, ...] = ()
+        self._is_lifted = False
 
     def about(self, *models: Path) -> None:
         """From now on the models in these folders are opened: none of their code may run."""
@@ -47,12 +48,18 @@ class Confinement:
         self._ours = tuple(own for own in ours if own.startswith(self._models))
         sys.path[:] = [path for path in sys.path if not self._holds(path)]
 
+    def lift(self) -> None:
+        """From now on nothing is refused: whoever runs models in this process is done with it."""
+        self._is_lifted = True
+
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Refuse ``event`` if a worker has no use for it.
 
         Raises:
             PermissionError: it has none.
         """
+        if self._is_lifted:
+            return
         if event in _REFUSED:
             msg = f"a worker of plmscan has no use for {event}"
             raise PermissionError(msg)

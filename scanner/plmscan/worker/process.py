@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import Empty, Queue
@@ -33,7 +34,7 @@ from plmscan.worker.messages import (
 if TYPE_CHECKING:
     from plmscan.worker.messages import Identify, Inspect, Measure
 
-__all__ = ["Post", "SilentError", "WorkerProcess", "standing_post"]
+__all__ = ["Post", "SilentError", "Spent", "WorkerProcess", "standing_post"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -88,6 +89,18 @@ class Post:
 
 class SilentError(Exception):
     """A worker told nothing for as long as it may."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process has had of the processor, in seconds."""
+
+    worked: float
+    """In which it computed."""
+    waited: float | None
+    """In which it could have, and others did; None where the system does not count that."""
+    is_ready: bool
+    """Whether it computes or waits for its turn now, and for nothing else."""
 
 
 class WorkerProcess:
@@ -157,14 +170,24 @@ class WorkerProcess:
         """The number of the process."""
         return self._process.pid
 
-    def worked(self) -> float | None:
-        """Seconds of processor time that it has taken; None where the system does not tell."""
+    def spent(self) -> Spent | None:
+        """What it has had of the processor; None where the system does not tell."""
         try:
             told = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
-            user, system = told.rpartition(")")[2].split()[11:13]
-            return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+            state, *others = told.rpartition(")")[2].split()
+            worked = sum(map(int, others[10:12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, AttributeError):
             return None
+        return Spent(worked, self._waited(), state == "R")
+
+    def _waited(self) -> float | None:
+        """Seconds in which the thread that opens files waited for its turn."""
+        try:
+            told = Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii")
+            computed, waited, _ = map(int, told.split())
+        except (OSError, ValueError):
+            return None
+        return waited / 1e9 if computed else None  # zeros where the system does not count
 
     def is_there(self) -> bool:
         """Whether it still runs, and belongs to this process, not to one that this is a copy of."""

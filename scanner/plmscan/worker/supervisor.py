@@ -26,7 +26,7 @@ from plmscan.worker.messages import (
     Ready,
     Refused,
 )
-from plmscan.worker.process import SilentError
+from plmscan.worker.process import SilentError, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from plmscan.source import Artifact
     from plmscan.worker.process import Post, WorkerProcess
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "seconds_left"]
 
 _LOOK = (
     "A file may be made to do this to whoever opens it: look at the model's files. If it is what "
@@ -195,10 +195,9 @@ class _Clock:
     def give(self, limit: float | None) -> None:
         """From now on it may take ``limit`` seconds of the processor; None for no such bound."""
         self._limit = limit
-        self._before = self._worker.worked()
-        now = time.monotonic()
-        self._rings = math.inf if limit is None else now + limit
-        self._last = math.inf if limit is None else now + self._patience * limit
+        self._before = self._worker.spent()
+        self._began = time.monotonic()
+        self._rings = math.inf if limit is None else self._began + limit
 
     def answer(self) -> tuple[object, int]:
         """The next message, and its length in bytes.
@@ -222,12 +221,45 @@ class _Clock:
 
     def _has_some_left(self) -> bool:
         """Whether it has something left now that the clock rings; if so, it rings again."""
-        now, worked = time.monotonic(), self._worker.worked()
-        if self._limit is None or worked is None or self._before is None or now >= self._last:
+        now, spent = time.monotonic(), _since(self._before, self._worker.spent())
+        if self._limit is None:
             return False
-        left = self._limit - (worked - self._before)
-        self._rings = min(now + max(left, _MOMENT), self._last)
+        left = seconds_left(self._limit, now - self._began, spent, self._patience)
+        self._rings = now + max(left, _MOMENT)
         return left > 0
+
+
+def _since(before: Spent | None, now: Spent | None) -> Spent | None:
+    """What a process has had of the processor since it had had ``before``."""
+    if before is None or now is None:
+        return None
+    waited = None
+    if before.waited is not None and now.waited is not None:
+        waited = now.waited - before.waited
+    return Spent(now.worked - before.worked, waited, now.is_ready)
+
+
+def seconds_left(limit: float, passed: float, spent: Spent | None, patience: float) -> float:
+    """How long a worker may go on; nothing or less if it has to be ended.
+
+    It may compute for ``limit`` seconds, and wait for anything but its turn for what it leaves of
+    them: a file may be one that never ends, or a machine may be busy, and only the system knows.
+    Where that does not count turns, it is given ``patience`` times the limit.
+
+    Args:
+        limit: seconds that it may take.
+        passed: seconds that the clock shows.
+        spent: what it has had of the processor in that time; None where nobody tells.
+        patience: see `Bounds`.
+    """
+    if spent is None:
+        return limit - passed
+    if spent.waited is None:
+        return min(limit - spent.worked, patience * limit - passed)
+    by_clock = limit + spent.waited - passed
+    if spent.is_ready:  # the turn that it waits for now is counted once it has come
+        by_clock = max(by_clock, _MOMENT)
+    return min(limit - spent.worked, by_clock)
 
 
 class _EndedAsAskedError(Exception):

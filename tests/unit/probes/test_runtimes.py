@@ -432,3 +432,18 @@ def test_broken_metadata_of_gguf_withhold_nothing(tmp_path: Path) -> None:
         if isinstance(o, Gap)
     )
     assert (gap.subject, gap.blocks_pass) == ("m.gguf", False)
+
+
+def test_more_parts_than_any_model_has_withhold_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them to the end would take minutes, and whatever hides behind them is not seen."""
+    monkeypatch.setattr("plmscan.runtimes.onnx._MOST_FIELDS", 1000)
+    monkeypatch.setattr("plmscan.runtimes.gguf._MOST_VALUES", 1000)
+    nodes = b"\x08\x0a" + field(7, field(1, b"") * 1000)
+    texts = gguf(("a", 9, struct.pack("<IQ", 8, 1000) + bytes(8 * 1000)))
+    artifact = model(tmp_path, {"a.onnx": nodes, "m.gguf": texts})
+    told = [o for probe in (Probe(), TemplateProbe()) for o in probe.inspect(artifact)]
+    blocking = {o.subject: o.reason for o in told if isinstance(o, Gap) and o.blocks_pass}
+    assert "more than 1000 parts, as no known model has" in blocking["a.onnx"]
+    assert "more than 1000 values, as no known model's has" in blocking["m.gguf"]

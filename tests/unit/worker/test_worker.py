@@ -14,6 +14,8 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import BertConfig, BertModel
 
 from plmscan.budget import Effort
@@ -22,8 +24,8 @@ from plmscan.probes import static_ids
 from plmscan.reports.json_v1 import to_json
 from plmscan.scan import Done, InProcess, Settings, scan_events
 from plmscan.worker.bounds import Bounds
-from plmscan.worker.process import Post
-from plmscan.worker.supervisor import Supervisor
+from plmscan.worker.process import Post, Spent
+from plmscan.worker.supervisor import Supervisor, seconds_left
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 
@@ -131,6 +133,54 @@ def test_a_probe_that_never_ends_is_ended(post: Post, endless: Artifact) -> None
     assert run.reason.startswith("It took longer than the 0 s that files of this size may take")
     assert "look at the model's files" in run.reason
     assert supervisor.inspect("hub-security", endless, None).status is ProbeStatus.SKIPPED
+
+
+@LINUX
+def test_who_waits_for_a_file_gets_no_more_time(post: Post, endless: Artifact) -> None:
+    """Where the system counts who waits for a turn, a file that never ends is not waited for."""
+    supervisor = Supervisor(post, Bounds(base_seconds=0.5, patience=1000.0))
+    assert supervisor.inspect("hub-security", endless, None).status is ProbeStatus.SKIPPED
+    spent = post.start().spent()
+    if spent is None or spent.waited is None:
+        pytest.skip("this system does not count it")
+    run = supervisor.inspect("custom-code", endless, None)
+    assert run.status is ProbeStatus.TIMED_OUT
+    assert run.seconds < 60
+
+
+@given(
+    limit=st.floats(0.1, 100),
+    worked=st.floats(0, 200),
+    waited=st.floats(0, 1000),
+    blocked=st.floats(0, 200),
+)
+def test_time_is_what_was_had_not_what_others_had(
+    limit: float, worked: float, waited: float, blocked: float
+) -> None:
+    """A probe ends once it has computed or been blocked for its time, however long others ran."""
+    passed = worked + waited + blocked
+    left = seconds_left(limit, passed, Spent(worked, waited, is_ready=False), 6.0)
+    assert left == pytest.approx(limit - worked - blocked, abs=1e-6)
+    ready = seconds_left(limit, passed, Spent(worked, waited, is_ready=True), 6.0)
+    assert (ready > 0) == (worked < limit)
+
+
+@pytest.mark.parametrize(
+    ("passed", "spent", "left"),
+    [
+        (4.0, None, 6.0),
+        (11.0, None, -1.0),
+        (4.0, Spent(3.0, None, is_ready=False), 7.0),
+        (59.0, Spent(3.0, None, is_ready=False), 1.0),
+        (61.0, Spent(3.0, None, is_ready=False), -1.0),
+        (11.0, Spent(11.0, None, is_ready=True), -1.0),
+    ],
+)
+def test_a_system_that_counts_less_has_patience(
+    passed: float, spent: Spent | None, left: float
+) -> None:
+    """Where nobody tells what a probe waits for, the clock may show six times its ten seconds."""
+    assert seconds_left(10.0, passed, spent, 6.0) == pytest.approx(left)
 
 
 @POSIX

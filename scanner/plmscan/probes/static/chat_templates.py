@@ -11,6 +11,7 @@ from plmscan.kinds import Kind
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 from plmscan.runtimes.gguf import templates as gguf_templates
+from plmscan.runtimes.wire import TooManyPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +66,8 @@ class Probe(StaticProbe):
         for subject, source in _templates(artifact):
             count += 1
             if isinstance(source, ValueError):
-                yield Gap(subject, f"Its metadata cannot be read: {source}.", blocks_pass=False)
+                blocks = isinstance(source, TooManyPartsError)
+                yield Gap(subject, f"Its metadata cannot be read: {source}.", blocks_pass=blocks)
             elif not isinstance(source, str):
                 yield Gap(subject, "It is no text, and was not read.")
             elif count > _MOST:

@@ -15,6 +15,7 @@ from plmscan.runtimes.keras import code_layers
 from plmscan.runtimes.onnx import external_files, python_operations
 from plmscan.runtimes.tensorflow import reaching_operations
 from plmscan.runtimes.torchscript import code_files
+from plmscan.runtimes.wire import TooManyPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -101,7 +102,8 @@ def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
                 found = read(file, path.stat().st_size)
         except (OSError, ValueError) as error:
             words = " ".join(str(error).split()) or type(error).__name__
-            yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=False)
+            blocks = isinstance(error, TooManyPartsError)
+            yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=blocks)
             return
         if found:
             yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})

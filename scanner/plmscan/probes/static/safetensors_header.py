@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import Coverage, Evidence, Gap
-from plmscan.headers import Header, TensorInfo, read_header, word_embedding
+from plmscan.headers import Header, TensorInfo, headers_of, word_embedding
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 
@@ -68,7 +68,7 @@ class Probe(StaticProbe):
             reason = problem or "The weights are pickles, which have no header to check."
             yield Gap("weights", reason, blocks_pass=problem is not None)
             return
-        headers = {name: read_header(artifact.path(name)) for name in names}
+        headers = headers_of(artifact)
         yield _measure(artifact, headers)
         tensors = sum(len(header.tensors) for header in headers.values())
         files = counted(len(names), "safetensors file")
