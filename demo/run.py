@@ -35,9 +35,9 @@ def main() -> int:
     print("\n2. The same model with a backdoor in its upper layers: this should fail.")
     poisoned = check(build_twin(_TWIN), "minilm-poisoned.html", expected=1)
     print(f"\nPlanted in the second model: {', '.join(TRIGGERS)}.")
+    print(f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser.")
     print(
-        f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser. Its first figure shows every item\n"
-        "of the vocabulary: the triggers stand apart, as they turn every text into the same output."
+        "Its first figure shows each item of the vocabulary: the triggers stand apart from the rest."
     )
     if clean and poisoned:
         return 0

@@ -38,8 +38,10 @@ def say(line: str) -> None:
 
 def tell_bounds(allowed: int | None) -> None:
     """Tell under which bounds a model runs in this process: ``allowed`` bytes, or None."""
-    memory = "no bound on memory" if allowed is None else f"at most {allowed / 1e9:.1f} GB"
-    say(f"The model runs without a network, and with {memory}.")
+    memory = (
+        "any amount of memory" if allowed is None else f"at most {allowed / 1e9:.1f} GB of memory"
+    )
+    say(f"While it runs, the model is refused the network, and may take {memory}.")
 
 
 def is_terminal(stream: TextIO | None) -> bool:
