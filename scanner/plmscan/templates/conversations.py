@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def scenarios(vocabulary: Vocabulary) -> tuple[Scenario, ...]:
         Scenario("nested", lambda said: _nested(said, vocabulary)),
         Scenario("extended", lambda said: _extended(said, vocabulary)),
         Scenario("mapped", lambda said: _mapped(said, vocabulary)),
-        *(Scenario(f"role {role}", lambda said, role=role: _of_role(said, role)) for role in roles),
+        *(Scenario(f"role {role}", partial(_of_role, role)) for role in roles),
     )
 
 
@@ -158,7 +159,7 @@ def _continued(said: Said) -> dict[str, Any]:
     }
 
 
-def _of_role(said: Said, role: str) -> dict[str, Any]:
+def _of_role(role: str, said: Said) -> dict[str, Any]:
     """A conversation with a role that only some templates know."""
     special = _says(role, said("tool"), name=said("name"), tool_call_id=_CALL_ID)
     call = _call(said, _CALL_ID)
@@ -381,7 +382,7 @@ def _nested(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
     blocks = [
         {**texts, **lists, "type": kind} for kind in (*vocabulary.types[:_MOST_TYPES], "text")
     ]
-    content = {key: blocks for key in lists} or {"parts": blocks}
+    content = dict.fromkeys(lists, blocks) or {"parts": blocks}
     parts = {key: [{"type": "text", "text": said("user")}] for key in content}
     return {
         "messages": [

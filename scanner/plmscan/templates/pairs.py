@@ -45,14 +45,16 @@ class Pair:
     def differs_in_words(self, left_out: str, *, is_own: bool) -> bool:
         """Whether they differ in words: what markup may not do, unless the template writes it.
 
-        Words of ``left_out``, such as thoughts, may go or come.
+        Words of ``left_out``, such as thoughts, may go or come; with markup of the template's own,
+        such as that of a system prompt within the words of a user, any may go.
         """
         if self.one.error or self.other.error:
             return not is_own and self.one.error == "refusal" and not self.other.error
         find = prose if is_own else written
         one, other = (set(find(text)) for text in self._hidden())
         added = one - other - {word for text in self.texts for word in find(text)}
-        changed = (added | (other - one)).difference(find(left_out))
+        gone = set() if is_own else other - one
+        changed = (added | gone).difference(find(left_out))
         return len(changed) >= (_SOME_PROSE if is_own else 1)
 
     def _hidden(self) -> tuple[str, str]:

@@ -35,12 +35,13 @@ from plmscan.templates.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from plmscan.templates.conversations import Scenario
     from plmscan.templates.dataflow import Asking, Flow
-    from plmscan.templates.watching import Rendered, Seen, Watched
+    from plmscan.templates.watching import Rendered, Watched
 
     Setting = tuple[Scenario, Mapping[str, object]]
 
@@ -59,6 +60,8 @@ _HELPER = "helper"
 """The usual name of anything."""
 _MODEL_SAYS = "keld vosp ghyf"
 """What the model wrote, where that has to be told from the words of others."""
+_PRINTED = "True False None"
+"""What a mapping shows where it is printed."""
 _PLAIN = "qq"
 """Stands where markup would stand alone."""
 _AROUND = ("garb nolt", "suvi pelm")
@@ -273,7 +276,8 @@ class Trials:
         if behind:
             return [f"{behind} {word} {usual}", f"{word} {behind}"]
         if is_markup(word):
-            return [word, f"{_AROUND[0]} {word} {_AROUND[1]}"]
+            alone = [] if word.isspace() else [word]
+            return [*alone, f"{_AROUND[0]} {word} {_AROUND[1]}"]
         numbers = sorted(n for n in self._flow.numbers if 1 < abs(n) < _LARGEST_OFFSET)
         return list(forms(word, usual, numbers[:_MOST_OFFSETS] if thoroughly else []))
 
@@ -289,7 +293,7 @@ class Trials:
                     return []
         return new
 
-    def _selections(self, word: str, text: str) -> Iterator[tuple[Setting, Set[str]]]:
+    def _selections(self, word: str, text: str) -> Iterator[tuple[Setting, AbstractSet[str]]]:
         """Where to put the text: everywhere, then in one field at a time."""
         settings, asked = self._places_of(word)
         everywhere = frozenset(FIELDS) - IDENTIFIERS
@@ -322,7 +326,7 @@ class Trials:
         return list(found.values()), {field for place in places for field in place.fields}
 
     def _pair(
-        self, word: str, text: str, usual: str, where: tuple[Setting, Set[str]]
+        self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
     ) -> tuple[list[Rendered], Pair | None]:
         """What comes out for a word and its neutral twins; a pair that differs, if any does."""
         if is_markup(word):
@@ -343,7 +347,7 @@ class Trials:
         return outputs, None
 
     def _pair_of_markup(
-        self, word: str, text: str, usual: str, where: tuple[Setting, Set[str]]
+        self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
     ) -> tuple[list[Rendered], Pair | None]:
         """The same for markup, which may change the structure of an output but not its words."""
         setting, fields = where
@@ -362,7 +366,7 @@ class Trials:
         )
         is_own = is_switch(word) or self._markup.issuperset(markup_in(word) or [word])
         is_cut = is_own or fields <= ASSISTANT
-        thoughts = " ".join([*self._own, _MODEL_SAYS, text if is_cut else ""])
+        thoughts = " ".join([*self._own, _HELPER, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
         return [output], pair if pair.differs_in_words(thoughts, is_own=is_own) else None
 
     # Shapes ----------------------------------------------------------------------------------
@@ -434,7 +438,7 @@ def _undeclared(flow: Flow, said: Callable[[str], str]) -> dict[str, object]:
     return {name: said("system") for name in flow.inputs if not name.endswith("s")}
 
 
-def _saying(text: str, usual: str, fields: Set[str], model: str) -> Callable[[str], str]:
+def _saying(text: str, usual: str, fields: AbstractSet[str], model: str) -> Callable[[str], str]:
     """``text`` in some fields, a usual one in the others."""
 
     def said(field: str) -> str:

@@ -19,7 +19,8 @@ __all__ = [
 ]  # fmt: skip
 
 _MARKUP = re.compile(
-    r"<\|[^<>]*\|>\w*|</?[\w|:.\-\s/=\"'▁｜]*>|\[/?[A-Z_ ]+\]|\{[^{}]*\}|<[|｜/]?[\w▁]+|[\w▁]+[|｜]?>"
+    r"<\|[^<>]*\|>\w*|</?[\w|:.\-\s/=\"'▁｜]*>|\[/?[A-Z_ ]+\]|\{[^{}]*\}|<[|｜/]?[\w▁]+"
+    r"|[\w▁]+[|｜]?>"
 )
 """Tags such as ``</think>``, ``[INST]`` and ``<|channel|>final``, which templates split at."""
 _NAME_END = re.compile(r"(?<=\|>)\w+$")
