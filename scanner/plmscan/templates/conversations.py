@@ -43,6 +43,7 @@ _STRUCTURE = frozenset(
 """Keys that hold something else than a text; `_extended` leaves them alone."""
 _LONG_ID = "call_0123456789"
 _USUAL_ROLES = frozenset({"assistant", "system", "tool", "user"})
+# Names of parameters that nobody chose begin with zz: what sorts them leaves the others in place.
 _MOST_ROLES = 6
 _MOST_TYPES = 12
 
@@ -183,31 +184,31 @@ def _schema(said: Said, types: Sequence[str]) -> dict[str, Any]:
     text = {"type": "string", "description": said("description")}
     inner = {
         "type": "object",
-        "properties": {"deep": {"type": "array", "items": text}, "far": dict(text)},
+        "properties": {"deep": {"type": "array", "items": text}, "zz_far": dict(text)},
         "required": ["deep"],
         "additionalProperties": {"type": "number"},
     }
     properties: dict[str, Any] = {
-        "place": {**text, "enum": ["here", "there"], "nullable": True},
+        "zz_place": {**text, "enum": ["here", "there"], "nullable": True},
         Named(said("property")): {**text, "default": said("description"), "minLength": 1},
-        "days": {"type": ["integer", "null"], "description": said("description"), "default": 3},
-        "more": inner,
-        "many": {"type": "array", "items": inner, "description": said("description")},
-        "texts": {"type": "array", "items": {"type": "string", "enum": ["one", "two"]}},
-        "lists": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-        "any": {"type": "array"},
-        "either": {"oneOf": [{**text, "default": "a"}, {"type": "integer", "default": 2}]},
-        "objects": {"type": "array", "items": {"oneOf": [{"type": "object"}] * 2}},
-        "some": {"anyOf": [text, {"type": "null"}], "allOf": [text]},
-        "linked": {"$ref": "#/$defs/thing"},
-        "whole": {"type": "object"},
-        "yes": {"type": "boolean", "default": True},
-        **{f"kind{i}": {"type": kind, "nullable": True} for i, kind in enumerate(types)},
+        "zz_days": {"type": ["integer", "null"], "description": said("description"), "default": 3},
+        "zz_more": inner,
+        "zz_many": {"type": "array", "items": inner, "description": said("description")},
+        "zz_texts": {"type": "array", "items": {"type": "string", "enum": ["one", "two"]}},
+        "zz_lists": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+        "zz_any": {"type": "array"},
+        "zz_either": {"oneOf": [{**text, "default": "a"}, {"type": "integer", "default": 2}]},
+        "zz_objects": {"type": "array", "items": {"oneOf": [{"type": "object"}] * 2}},
+        "zz_some": {"anyOf": [text, {"type": "null"}], "allOf": [text]},
+        "zz_linked": {"$ref": "#/$defs/thing"},
+        "zz_whole": {"type": "object"},
+        "zz_yes": {"type": "boolean", "default": True},
+        **{f"zz_{i}": {"type": kind, "nullable": True} for i, kind in enumerate(types)},
     }
     return {
         "type": "object",
         "properties": properties,
-        "required": ["place", said("property")],
+        "required": ["zz_place", said("property")],
         "$defs": {"thing": dict(inner)},
     }
 
@@ -215,8 +216,8 @@ def _schema(said: Said, types: Sequence[str]) -> dict[str, Any]:
 def _simple(said: Said) -> dict[str, Any]:
     """The parameters of an ordinary tool."""
     text = {"type": "string", "description": said("description")}
-    properties = {"place": {**text, "enum": ["here"]}, Named(said("property")): text}
-    return {"type": "object", "properties": properties, "required": ["place"]}
+    properties = {"zz_place": {**text, "enum": ["here"]}, Named(said("property")): text}
+    return {"type": "object", "properties": properties, "required": ["zz_place"]}
 
 
 def _tool(said: Said, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -243,13 +244,13 @@ def _schema_only(said: Said, types: Sequence[str]) -> dict[str, Any]:
 def _call(said: Said, name: str) -> dict[str, Any]:
     """A tool call."""
     arguments = {
-        "place": said("argument"),
+        "zz_place": said("argument"),
         Named(said("property")): said("argument"),
-        "days": 2,
-        "far": 4.5,
-        "yes": True,
-        "none": None,
-        "many": [said("argument"), {"deep": said("argument")}],
+        "zz_days": 2,
+        "zz_far": 4.5,
+        "zz_yes": True,
+        "zz_none": None,
+        "zz_many": [said("argument"), {"deep": said("argument")}],
     }
     function = {"name": said("name"), "arguments": arguments}
     return {"id": name, "type": "function", "function": function}
@@ -282,7 +283,7 @@ def _tools_bare(said: Said) -> dict[str, Any]:
     """Tools, without a system prompt, and with arguments as text."""
     given = _with_tools(said)
     call = _call(said, _LONG_ID)
-    call["function"]["arguments"] = '{"place": "' + said("argument") + '"}'
+    call["function"]["arguments"] = '{"zz_place": "' + said("argument") + '"}'
     messages = given["messages"][1:]
     messages[1] = _says("assistant", None, tool_calls=[call], thinking=said("thinking"))
     messages[2] = {**messages[2], "tool_call_id": _LONG_ID}

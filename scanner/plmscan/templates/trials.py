@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effect", "Trials"]
 
-_MOST_WORK = 2_000_000
+_MOST_WORK = 4_000_000
 """Nodes and steps of all renderings together: three seconds, and six on a slow machine."""
 _MOST_WORDS = 150
 _LONGEST_WORD = 60
@@ -319,6 +319,7 @@ class Trials:
             if self._asks_texts(key)
             and (word in asking.words or word in self._template.seen(key).words)
         ]
+        keys = keys or [key for key in range(len(self._askings)) if self._asks_texts(key)]
         places = [self._places[key] for key in keys if key in self._places]
         if not places or len(places) < len(keys):
             return list(self._settings()), set(FIELDS)

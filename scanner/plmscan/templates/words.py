@@ -24,8 +24,8 @@ _MARKUP = re.compile(
 )
 """Tags such as ``</think>``, ``[INST]`` and ``<|channel|>final``, which templates split at."""
 _NAME_END = re.compile(r"(?<=\|>)\w+$")
-_COMMAND = re.compile(r"/\w+")
-"""Switches that users type, such as ``/no_think``."""
+_COMMAND = re.compile(r"/\w+|CONTINUE_FINAL_MESSAGE_TAG")
+"""Switches that users type, such as ``/no_think``, and the mark of transformers itself."""
 _SWITCH = re.compile(
     r"/(?:no_?)?think|<think_o(?:n|ff)>|detailed thinking o(?:n|ff)|/system_override"
 )
