@@ -306,7 +306,7 @@ class Trials:
                 yield from ((setting, group) for group in groups)
         for field_ in FIELDS if is_main and not is_markup(word) else ():
             is_tried = field_ in everywhere or (
-                text == word and word not in _HONEST.get(field_, ("",))
+                text == word and not is_switch(word) and word not in _HONEST.get(field_, ("",))
             )
             if field_ in asked and is_tried:
                 yield from ((setting, frozenset({field_})) for setting in settings[:2])

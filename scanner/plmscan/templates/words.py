@@ -58,8 +58,8 @@ def is_markup(text: str) -> bool:
 
 
 def is_switch(text: str) -> bool:
-    """Whether it is a switch for thinking aloud, which publishers teach their users."""
-    return _SWITCH.fullmatch(text.strip()) is not None
+    """Whether it is made of switches for thinking aloud, which publishers teach their users."""
+    return bool(text.strip()) and not _SWITCH.sub("", text).strip()
 
 
 def markup_in(text: str) -> set[str]:
