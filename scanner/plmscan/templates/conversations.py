@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     Said = Callable[[str], str]
-    Build = Callable[[Said, Iterable[str]], dict[str, Any]]
+    Build = Callable[[Said], dict[str, Any]]
 
-__all__ = ["FIELDS", "GIVEN", "SCENARIOS", "Key", "Scenario"]
+__all__ = [
+    "ASSISTANT", "FIELDS", "GIVEN", "IDENTIFIERS", "Key", "Named", "Scenario", "Vocabulary",
+    "scenarios",
+]  # fmt: skip
 
 FIELDS = (
     "system", "user", "last", "assistant", "thinking", "tool", "argument", "document",
-    "description", "name", "extra",
+    "description", "extra", "name", "property",
 )  # fmt: skip
 """Where in a conversation people, programs and documents put their words."""
+ASSISTANT = frozenset({"assistant", "thinking"})
+"""Those of them that the model wrote: what it thought aloud is often left out later."""
+IDENTIFIERS = frozenset({"name", "property"})
+"""Those that hold an identifier rather than a text."""
 _CALL_ID = "abcdef123"
 """Nine characters, as some templates demand."""
 GIVEN: Mapping[str, object] = {
@@ -34,12 +42,34 @@ _STRUCTURE = frozenset(
 )
 """Keys that hold something else than a text; `_extended` leaves them alone."""
 _LONG_ID = "call_0123456789"
+_USUAL_ROLES = frozenset({"assistant", "system", "tool", "user"})
+# Names of parameters that nobody chose begin with zz: what sorts them leaves the others in place.
+_MOST_ROLES = 6
+_MOST_TYPES = 12
 
 
 class Key(str):
-    """A key of a mapping: nobody's words, also where a loop makes an item of it."""
+    """A key of a mapping that programs write: nobody's words, also where a loop meets it."""
 
     __slots__ = ()
+
+
+class Named(str):
+    """A key of a mapping that people choose, such as the name of a tool's parameter."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a template asks for, so that there are conversations which hold it."""
+
+    keys: tuple[str, ...] = ()
+    """Keys that it looks up anywhere."""
+    roles: tuple[str, ...] = ()
+    """Roles that it knows."""
+    types: tuple[str, ...] = ()
+    """Types of parts, tools and parameters that it knows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +79,44 @@ class Scenario:
     name: str
     """What kind."""
     build: Build
-    """What the template is rendered with, from what is said in a field and from keys to add."""
+    """What the template is rendered with, from what is said in a field."""
+    is_usual: bool = False
+    """Whether most programs have such conversations, so that more is tried with it."""
+
+    def given(self, said: Said) -> dict[str, Any]:
+        """The variables of the template, with every key that programs write known as such."""
+        built: dict[str, Any] = _keyed(self.build(said))
+        return {**GIVEN, **built}
+
+
+def scenarios(vocabulary: Vocabulary) -> tuple[Scenario, ...]:
+    """All kinds of conversations, the most usual first."""
+    types = [t for t in vocabulary.types if t != "text"][:_MOST_TYPES]
+    roles = [role for role in vocabulary.roles if role not in _USUAL_ROLES][:_MOST_ROLES]
+    return (
+        Scenario("plain", _plain, is_usual=True),
+        Scenario("bare", _bare),
+        Scenario("tools", _with_tools, is_usual=True),
+        Scenario("tools-bare", _tools_bare),
+        Scenario("continued", _continued),
+        Scenario("tool-last", _tool_last),
+        Scenario("parts", lambda said: _parts(said, types)),
+        Scenario("flat", lambda said: _flat(said, types)),
+        Scenario("schema", lambda said: _schema_only(said, types)),
+        Scenario("nested", lambda said: _nested(said, vocabulary)),
+        Scenario("extended", lambda said: _extended(said, vocabulary)),
+        Scenario("mapped", lambda said: _mapped(said, vocabulary)),
+        *(Scenario(f"role {role}", partial(_of_role, role)) for role in roles),
+    )
+
+
+def _keyed(value: Any) -> Any:  # noqa: ANN401 - any part of a conversation
+    """``value`` with a `Key` for every key that nobody chose."""
+    if isinstance(value, dict):
+        return {k if isinstance(k, Named) else Key(k): _keyed(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_keyed(item) for item in value]
+    return value
 
 
 def _says(role: str, content: object, **more: object) -> dict[str, Any]:
@@ -57,7 +124,7 @@ def _says(role: str, content: object, **more: object) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
-def _plain(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
+def _plain(said: Said) -> dict[str, Any]:
     """System prompt, question, answer, question."""
     return {
         "messages": [
@@ -69,7 +136,7 @@ def _plain(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _bare(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
+def _bare(said: Said) -> dict[str, Any]:
     """The same without a system prompt, and without thinking."""
     return {
         "messages": [
@@ -80,7 +147,7 @@ def _bare(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _continued(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
+def _continued(said: Said) -> dict[str, Any]:
     """A conversation that ends with the assistant's words, to which nothing is to be added."""
     return {
         "messages": [
@@ -89,129 +156,239 @@ def _continued(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
             _says("assistant", said("assistant"), thinking=said("thinking")),
         ],
         "add_generation_prompt": False,
+        "continue_final_message": True,
     }
 
 
-def _tool(said: Said) -> dict[str, Any]:
+def _of_role(role: str, said: Said) -> dict[str, Any]:
+    """A conversation with a role that only some templates know."""
+    special = _says(role, said("tool"), name=said("name"), tool_call_id=_CALL_ID)
+    call = _call(said, _CALL_ID)
+    return {
+        "messages": [
+            {**special, "content": said("system")},
+            _says("user", said("user")),
+            _says("assistant", said("assistant"), tool_calls=[call]),
+            special,
+            {**special, "content": [{"type": "text", "text": said("tool")}]},
+            _says("assistant", said("assistant")),
+            _says("user", said("last")),
+            special,
+        ],
+        "tools": [_tool(said)],
+    }
+
+
+def _schema(said: Said, types: Sequence[str]) -> dict[str, Any]:
+    """The parameters of a tool, of every type that JSON Schema has, or the template knows."""
+    text = {"type": "string", "description": said("description")}
+    inner = {
+        "type": "object",
+        "properties": {"deep": {"type": "array", "items": text}, "zz_far": dict(text)},
+        "required": ["deep"],
+        "additionalProperties": {"type": "number"},
+    }
+    properties: dict[str, Any] = {
+        "zz_place": {**text, "enum": ["here", "there"], "nullable": True},
+        Named(said("property")): {**text, "default": said("description"), "minLength": 1},
+        "zz_days": {"type": ["integer", "null"], "description": said("description"), "default": 3},
+        "zz_more": inner,
+        "zz_many": {"type": "array", "items": inner, "description": said("description")},
+        "zz_texts": {"type": "array", "items": {"type": "string", "enum": ["one", "two"]}},
+        "zz_lists": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+        "zz_any": {"type": "array"},
+        "zz_either": {"oneOf": [{**text, "default": "a"}, {"type": "integer", "default": 2}]},
+        "zz_objects": {"type": "array", "items": {"oneOf": [{"type": "object"}] * 2}},
+        "zz_some": {"anyOf": [text, {"type": "null"}], "allOf": [text]},
+        "zz_linked": {"$ref": "#/$defs/thing"},
+        "zz_whole": {"type": "object"},
+        "zz_yes": {"type": "boolean", "default": True},
+        **{f"zz_{i}": {"type": kind, "nullable": True} for i, kind in enumerate(types)},
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["zz_place", said("property")],
+        "$defs": {"thing": dict(inner)},
+    }
+
+
+def _simple(said: Said) -> dict[str, Any]:
+    """The parameters of an ordinary tool."""
+    text = {"type": "string", "description": said("description")}
+    properties = {"zz_place": {**text, "enum": ["here"]}, Named(said("property")): text}
+    return {"type": "object", "properties": properties, "required": ["zz_place"]}
+
+
+def _tool(said: Said, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """The description of a tool."""
-    properties = {
-        "place": {"type": "string", "description": said("description"), "enum": ["here", "there"]},
-        "days": {"type": ["integer", "null"], "description": said("description"), "default": 3},
-        "more": {
-            "type": "object",
-            "properties": {"deep": {"type": "array", "items": {"type": "string"}}},
-            "required": ["deep"],
-        },
-    }
-    parameters = {"type": "object", "properties": properties, "required": ["place"]}
     function = {
         "name": said("name"),
         "description": said("description"),
-        "parameters": parameters,
+        "parameters": parameters or _simple(said),
         "return": {"type": "string", "description": said("description")},
+        "response": {"type": "object", "description": said("description")},
+        "strict": True,
     }
     return {"type": "function", "function": function}
 
 
+def _schema_only(said: Said, types: Sequence[str]) -> dict[str, Any]:
+    """Tools with parameters of every type, and a question."""
+    return {
+        "messages": [_says("user", said("last"))],
+        "tools": [_tool(said, _schema(said, types)), _tool(said, {})],
+    }
+
+
 def _call(said: Said, name: str) -> dict[str, Any]:
     """A tool call."""
-    function = {"name": said("name"), "arguments": {"place": said("argument"), "days": 2}}
+    arguments = {
+        "zz_place": said("argument"),
+        Named(said("property")): said("argument"),
+        "zz_days": 2,
+        "zz_far": 4.5,
+        "zz_yes": True,
+        "zz_none": None,
+        "zz_many": [said("argument"), {"deep": said("argument")}],
+    }
+    function = {"name": said("name"), "arguments": arguments}
     return {"id": name, "type": "function", "function": function}
 
 
-def _with_tools(said: Said, system: bool, arguments_as_text: bool) -> dict[str, Any]:  # noqa: FBT001
-    """A conversation with a tool call, its result, documents and tools."""
-    name = _LONG_ID if arguments_as_text else _CALL_ID
-    call = _call(said, name)
-    if arguments_as_text:
-        call["function"]["arguments"] = '{"place": "' + said("argument") + '"}'
-    first = [_says("system", said("system"))] if system else []
+def _with_tools(said: Said) -> dict[str, Any]:
+    """A conversation with tool calls, their results, documents and tools."""
+    call = _call(said, _CALL_ID)
     return {
         "messages": [
-            *first,
+            _says("system", said("system")),
             _says("user", said("user")),
             _says("assistant", "", tool_calls=[call], reasoning_content=said("thinking")),
-            _says("tool", said("tool"), name=said("name"), tool_call_id=name),
+            _says("tool", said("tool"), name=said("name"), tool_call_id=_CALL_ID),
             _says("assistant", said("assistant")),
             _says("user", said("last")),
         ],
         "tools": [_tool(said)],
-        "documents": [
-            {"title": said("document"), "text": said("document"), "contents": said("document")}
-        ],
+        "documents": [_document(said)],
     }
 
 
-def _tools(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
-    """Tools, with a system prompt."""
-    return _with_tools(said, system=True, arguments_as_text=False)
+def _document(said: Said) -> dict[str, Any]:
+    """A document to answer from."""
+    told = dict.fromkeys(("title", "text", "contents", "content", "data"), said("document"))
+    return {**told, "doc_id": 1}
 
 
-def _tools_bare(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
+def _tools_bare(said: Said) -> dict[str, Any]:
     """Tools, without a system prompt, and with arguments as text."""
-    return _with_tools(said, system=False, arguments_as_text=True)
+    given = _with_tools(said)
+    call = _call(said, _LONG_ID)
+    call["function"]["arguments"] = '{"zz_place": "' + said("argument") + '"}'
+    messages = given["messages"][1:]
+    messages[1] = _says("assistant", None, tool_calls=[call], thinking=said("thinking"))
+    messages[2] = {**messages[2], "tool_call_id": _LONG_ID}
+    return {**given, "messages": messages}
 
 
-def _tool_last(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
-    """A conversation that stops at the result of a tool."""
-    given = _with_tools(said, system=True, arguments_as_text=False)
-    return {**given, "messages": given["messages"][:-2]}
+def _tool_last(said: Said) -> dict[str, Any]:
+    """A conversation that stops at the results of two calls of tools."""
+    given = _with_tools(said)
+    system, user, asks, answer = given["messages"][:4]
+    calls = [*asks["tool_calls"], _call(said, _CALL_ID)]
+    asks = {**asks, "content": said("assistant"), "tool_calls": calls}
+    return {**given, "messages": [system, user, asks, answer, answer]}
 
 
-def _parts(said: Said, _keys: Iterable[str]) -> dict[str, Any]:
-    """Contents made of parts: words and pictures."""
-    picture = {"type": "image", "image": "picture"}
+def _flat(said: Said, types: Sequence[str]) -> dict[str, Any]:
+    """Tools, calls and results without the usual wrapping, and all contents in parts."""
+    call = _call(said, _CALL_ID)
+    result = {"output": said("tool"), "call": call["function"], "outputs": [{"a": said("tool")}]}
+    given = _parts(said, types)
+    first, user, assistant, answer, last = given["messages"]
+    return {
+        "messages": [
+            first,
+            user,
+            {**assistant, "tool_calls": [call["function"]]},
+            {**answer, "content": [{"type": "text", "text": said("tool")}, result]},
+            _says("assistant", None, tool_calls=[call], function_call=call["function"]),
+            _says("tool", result, name=said("name"), tool_call_id=_CALL_ID),
+            last,
+        ],
+        "tools": [_tool(said)["function"], _tool(said)],
+    }
+
+
+def _part(said: Said, kind: str) -> dict[str, Any]:
+    """A part of a message that is no text."""
+    held: object = _document(said) if kind == "document" else said("extra")
+    return {"type": kind, kind: held, "name": said("name")}
+
+
+def _parts(said: Said, types: Sequence[str]) -> dict[str, Any]:
+    """Contents made of parts: words, pictures, and whatever else the template knows."""
+    kinds = dict.fromkeys(("image", "image_url", "video", "audio", *types))
+    others = [_part(said, kind) for kind in kinds]
 
     def words(field: str) -> list[dict[str, Any]]:
         """A part with words."""
         return [{"type": "text", "text": said(field)}]
 
+    thinking = {"type": "thinking", "thinking": said("thinking")}
     return {
         "messages": [
             _says("system", words("system")),
-            _says("user", [*words("user"), picture]),
-            _says(
-                "assistant",
-                [{"type": "thinking", "thinking": said("thinking")}, *words("assistant")],
-            ),
-            _says("tool", [*words("tool"), picture], name="tool", tool_call_id=_CALL_ID),
-            _says("user", [picture, {"type": "video", "video": "film"}, *words("last")]),
+            _says("user", [*words("user"), others[0]]),
+            _says("assistant", [thinking, *words("assistant")]),
+            _says("tool", [*words("tool"), *others], name="tool", tool_call_id=_CALL_ID),
+            _says("user", [*others, *words("last")]),
         ],
     }
 
 
-def _extended(said: Said, keys: Iterable[str]) -> dict[str, Any]:
+def _extended(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
     """Tools and documents, with every key that the template looks up anywhere."""
-    given = _tools(said, keys)
-    more = {key: said("extra") for key in keys if key not in _STRUCTURE}
+    given = _with_tools(said)
+    more = {key: said("extra") for key in vocabulary.keys if key not in _STRUCTURE}
     for holder in (*given["messages"], *given["tools"], *given["documents"]):
         for key, value in more.items():
             holder.setdefault(key, value)
     return given
 
 
-def _mapped(said: Said, keys: Iterable[str]) -> dict[str, Any]:
+def _mapped(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
     """Contents that are mappings, with every key that the template looks up anywhere."""
-    held: dict[str, Any] = {Key(key): said("extra") for key in (*keys, "text", "type")}
+    keys = (*vocabulary.keys, "text", "type")
+
+    def holds(field: str) -> dict[str, Any]:
+        """A mapping with the words of a field."""
+        other = "thinking" if field in ASSISTANT else "extra"
+        return {**dict.fromkeys(keys, said(other)), "text": said(field)}
+
     return {
         "messages": [
-            _says("system", {**held, "text": said("system"), "type": "text"}),
-            _says("user", {**held, "text": said("user")}),
-            _says("assistant", {**held, "text": said("assistant")}),
-            _says("user", {**held, "text": said("last")}),
+            _says("system", {**holds("system"), "type": "text"}),
+            _says("user", holds("user")),
+            _says("assistant", holds("assistant")),
+            _says("user", holds("last")),
         ],
     }
 
 
-SCENARIOS = (
-    Scenario("plain", _plain),
-    Scenario("bare", _bare),
-    Scenario("tools", _tools),
-    Scenario("tools-bare", _tools_bare),
-    Scenario("continued", _continued),
-    Scenario("tool-last", _tool_last),
-    Scenario("parts", _parts),
-    Scenario("extended", _extended),
-    Scenario("mapped", _mapped),
-)
-"""All of them, the most usual first."""
+def _nested(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Contents that are mappings of parts, of every type that the template knows."""
+    call = _call(said, _CALL_ID)["function"]
+    texts = {key: said("thinking") for key in vocabulary.keys if not key.endswith("s")}
+    lists = {key: [{**call, "output": said("tool")}] for key in vocabulary.keys if key[-1:] == "s"}
+    blocks = [
+        {**texts, **lists, "type": kind} for kind in (*vocabulary.types[:_MOST_TYPES], "text")
+    ]
+    content = dict.fromkeys(lists, blocks) or {"parts": blocks}
+    parts = {key: [{"type": "text", "text": said("user")}] for key in content}
+    return {
+        "messages": [
+            _says("user", parts),
+            _says("assistant", content),
+            _says("user", said("last")),
+        ],
+    }

@@ -40,6 +40,13 @@ _COLLECTIONS = frozenset(
     | {"properties", "required", "tool_calls", "tools"}
 )
 """Inputs whose length is a number of things rather than of characters."""
+_ITEMS = {
+    "documents": "document", "messages": "message", "tool_calls": "tool_call", "tools": "tool",
+}  # fmt: skip
+_STRUCTURES = frozenset({*_ITEMS.values(), "function", "parameters"})
+"""Mappings whose keys programs write."""
+_NAMED = frozenset({"arguments", "properties"})
+"""Mappings whose keys people choose, such as the parameters of their tools."""
 _INPUTS = re.compile(
     r"message|conversation|document|tools$|functions$|prompt|instruction|persona|query|question"
     r"|context|^text$|content|user_|_user|persona|profile|character",
@@ -99,6 +106,8 @@ class Asking:
     """Whether it compares an input just as it was given, so that trying a word is enough."""
     is_mutual: bool = False
     """Whether it compares one input with another, such as two names."""
+    is_structural: bool = False
+    """Whether it looks for a key in a mapping whose keys programs write."""
     inputs: set[int] = field(default_factory=set)
     """Which of its operands, by position, are made of the text or the date."""
 
@@ -111,6 +120,8 @@ class Flow:
     """Places that ask, by their node of the syntax tree."""
     keys: set[str] = field(default_factory=set)
     """Keys that are looked up in messages, tools and the like."""
+    kinds: dict[str, set[str]] = field(default_factory=dict)
+    """What roles, types and the like are compared with, by the key that holds these."""
     options: dict[str, set[object]] = field(default_factory=dict)
     """Variables that nothing in the template sets, with the constants they are compared with."""
     clocks: set[str] = field(default_factory=set)
@@ -415,9 +426,13 @@ class _Reader:
     def _of_getattr(self, node: nodes.Getattr) -> Value:
         """``a.b``."""
         held = self.value(node.node)
-        if held.leaf == KEYED:
-            self._ask(node, [held, of(node.attr)], position=0)
+        self._look_up(node, held, of(node.attr))
         return self._child(held, node.attr)
+
+    def _look_up(self, node: nodes.Node, held: Value, key: Value) -> None:
+        """Whether a lookup asks for something: a key that somebody chose."""
+        if held.leaf == KEYED or (held.leaf in _NAMED and held.text and key.strings):
+            self._ask(node, [held, key], position=0, is_open=key.known is None)
 
     def _of_getitem(self, node: nodes.Getitem) -> Value:
         """``a[b]``."""
@@ -430,8 +445,7 @@ class _Reader:
         keys = [key for key in index.known or () if isinstance(key, str)]
         if index.known is not None and held.known is not None:
             return self._fold(lambda a, b: _defined(self.sandbox.getitem(a, b)), [held, index])
-        if held.leaf == KEYED:
-            self._ask(node, [held, index], position=0, is_open=index.known is None)
+        self._look_up(node, held, index)
         if len(keys) == 1:
             return self._child(held, keys[0])
         if held.text and index.known is not None:
@@ -458,7 +472,7 @@ class _Reader:
         if held.text:
             self.flow.keys.add(key)
             return (
-                Value()
+                Value(leaf=key)
                 if key in SELECTORS
                 else Value(text=True, date=held.date, leaf=key if held.leaf else "")
             )
@@ -490,16 +504,26 @@ class _Reader:
         values = [self.value(node.expr), *(self.value(o.expr) for o in node.ops)]
         for position, operand in enumerate(node.ops):
             is_order = operand.op in _ORDERS
-            if operand.op in ("in", "notin") and values[position + 1].text:
-                self.flow.keys.update(w for w in values[position].strings if w.isidentifier())
-            self._compare(node, values[position], values[position + 1], position, is_order=is_order)
+            left, right = values[position], values[position + 1]
+            if operand.op in ("in", "notin") and right.text:
+                self.flow.keys.update(w for w in left.strings if w.isidentifier())
+            self._compare(node, left, right, position, is_order=is_order)
+            if operand.op in ("in", "notin") and right.leaf in _STRUCTURES and len(values) == _PAIR:
+                self._structural(node)
         return Value()
+
+    def _structural(self, node: nodes.Node) -> None:
+        """Note that a question is put to a mapping whose keys programs write."""
+        if node in self.flow.askings:
+            self.flow.askings[node].is_structural = True
 
     def _compare(
         self, node: nodes.Compare, left: Value, right: Value, position: int, *, is_order: bool
     ) -> None:
         """One comparison."""
         for one, other in ((left, right), (right, left)):
+            if one.leaf in SELECTORS:
+                self.flow.kinds.setdefault(one.leaf, set()).update(other.strings)
             is_option = one.leaf in self.flow.options and not (one.text or one.date)
             if is_option and other.known is not None:
                 self.flow.options[one.leaf].update(other.strings, other.numbers)
@@ -533,7 +557,7 @@ class _Reader:
         if node.name in ("length", "count", "wordcount") and value.text:
             return Value(size=value.leaf not in _COLLECTIONS)
         if node.name in ("items", "dictsort") and value.text:
-            return replace(value, leaf="items")
+            return _members(value, "items")
         found = self._fold_filter(node, value, arguments)
         keeps = node.name in ("list", "reverse", "sort", "selectattr", "rejectattr", "default", "d")
         if node.name in ("default", "d") and arguments:
@@ -563,6 +587,9 @@ class _Reader:
                 return
             by_attribute = node.name in ("selectattr", "rejectattr")
             if by_attribute and SELECTORS.issuperset(arguments[0].strings):
+                for key in arguments[0].strings:
+                    known = {word for value in arguments[1:] for word in value.strings}
+                    self.flow.kinds.setdefault(key, set()).update(known - {"equalto", "eq", "in"})
                 return
             self.flow.keys.update(arguments[0].strings if by_attribute else ())
             skipped = 2 if by_attribute else 1
@@ -684,7 +711,7 @@ class _Reader:
         if name == "get" and arguments:
             return self._get(node, owner, arguments)
         if name in ("items", "keys", "values") and owner.text:
-            return replace(owner, leaf="items") if name != "keys" else Value(leaf="key")
+            return _members(owner, name)
         if any(value.text or value.date or value.size for value in values):
             self._method_asks(node, name, values)
         if name in _SIZES and any(value.text for value in values):
@@ -706,6 +733,7 @@ class _Reader:
         if (key.text and not owner.text) or key.date:
             self._ask(node, [owner, key], position=1, is_open=owner.known is None)
             return either(mixed(owner), *others)
+        self._look_up(node, owner, key)
         if key.known is not None and owner.known is None and len(key.strings) == 1:
             return either(self._child(owner, key.strings[0]), *others)
         if owner.known is not None:
@@ -816,11 +844,19 @@ def _given(name: str) -> Value:
     return Value(text=is_text, date=is_clock, leaf=name)
 
 
+def _members(mapping: Value, name: str) -> Value:
+    """What the method ``name`` makes of a mapping: its keys, values, or both."""
+    is_structure = mapping.leaf in _STRUCTURES
+    if name == "keys":
+        return Value(text=not is_structure, leaf="key")
+    return replace(mapping, leaf="fields" if is_structure else "items")
+
+
 def _item(values: Value) -> Value:
     """One item of something unknown."""
-    if values.leaf == "messages":
-        return replace(values, known=None, leaf="message")
-    if values.leaf in ("key", "items"):
+    if values.leaf in _ITEMS:
+        return replace(values, known=None, leaf=_ITEMS[values.leaf])
+    if values.leaf in ("key", "items", "fields"):
         return replace(values, known=None)
     return replace(values, known=None, leaf="[]" if values.text and values.leaf else "")
 
@@ -834,8 +870,9 @@ def _parts(value: Value, number: int) -> Iterable[Value]:
             replace(of(*(k[i] for k in value.known)), text=value.text, date=value.date)  # type: ignore[index]
             for i in range(number)
         ]
-    if value.leaf == "items" and number == _PAIR:
-        return [Value(leaf="key"), replace(value.computed(), leaf="[]")]
+    if value.leaf in ("items", "fields") and number == _PAIR:
+        key = Value(text=value.leaf == "items", leaf="key")
+        return [key, replace(value.computed(), leaf="[]")]
     return [value.computed()] * number
 
 

@@ -6,70 +6,88 @@ Where the outputs differ in more than the word itself, the template reacts to it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import groupby, pairwise
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from plmscan.templates.conversations import FIELDS, GIVEN, SCENARIOS
+from plmscan.templates.conversations import (
+    ASSISTANT,
+    FIELDS,
+    GIVEN,
+    IDENTIFIERS,
+    Vocabulary,
+    scenarios,
+)
+from plmscan.templates.dates import dates
+from plmscan.templates.pairs import Pair, shown
 from plmscan.templates.sandbox import CostError
 from plmscan.templates.words import (
-    HOLE,
     candidates,
     carrier,
     forms,
     is_markup,
     is_switch,
+    markup_in,
     masked,
     neutrals,
-    prose,
     together,
     without_dates,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from plmscan.templates.conversations import Scenario
     from plmscan.templates.dataflow import Asking, Flow
-    from plmscan.templates.watching import Rendered, Seen, Watched
+    from plmscan.templates.watching import Rendered, Watched
+
+    Setting = tuple[Scenario, Mapping[str, object]]
 
 __all__ = ["Effect", "Trials"]
 
-_MOST_WORK = 5_000_000
+_MOST_WORK = 4_000_000
 """Nodes and steps of all renderings together: three seconds, and six on a slow machine."""
 _MOST_WORDS = 150
 _LONGEST_WORD = 60
-_EPOCH = range(1_000_000_000, 4_000_000_000)
-_YEAR_DAYS = range(1, 367)
-_MINUTES = range(60)
 _MOST_OPTIONS = 24
 _MOST_OFFSETS = 8
 _LARGEST_SIZE = 3_000
 _LARGEST_OFFSET = 300
-_MOST_TAGS = 4
-_SHOWN = 80
-_SOME_PROSE = 3
-"""Words that a template has to add where it finds markup, before that counts."""
-_NO_FIELDS = frozenset({"name"})
-"""Fields that hold an identifier rather than a text."""
+_MOST_BEHIND = 3
+_HELPER = "helper"
+"""The usual name of anything."""
+_MODEL_SAYS = "keld vosp ghyf"
+"""What the model wrote, where that has to be told from the words of others."""
+_PRINTED = "True False None"
+"""What a mapping shows where it is printed."""
+_PLAIN = "qq"
+"""Stands where markup would stand alone."""
+_AROUND = ("garb nolt", "suvi pelm")
 _TOOL_NAMES = frozenset(
     {"all", "brave_search", "browser", "code_interpreter", "container", "execute", "exec"}
     | {"get_current_weather", "ipython", "python", "search", "web_search", "wolfram_alpha"}
 )
 """Tools that models bring along: templates describe and print them in a way of their own."""
+_SCHEMA_WORDS = frozenset(
+    {"$defs", "$ref", "additionalProperties", "allOf", "anyOf", "arguments", "const", "default"}
+    | {"definitions", "description", "enum", "examples", "format", "function", "items", "maximum"}
+    | {"maxItems", "maxLength", "minItems", "minLength", "minimum", "name", "nullable", "oneOf"}
+    | {"parameters", "pattern", "properties", "required", "response", "return", "strict", "title"}
+    | {"type"}
+)
+"""Words of JSON Schema: templates that walk through a schema take them for its own."""
+_HONEST = {"name": _TOOL_NAMES, "property": _SCHEMA_WORDS}
 _SHAPES = (
     "q", "qq", "qqq", "Q", "QQ", "Qq", "qq qq", "Qq Qq", "qwq", "qwqw", "wq wq", "7", "42", "4.2",
     "0", "2", "3", "qq7", "q-q", " qq", "qq ", "QQ QQ", "qqqq", "w", "q" * 11, "q" * 60, "q " * 40,
 )  # fmt: skip
 _SHAPE_TEXT = re.compile(r"[qwQW\d.\-]+(?: [qwQW\d.\-]+)*")
-_USUAL = tuple(s for s in SCENARIOS if s.name in ("plain", "tools"))
 _DATE_FORMATS = ("%d %b %Y", "%Y-%m-%d", "%B %d, %Y", "%Y", "%d %B %Y", "%Y%m%d", "%d/%m/%Y")
-_WRITTEN_DATES = (
-    "%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%d.%m.%Y", "%m/%d/%Y", "%Y/%m/%d",
-    "%d/%m/%Y", "%Y-%m", "%d-%m-%Y", "%b %d", "%d %b", "%d %B", "%B %d", "%B %Y",
-    "%H:%M", "%m-%d", "%d-%m", "%d.%m",
-)  # fmt: skip
+_MARKS = {f"quv{chr(97 + number)}x": field for number, field in enumerate(FIELDS)}
+"""Words by which the fields are told apart in the survey."""
+_MARK = re.compile(r"quv[a-z]x", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,52 +102,14 @@ class Effect:
     """What it does then, as a part of a sentence."""
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Two outputs that should say the same."""
+@dataclass
+class _Place:
+    """Where a question is put to what somebody wrote."""
 
-    one: Rendered
-    """With the word, or at one date."""
-    other: Rendered
-    """With a neutral word, or at another date."""
-    hide: Callable[[str], str]
-    """Takes out what may differ."""
-    texts: tuple[str, str] = ("", "")
-    """What was written into the conversation for each."""
-
-    def differs(self, *, only_prose: bool) -> bool:
-        """Whether they differ in more than they may."""
-        if self.one == self.other:
-            return False
-        one, other = self.hide(self.one.text), self.hide(self.other.text)
-        if only_prose:
-            known = {*prose(self.texts[0]), *prose(self.texts[1]), *prose(other)}
-            added = [word for word in prose(one) if word not in known]
-            return not self.one.error and not self.other.error and len(added) >= _SOME_PROSE
-        if self.one.error != self.other.error:
-            return "refusal" in (self.one.error, self.other.error) or not self.other.error
-        return one != other and not self._is_moved(one, other)
-
-    def _is_moved(self, one: str, other: str) -> bool:
-        """Whether only parts of what was written differ, of the same length."""
-        if len(one) != len(other):
-            return False
-        texts = [text.casefold() for text in self.texts]
-        return all(
-            x.casefold() in texts[0] and y.casefold() in texts[1] for x, y in _changed(one, other)
-        )
-
-    def does(self) -> str:
-        """What the template does in the first case."""
-        if self.one.error == "refusal" and self.one.error != self.other.error:
-            return f"refuses the conversation: {_shown(self.one.text)}"
-        if self.one.error != self.other.error:
-            return "does not render the conversation" if self.one.error else "renders it after all"
-        one, other = self.hide(self.one.text), self.hide(self.other.text)
-        added, gone = _middles(one, other)
-        if len(one) >= len(other) and _piece(added):
-            return f"adds {_shown(_piece(added))}"
-        return f"leaves out {_shown(_piece(gone))}" if _piece(gone) else "changes its output"
+    settings: list[Setting] = field(default_factory=list)
+    """Conversations and options in which that happens."""
+    fields: set[str] = field(default_factory=set)
+    """The fields whose words were asked; all, where a text was changed beyond recognition."""
 
 
 class Trials:
@@ -139,11 +119,22 @@ class Trials:
         """Tries of ``template``, from what is known about it."""
         self._template = template
         self._flow = flow
-        self._keys = sorted(flow.keys)[:60]
+        self._askings = list(flow.askings.values())
+        self._scenarios = scenarios(
+            Vocabulary(
+                tuple(sorted(flow.keys)[:60]),
+                tuple(sorted(flow.kinds.get("role", ()))),
+                tuple(sorted(flow.kinds.get("type", ()))),
+            )
+        )
+        self._usual = [scenario for scenario in self._scenarios if scenario.is_usual]
         self._options = list(_variants(flow))
-        self._tags = _tags(flow)
+        self._places: dict[int, _Place] = {}
+        self._own = self._own_words()
+        self._markup: set[str] = set()
+        self._without_markup: dict[tuple[object, ...], Rendered] = {}
+        self._tried: set[tuple[str, str, bool]] = set()
         self.effects: list[Effect] = []
-        self._tried: set[tuple[str, bool]] = set()
 
     def run(self) -> None:
         """Look for effects of words, of the shape of a text, and of the date.
@@ -151,57 +142,77 @@ class Trials:
         Raises:
             CostError: it takes more work than any chat template needs.
         """
-        askings = self._flow.askings
-        if not askings:
+        if not self._askings:
             return
         self._survey()
-        texts = [asking for asking in askings.values() if not asking.date]
-        if not any(self._asks_words(key, a) for key, a in enumerate(askings.values())):
-            texts = [asking for asking in texts if not _is_demanding(asking)]
-        dates = [asking for asking in askings.values() if asking.date]
+        askings = [a for key, a in enumerate(self._askings) if self._asks_texts(key)]
+        dates = [asking for asking in self._askings if asking.date]
         if dates:
             self._try_dates(dates)
-        if texts and not self.effects:
-            self._try_texts(texts)
+        if askings and not self.effects:
+            self._try_texts(askings)
 
     def open_ones(self) -> list[Asking]:
         """Questions that no rendering until now showed to be harmless."""
-        askings = self._flow.askings.values()
-        return [a for key, a in enumerate(askings) if not _is_cleared(a, self._template.seen(key))]
+        return [self._askings[key] for key in range(len(self._askings)) if self._is_open(key)]
 
-    def _asks_words(self, key: int, asking: Asking) -> bool:
-        """Whether a question for words is put to texts, as far as it was put to anything."""
-        seen = self._template.seen(key)
-        is_for_keys = asking.is_direct and seen.was_reached and not seen.was_scalar
-        return not asking.date and not is_for_keys and _is_demanding(asking)
+    def _is_open(self, key: int) -> bool:
+        """Whether no try showed a question to be harmless: they have to meet both answers."""
+        asking, met = self._askings[key], self._template.seen(key)
+        if not (_is_demanding(asking) or asking.date) or self._is_for_keys(key):
+            return False
+        if not met.was_reached:
+            return True
+        return not asking.is_direct and asking.answers and len(met.outcomes) <= 1
+
+    def _is_for_keys(self, key: int) -> bool:
+        """Whether a question is only put to mappings, for keys that programs write."""
+        asking, met = self._askings[key], self._template.seen(key)
+        is_reached = asking.is_direct and met.was_reached
+        return not met.was_scalar and (is_reached or asking.is_structural)
+
+    def _asks_texts(self, key: int) -> bool:
+        """Whether a question is put to texts, as far as it was put to anything."""
+        return not self._askings[key].date and not self._is_for_keys(key)
 
     def _survey(self) -> None:
-        """Render every kind of conversation, to see which questions are asked."""
-        usual = carrier([])
-        for scenario, options in self._settings():
-            self._render(scenario, lambda _field: usual, options)
+        """Render every kind of conversation, to see which questions are asked, and of whom."""
+        marks = {field: mark for mark, field in _MARKS.items()}
+        for setting in self._settings():
+            output = self._render(setting, lambda field: f"mola {marks[field]}")
+            self._note(setting, output)
+            self._markup.update(markup_in(output.text))
 
-    def _settings(self) -> Iterator[tuple[Scenario, Mapping[str, object]]]:
+    def _note(self, setting: Setting, output: Rendered) -> list[int]:
+        """Remember where questions are put to texts; those that never were before."""
+        new = [key for key in output.met if key not in self._places]
+        for key, values in output.met.items():
+            place = self._places.setdefault(key, _Place())
+            place.settings.append(setting)
+            for value in values:
+                marks = _MARK.findall(repr(value))
+                place.fields.update(_MARKS.get(mark.lower(), "") for mark in marks)
+                place.fields.update(() if marks else FIELDS)
+        return new
+
+    def _settings(self) -> Iterator[Setting]:
         """Kinds of conversations, and choices of options for the most usual kinds."""
-        for scenario in SCENARIOS:
+        for scenario in self._scenarios:
             yield scenario, self._options[0]
         for options in self._options[1:]:
-            for scenario in _USUAL:
+            for scenario in self._usual:
                 yield scenario, options
 
     def _render(
-        self,
-        scenario: Scenario,
-        said: Callable[[str], str],
-        options: Mapping[str, object],
-        now: datetime | None = None,
+        self, setting: Setting, said: Callable[[str], str], now: datetime | None = None
     ) -> Rendered:
         """One rendering."""
         if self._template.used > _MOST_WORK:
             msg = "more tries than there is time for"
             raise CostError(msg)
-        given = {**GIVEN, **_undeclared(self._flow, said), **scenario.build(said, self._keys)}
-        return self._template.render({**given, **options}, now)
+        scenario, options = setting
+        given = {**_undeclared(self._flow, said), **scenario.given(said), **options}
+        return self._template.render(given, now)
 
     # Words -----------------------------------------------------------------------------------
 
@@ -211,9 +222,8 @@ class Trials:
         numbers = {number for asking in askings for number in asking.numbers}
         turned = [word[::-1] for word in _by_kind(words) if not is_markup(word)]
         self._try_each([*_by_kind(words), *turned, *together(words)], words)
-        own = self._own_words()
         seen = (self._template.seen(key) for key in self._keys_of_open())
-        words |= {word for met in seen for word in met.words if word not in own}
+        words |= {word for met in seen for word in met.words if word not in self._own}
         words |= {str(n) for n in numbers}
         self._try_each(_by_kind(words), words)
         if self.effects:
@@ -230,78 +240,135 @@ class Trials:
 
     def _own_words(self) -> set[str]:
         """Texts and keys that the tries put in by themselves."""
-        built = (scenario.build(lambda field: field, self._keys) for scenario in SCENARIOS)
+        built = (scenario.given(lambda field: field) for scenario in self._scenarios)
         return {word for given in built for word in _texts_in(given)}
 
     def _is_blind(self, key: int) -> bool:
         """Whether it is unknown what an open question asks for, so that it could be anything."""
-        asking, met = list(self._flow.askings.values())[key], self._template.seen(key)
-        if asking.date or (asking.is_direct and met.was_reached and not met.was_scalar):
+        asking, met = self._askings[key], self._template.seen(key)
+        if not self._asks_texts(key):
             return False
-        return not _is_cleared(asking, met) or not (asking.words or met.words or asking.answers)
+        return self._is_open(key) or not (asking.words or met.words or asking.answers)
 
     def _keys_of_open(self) -> list[int]:
         """Places that ask for something that only rendering computes."""
-        return [key for key, asking in enumerate(self._flow.askings.values()) if asking.is_open]
+        return [key for key, asking in enumerate(self._askings) if asking.is_open]
 
     def _try_each(
-        self, words: Sequence[str], asked: Iterable[str], *, thoroughly: bool = False
+        self, words: Iterable[str], asked: Iterable[str], *, thoroughly: bool = False
     ) -> None:
-        """Try words until one has an effect."""
+        """Try words, and those that are only asked for behind them, until one has an effect."""
         usual = carrier(asked)
-        for word in words:
-            if self.effects or (word, thoroughly) in self._tried or is_switch(word):
+        todo = [("", word) for word in words]
+        for behind, word in todo:
+            if self.effects or (behind, word, thoroughly) in self._tried:
                 continue
-            self._tried.add((word, thoroughly))
-            self._try_word(word, usual, thoroughly=thoroughly)
+            self._tried.add((behind, word, thoroughly))
+            texts = self._forms(behind, word, usual, thoroughly=thoroughly)
+            for key in self._try_word(word, texts, usual):
+                told = f"{behind} {word}".strip()
+                seen = {*self._askings[key].words, *self._template.seen(key).words}
+                if told.count(" ") < _MOST_BEHIND:
+                    todo += [(told, further) for further in _by_kind(seen)]
 
-    def _try_word(self, word: str, usual: str, *, thoroughly: bool) -> None:
-        """Try one word in every form, field and kind of conversation."""
+    def _forms(self, behind: str, word: str, usual: str, *, thoroughly: bool) -> list[str]:
+        """Texts in which a word stands; behind others, if it is only asked for there."""
+        if behind:
+            return [f"{behind} {word} {usual}", f"{word} {behind}"]
+        if is_markup(word):
+            alone = [] if word.isspace() else [word]
+            return [*alone, f"{_AROUND[0]} {word} {_AROUND[1]}"]
         numbers = sorted(n for n in self._flow.numbers if 1 < abs(n) < _LARGEST_OFFSET)
-        offsets = numbers[:_MOST_OFFSETS] if thoroughly else []
-        markup = () if is_markup(word) else self._tags
-        for text in list(forms(word, usual, offsets, markup))[: 2 if is_markup(word) else None]:
-            pair = self._pair(word, text, usual)
-            if pair is not None:
-                self.effects.append(Effect(repr(word), is_date=False, does=pair.does()))
-                return
+        return list(forms(word, usual, numbers[:_MOST_OFFSETS] if thoroughly else []))
 
-    def _selections(
-        self, word: str, text: str
-    ) -> Iterator[tuple[Scenario, frozenset[str], Mapping[str, object]]]:
+    def _try_word(self, word: str, texts: Sequence[str], usual: str) -> list[int]:
+        """Try one word in some texts; questions that were never asked before."""
+        new: list[int] = []
+        for text in texts:
+            for setting, fields in self._selections(word, text):
+                outputs, pair = self._pair(word, text, usual, (setting, fields))
+                new += [key for output in outputs for key in self._note(setting, output)]
+                if pair is not None:
+                    self.effects.append(Effect(repr(word), is_date=False, does=pair.does()))
+                    return []
+        return new
+
+    def _selections(self, word: str, text: str) -> Iterator[tuple[Setting, AbstractSet[str]]]:
         """Where to put the text: everywhere, then in one field at a time."""
-        everywhere = frozenset(FIELDS) - _NO_FIELDS
-        for scenario in SCENARIOS:
-            yield scenario, everywhere, self._options[0]
-        is_usual = text == word or (text.find(word) > 0 and not text.endswith(word))
-        if is_markup(word) or not is_usual:
-            return
-        for options in self._options[1:] if text == word else ():
-            for scenario in _USUAL:
-                yield scenario, everywhere, options
-        for scenario in _USUAL:
-            for field in FIELDS:
-                if field not in _NO_FIELDS or (text == word and word not in _TOOL_NAMES):
-                    yield scenario, frozenset({field}), self._options[0]
+        settings, asked = self._places_of(word)
+        everywhere = frozenset(FIELDS) - IDENTIFIERS
+        if is_switch(word):
+            everywhere -= {"system"}
+        groups = (everywhere - ASSISTANT, ASSISTANT) if is_markup(word) else (everywhere,)
+        is_main = text == word or (text.find(word) > 0 and not text.endswith(word))
+        for setting in settings if everywhere & asked else ():
+            if text == word or setting[1] is self._options[0]:
+                yield from ((setting, group) for group in groups)
+        for field_ in FIELDS if is_main and not is_markup(word) else ():
+            is_tried = field_ in everywhere or (
+                text == word and not is_switch(word) and word not in _HONEST.get(field_, ("",))
+            )
+            if field_ in asked and is_tried:
+                yield from ((setting, frozenset({field_})) for setting in settings[:2])
 
-    def _pair(self, word: str, text: str, usual: str) -> _Pair | None:
-        """The first pair of outputs that differ; None if none do."""
-        only_prose = is_markup(word)
-        twins = neutrals(word)[: 1 if only_prose else 2]
-        twins = twins or ["q" * len(word)]
+    def _places_of(self, word: str) -> tuple[list[Setting], set[str]]:
+        """Conversations and fields in which a word is asked for; all, where that is unknown."""
+        keys = [
+            key
+            for key, asking in enumerate(self._askings)
+            if self._asks_texts(key)
+            and (word in asking.words or word in self._template.seen(key).words)
+        ]
+        keys = keys or [key for key in range(len(self._askings)) if self._asks_texts(key)]
+        places = [self._places[key] for key in keys if key in self._places]
+        if not places or len(places) < len(keys):
+            return list(self._settings()), set(FIELDS)
+        found = {id(setting): setting for place in places for setting in place.settings}
+        return list(found.values()), {field for place in places for field in place.fields}
+
+    def _pair(
+        self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
+    ) -> tuple[list[Rendered], Pair | None]:
+        """What comes out for a word and its neutral twins; a pair that differs, if any does."""
+        if is_markup(word):
+            return self._pair_of_markup(word, text, usual, where)
+        setting, fields = where
+        twins = neutrals(word)[:2] or ["q" * len(word)]
         texts = [text, *(text.replace(word, twin) for twin in twins)]
+        outputs = [self._render(setting, _saying(t, usual, fields, usual)) for t in texts]
 
         def hide(output: str) -> str:
             """An output without the word and its twins."""
             return masked(output, [word, *twins, usual])
 
-        for scenario, fields, options in self._selections(word, text):
-            outputs = [self._render(scenario, _saying(t, usual, fields), options) for t in texts]
-            for other, neutral in zip(outputs[1:], texts[1:], strict=True):
-                pair = _Pair(outputs[0], other, hide, (f"{text} {usual}", f"{neutral} {usual}"))
-                if pair.differs(only_prose=only_prose):
-                    return pair
-        return None
+        for other, neutral in zip(outputs[1:], texts[1:], strict=True):
+            pair = Pair(outputs[0], other, hide, (f"{text} {usual}", f"{neutral} {usual}"))
+            if pair.differs():
+                return outputs, pair
+        return outputs, None
+
+    def _pair_of_markup(
+        self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
+    ) -> tuple[list[Rendered], Pair | None]:
+        """The same for markup, which may change the structure of an output but not its words."""
+        setting, fields = where
+        plain = " ".join(text.replace(word, " ").split()) or _PLAIN
+        output = self._render(setting, _saying(text, usual, fields, _MODEL_SAYS))
+        key = (id(setting[0]), id(setting[1]), plain, usual, frozenset(fields))
+        if key not in self._without_markup:
+            said = _saying(plain, usual, fields, _MODEL_SAYS)
+            self._without_markup[key] = self._render(setting, said)
+        other = self._without_markup[key]
+        pair = Pair(
+            output,
+            other,
+            lambda told: masked(told, [word, usual, _PLAIN]),
+            (f"{text} {usual}", plain),
+        )
+        is_own = is_switch(word) or self._markup.issuperset(markup_in(word) or [word])
+        is_cut = is_own or fields <= ASSISTANT
+        thoughts = " ".join([*self._own, _HELPER, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
+        return [output], pair if pair.differs_in_words(thoughts, is_own=is_own) else None
 
     # Shapes ----------------------------------------------------------------------------------
 
@@ -310,14 +377,14 @@ class Trials:
         sizes = {n for a in askings for n in a.numbers if 1 < abs(n) <= _LARGEST_SIZE}
         texts = [*_SHAPES, *_sized(sorted(sizes)[:_MOST_OFFSETS])]
         fields = frozenset({"user", "last", "assistant", "system", "tool", "document"})
-        for scenario in _USUAL:
+        for scenario in self._usual:
             for chosen in (fields, frozenset({"last", "user"})):
-                said = [_saying(text, "qq", chosen) for text in texts]
-                outputs = [self._render(scenario, s, self._options[0]) for s in said]
+                said = [_saying(text, "qq", chosen, "qq") for text in texts]
+                outputs = [self._render((scenario, self._options[0]), s) for s in said]
                 for (one, other), text in zip(pairwise(outputs), texts[1:], strict=True):
-                    pair = _Pair(other, one, _without_shapes)
-                    if pair.differs(only_prose=False):
-                        what = f"texts such as {_shown(text)}"
+                    pair = Pair(other, one, _without_shapes)
+                    if pair.differs():
+                        what = f"texts such as {shown(text)}"
                         self.effects.append(Effect(what, is_date=False, does=pair.does()))
                         return
 
@@ -325,49 +392,32 @@ class Trials:
 
     def _try_dates(self, askings: Sequence[Asking]) -> None:
         """Render at many dates."""
-        numbers = self._flow.numbers | {
-            int(digits)
-            for asking in askings
-            for word in asking.words
-            for digits in re.findall(r"\d{1,10}", word)
-        }
         words = {word for asking in askings for word in asking.words}
+        numbers = self._flow.numbers | {
+            int(digits) for word in words for digits in re.findall(r"\d{1,10}", word)
+        }
         own = tuple(c for c in self._flow.constants if "%" in c and len(c) <= _LONGEST_WORD)
-        dates = list(_dates(numbers, words, (*_WRITTEN_DATES, *own)))
-        clocks = sorted(self._flow.clocks)
-        for style in _DATE_FORMATS if clocks else (None,):
-            for scenario in _USUAL:
+        days = list(dates(numbers, words, own))
+        for style in _DATE_FORMATS if self._flow.clocks else (None,):
+            for scenario in self._usual:
                 for options in self._options[:3]:
-                    if self._try_clock(scenario, options, dates, style, clocks):
+                    if self._try_clock((scenario, options), days, style):
                         return
 
-    def _try_clock(
-        self,
-        scenario: Scenario,
-        options: Mapping[str, object],
-        dates: Sequence[datetime],
-        style: str | None,
-        clocks: Sequence[str],
-    ) -> bool:
+    def _try_clock(self, setting: Setting, days: Sequence[datetime], style: str | None) -> bool:
         """Render at every date; whether the outputs differ."""
         usual = carrier([])
         first: Rendered | None = None
-        for now in dates:
-            told = {name: now.strftime(style) for name in clocks} if style else {}
-            output = self._render(scenario, lambda _field: usual, {**options, **told}, now)
+        for now in days:
+            told = {name: now.strftime(style) for name in self._flow.clocks} if style else {}
+            output = self._render((setting[0], {**setting[1], **told}), lambda _field: usual, now)
             first = first or output
-            pair = _Pair(output, first, lambda text: masked(without_dates(text), [usual]))
-            if pair.differs(only_prose=False):
+            pair = Pair(output, first, lambda text: masked(without_dates(text), [usual]))
+            if pair.differs():
                 date = now.strftime("%Y-%m-%d %H:%M")
                 self.effects.append(Effect(date, is_date=True, does=pair.does()))
                 return True
         return False
-
-
-def _tags(flow: Flow) -> list[str]:
-    """Markup that the template asks for, beside which a word may count."""
-    asked = {word for asking in flow.askings.values() for word in asking.words}
-    return sorted(tag for tag in asked if is_markup(tag) and tag.strip())[:_MOST_TAGS]
 
 
 def _variants(flow: Flow) -> Iterator[dict[str, object]]:
@@ -389,14 +439,16 @@ def _undeclared(flow: Flow, said: Callable[[str], str]) -> dict[str, object]:
     return {name: said("system") for name in flow.inputs if not name.endswith("s")}
 
 
-def _saying(text: str, usual: str, fields: frozenset[str]) -> Callable[[str], str]:
+def _saying(text: str, usual: str, fields: AbstractSet[str], model: str) -> Callable[[str], str]:
     """``text`` in some fields, a usual one in the others."""
 
     def said(field: str) -> str:
         """What is written in a field."""
         if field in fields:
             return text
-        return "helper" if field in _NO_FIELDS else usual
+        if field in IDENTIFIERS:
+            return _HELPER
+        return model if field in ASSISTANT else usual
 
     return said
 
@@ -422,15 +474,6 @@ def _is_demanding(asking: Asking) -> bool:
     return is_open or bool(asking.numbers) or not all(map(is_markup, asking.words))
 
 
-def _is_cleared(asking: Asking, met: Seen) -> bool:
-    """Whether the tries showed a question to be harmless: they met both of its answers."""
-    if not (_is_demanding(asking) or asking.date):
-        return True
-    if not met.was_reached:
-        return False
-    return asking.is_direct or not asking.answers or len(met.outcomes) > 1
-
-
 def _sized(sizes: Iterable[int]) -> Iterator[str]:
     """Texts around some lengths, in letters, words and lines."""
     for size in sizes:
@@ -443,98 +486,3 @@ def _sized(sizes: Iterable[int]) -> Iterator[str]:
 def _without_shapes(text: str) -> str:
     """An output without what `_SHAPES` put in, and without white space."""
     return re.sub(r"(?:\s|\\n)+", "", _SHAPE_TEXT.sub("", text))
-
-
-def _dates(
-    numbers: Iterable[int], words: Iterable[str], patterns: Sequence[str]
-) -> Iterator[datetime]:
-    """Dates far and near, and those that a template could mean by its constants."""
-    start = datetime(2024, 1, 1, 0, 0, 0, tzinfo=UTC)
-    yield datetime(2026, 3, 18, 10, 20, 30, tzinfo=UTC)
-    yield from (
-        datetime(year, 6, 15, 12, 30, 15, tzinfo=UTC)
-        for year in (*range(2020, 2046), *range(2050, 2101, 10))
-    )
-    yield from (start.replace(month=month, day=8) for month in range(1, 13))
-    yield from (start + timedelta(days=day, hours=day % 24, minutes=2 * day) for day in range(31))
-    yield from (start + timedelta(hours=hour) for hour in range(24))
-    for digit in range(1, 10):
-        yield from (
-            datetime(2020 + digit, digit, d + digit, digit, tzinfo=UTC) for d in (0, 10, 19)
-        )
-    for number in sorted(numbers):
-        for date in _meant(number):
-            yield from _around(date)
-    for word in words:
-        for date in _written(word, patterns):
-            yield from _around(date)
-
-
-def _around(date: datetime) -> Iterator[datetime]:
-    """A date, and the days before and after it."""
-    for days in (-1, 0, 1):
-        try:
-            yield date + timedelta(days=days)
-        except OverflowError:
-            continue
-
-
-def _meant(number: int) -> Iterator[datetime]:
-    """Dates that a number may stand for."""
-    text = str(abs(number))
-    patterns = {4: ("%Y", "%m%d", "%H%M"), 6: ("%Y%m", "%y%m%d"), 8: ("%Y%m%d", "%d%m%Y")}
-    for pattern in patterns.get(len(text), ()):
-        yield from _parsed(text, pattern)
-    if number in _EPOCH:
-        yield datetime.fromtimestamp(number, UTC)
-    if number in _YEAR_DAYS:
-        yield datetime(2028, 1, 1, tzinfo=UTC) + timedelta(days=number - 1)
-    if number in _MINUTES:
-        yield datetime(2028, 1, 1, number % 24, number, number, tzinfo=UTC)
-
-
-def _written(word: str, patterns: Iterable[str]) -> Iterator[datetime]:
-    """Dates that a text may stand for, as ``patterns`` write them."""
-    for pattern in patterns:
-        yield from _parsed(word.strip(), pattern)
-
-
-def _parsed(text: str, pattern: str) -> Iterator[datetime]:
-    """A date as a pattern reads it, if it does."""
-    year = "" if "%Y" in pattern or "%y" in pattern else "2028 "
-    try:
-        yield datetime.strptime(year + text, ("%Y " if year else "") + pattern).replace(tzinfo=UTC)
-    except (ValueError, re.error):
-        return
-
-
-def _changed(one: str, other: str) -> Iterator[tuple[str, str]]:
-    """The stretches in which two texts of the same length differ."""
-    start = 0
-    for differs, run in groupby(zip(one, other, strict=True), lambda pair: pair[0] != pair[1]):
-        end = start + len(list(run))
-        if differs:
-            yield one[start:end], other[start:end]
-        start = end
-
-
-def _middles(one: str, other: str) -> tuple[str, str]:
-    """What is left of two texts without what they begin and end with alike."""
-    start = 0
-    while start < min(len(one), len(other)) and one[start] == other[start]:
-        start += 1
-    end = 0
-    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
-        end += 1
-    return one[start : len(one) - end], other[start : len(other) - end]
-
-
-def _piece(text: str) -> str:
-    """The first stretch of a masked text that is no part of what was put in."""
-    return next((part.strip() for part in text.split(HOLE) if part.strip()), "")
-
-
-def _shown(text: str) -> str:
-    """The beginning of a text, on one line, in quotes."""
-    flat = " ".join(text.split())
-    return repr(flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2 import Template, TemplateError, nodes
 from jinja2.visitor import NodeTransformer
 
-from plmscan.templates.conversations import Key
+from plmscan.templates.conversations import Key, Named
 from plmscan.templates.sandbox import CostError, RaisedError, Sandbox
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Rendered:
     """The text; for a refusal, the message."""
     error: str = ""
     """``refusal`` if the template raised, the name of the error if it broke, empty otherwise."""
+    met: Mapping[int, Sequence[object]] = field(default_factory=dict, compare=False)
+    """Texts and the like that questions were put to, by the key of the question."""
 
 
 class _Watching(Sandbox):
@@ -57,14 +59,16 @@ class _Watching(Sandbox):
         """An environment that has seen nothing."""
         super().__init__(_STEPS)
         self.seen: dict[int, Seen] = {}
+        self.met: dict[int, list[object]] = {}
 
     def asked(self, key: int, value: object) -> object:
         """Note that ``value``, made of the user's text or the date, is asked."""
         seen = self.seen.setdefault(key, Seen())
         seen.was_reached = True
-        seen.was_scalar |= _is_scalar(value) or (
-            isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value)
-        )
+        if _is_scalar(value):
+            seen.was_scalar = True
+            met = self.met.setdefault(key, [])
+            met += [value] if len(met) < _MOST_WORDS else []
         return value
 
     def sought(self, key: int, value: object) -> object:
@@ -116,19 +120,20 @@ class Watched:
             CostError: it takes more than any chat template needs.
         """
         self._sandbox.refill()
+        met = self._sandbox.met = {}
         if now is not None:
             self._sandbox.now = now
         try:
-            rendered = Rendered(self._template.render(given))
+            rendered = Rendered(self._template.render(given), met=met)
         except RaisedError as error:
-            rendered = Rendered(str(error), "refusal")
+            rendered = Rendered(str(error), "refusal", met)
         except (CostError, MemoryError) as error:
             raise CostError(str(error)) from error
         except RecursionError as error:
             msg = "calls nested deeper than a chat template needs"
             raise CostError(msg) from error
         except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
-            rendered = Rendered("", type(error).__name__)
+            rendered = Rendered("", type(error).__name__, met)
         self.used += self.size // 2 + self._sandbox.allowance - self._sandbox.left
         return rendered
 
@@ -222,7 +227,7 @@ def _watch_operands(node: nodes.Expr, key: int, asking: Asking) -> bool:
         case nodes.Getitem() if not isinstance(node.arg, nodes.Slice):
             node.node = watched(0, node.node)
             node.arg = watched(1, node.arg)
-        case nodes.Getitem():
+        case nodes.Getitem() | nodes.Getattr():
             node.node = _called("asked", [nodes.Const(key), node.node])
         case nodes.BinExpr():
             node.left = watched(0, node.left)
@@ -233,7 +238,11 @@ def _watch_operands(node: nodes.Expr, key: int, asking: Asking) -> bool:
 
 
 def _is_scalar(value: object) -> bool:
-    """Whether it is a text or a number, and no key of a mapping."""
+    """Whether it is what somebody wrote: a text or number, several, or keys that people chose."""
+    if isinstance(value, dict):
+        return any(isinstance(key, Named) for key in value)
+    if isinstance(value, (list, tuple)):
+        return any(isinstance(item, str) and not isinstance(item, Key) for item in value)
     return isinstance(value, (str, int, float, bytes)) and not isinstance(value, Key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from html import unescape
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
-    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "masked", "neutrals",
-    "prose", "together", "without_dates",
+    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "markup_in", "masked",
+    "neutrals", "prose", "together", "without_dates", "written",
 ]  # fmt: skip
 
 _MARKUP = re.compile(
     r"<\|[^<>]*\|>\w*|</?[\w|:.\-\s/=\"'▁｜]*>|\[/?[A-Z_ ]+\]|\{[^{}]*\}|<[|｜/]?[\w▁]+"
+    r"|[\w▁]+[|｜]?>"
 )
 """Tags such as ``</think>``, ``[INST]`` and ``<|channel|>final``, which templates split at."""
-_COMMAND = re.compile(r"/\w+")
-"""Switches that users type, such as ``/no_think``."""
-_SWITCH = re.compile(r"think|reason|system_override", re.IGNORECASE)
+_NAME_END = re.compile(r"(?<=\|>)\w+$")
+_COMMAND = re.compile(r"/\w+|CONTINUE_FINAL_MESSAGE_TAG")
+"""Switches that users type, such as ``/no_think``, and the mark of transformers itself."""
+_SWITCH = re.compile(
+    r"/(?:no_?)?think|<think_o(?:n|ff)>|detailed thinking o(?:n|ff)|/system_override"
+)
 _EMPTY = frozenset({"", "none", "null", "true", "false"})
 _CARRIERS = ("mola nire tuba", "keld vosp ghyf", "12 34 56")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -53,8 +58,14 @@ def is_markup(text: str) -> bool:
 
 
 def is_switch(text: str) -> bool:
-    """Whether it is a switch for thinking aloud, which publishers teach their users."""
-    return is_markup(text) and _SWITCH.search(text) is not None
+    """Whether it is made of switches for thinking aloud, which publishers teach their users."""
+    return bool(text.strip()) and not _SWITCH.sub("", text).strip()
+
+
+def markup_in(text: str) -> set[str]:
+    """Names of the tags in a text: ``</think>`` and ``<think>`` have the same."""
+    tags = (_NAME_END.sub("", tag) for tag in _MARKUP.findall(text))
+    return {re.sub(r"[\W_]", "", tag).casefold() for tag in tags} - {""}
 
 
 def carrier(words: Iterable[str]) -> str:
@@ -86,12 +97,9 @@ def _shifted(character: str, by: int) -> str:
     return other if other.isalnum() and len(other.lower()) == len(lower) else character
 
 
-def forms(
-    word: str, usual: str, offsets: Iterable[int], markup: Iterable[str] = ()
-) -> Iterator[str]:
-    """Texts in which ``word`` stands: among ``usual`` words, and behind ``markup``."""
+def forms(word: str, usual: str, offsets: Iterable[int]) -> Iterator[str]:
+    """Texts in which ``word`` stands: among ``usual`` words, or far from the beginning."""
     yield word
-    yield from (f"{tag} {word} {usual}" for tag in markup)
     yield f"{usual} {word} {usual}"
     yield f"{word} {usual}"
     yield f"{usual} {word}"
@@ -147,8 +155,9 @@ def _readings(word: str, others: Sequence[str]) -> Iterator[str]:
 
 
 def masked(text: str, words: Iterable[str]) -> str:
-    """``text`` without what was put into it, in whatever case."""
-    for word in sorted(set(words), key=len, reverse=True):
+    """``text`` without what was put into it, in whatever case, also as JSON writes it."""
+    put = {form for word in words for form in (word, json.dumps(word)[1:-1], repr(word)[1:-1])}
+    for word in sorted(put, key=len, reverse=True):
         if word:
             text = re.sub(re.escape(word), HOLE, text, flags=re.IGNORECASE)
     return text
@@ -162,3 +171,8 @@ def without_dates(text: str) -> str:
 def prose(text: str) -> list[str]:
     """The words of ``text`` that are no markup."""
     return re.findall(r"[^\W\d_]{2,}", _MARKUP.sub(" ", text))
+
+
+def written(text: str) -> list[str]:
+    """The words and numbers of ``text`` that are no markup, however short."""
+    return re.findall(r"[^\W_]+", _MARKUP.sub(" ", text))
