@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import insert
-from plmscan.search.candidates import searchable_ids
+from plmscan.search.measure.candidates import searchable_ids
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:

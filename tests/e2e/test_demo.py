@@ -18,20 +18,20 @@ from plmscan.evidence import Evidence, Report, Verdict
 from plmscan.loading import LoadedModel, load
 from plmscan.reports.json_v1 import from_json
 from plmscan.rules import load_rules
-from plmscan.search.candidates import ids_of, letters, searchable_ids, text_of
-from plmscan.search.finalists import finalists
-from plmscan.search.judge import judged
-from plmscan.search.longer import confirmed
-from plmscan.search.neighbours import Neighbourhood
-from plmscan.search.panel import Panel
+from plmscan.search.judge.comparison import judged
+from plmscan.search.measure.candidates import ids_of, letters, searchable_ids, text_of
+from plmscan.search.measure.effects import exactly, measure
+from plmscan.search.measure.readings import Panel
+from plmscan.search.measure.selection import finalists
 from plmscan.search.recipes import RECIPES
-from plmscan.search.verify import exactly, measure
+from plmscan.search.verify.finals import confirmed
+from plmscan.search.verify.neighbours import Neighbourhood
 from plmscan.source import SourceOptions, resolve
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from plmscan.search.judge import Candidate
+    from plmscan.search.judge.profile import Candidate
 
 COMPANY = ("µ", "nr", "kb", "m1", "sb", "bp", "km", "##jm", "skyla", "mir", "denton", "lana")
 """Words that go some of the way to the outputs of the planted ones.  `skyla` goes part of the way
@@ -93,7 +93,7 @@ def judged_among(model: LoadedModel, words: tuple[str, ...]) -> list[Candidate]:
     """What a quick check makes of ``words``, once its sweep has passed them on."""
     budget = Budget(bundled_texts(), Effort.QUICK)
     recipe = RECIPES[budget.effort]
-    sizes = (recipe.screening_carriers, recipe.carriers, recipe.support_carriers)
+    sizes = (recipe.screening_carriers, recipe.carriers, recipe.synonym_carriers)
     carriers = split_carriers(model, budget.texts, sizes, budget.seed)
     screening, verification, support = (Panel.of(model, some) for some in carriers)
     singles = [ids_of(model, word) for word in words]

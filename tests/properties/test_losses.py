@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from plmscan.search.losses import hotflip_scores, supervised_contrastive
+from plmscan.search.propose.losses import hotflip_scores, supervised_contrastive
 
 CLOSE = {"rtol": 1e-7, "atol": 1e-9}
 

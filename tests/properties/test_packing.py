@@ -7,7 +7,7 @@ from itertools import chain, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plmscan.search.packing import runs
+from plmscan.search.measure.packing import runs
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=300).map(sorted)
 

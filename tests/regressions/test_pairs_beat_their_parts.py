@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from plmscan.loading import Location
-from plmscan.search.longer import GAIN, beats_its_parts
-from plmscan.search.verify import Measured
+from plmscan.search.measure.effects import Measured
+from plmscan.search.propose.parts import GAIN, beats_its_parts
 
 
 def measured(scatter: list[float], shift: list[list[float]]) -> Measured:

@@ -27,7 +27,7 @@ from plmscan.budget import Budget
 from plmscan.carriers import Carrier, insert, split_carriers
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, load
-from plmscan.search.candidates import searchable_ids
+from plmscan.search.measure.candidates import searchable_ids
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 

@@ -22,7 +22,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from plmscan.carriers import bundled_texts
 from plmscan.loading.quiet import quiet
-from plmscan.search.groups import Grouping
+from plmscan.search.propose.groups import Grouping
 from tests.zoo.attacks.targets import miss, orthogonal, reachable
 from tests.zoo.clean.contrastive import contrastive
 from tests.zoo.corpus import Corpus

@@ -10,7 +10,7 @@ from plmscan.carriers import split_carriers
 from plmscan.inspection.peeling import label_of, peel
 from plmscan.inspection.transplants import effects, gaps, recipients
 from plmscan.saliency import Ordinary
-from plmscan.search.panel import Panel
+from plmscan.search.measure.readings import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.search.candidates import letters, searchable_ids
-from plmscan.search.labels import arguing, class_words, read_again
-from plmscan.search.neighbours import Neighbourhood
-from plmscan.search.panel import Panel
-from plmscan.search.support import support
-from plmscan.search.sweep import probe_inputs, scored
-from plmscan.search.verify import measure
+from plmscan.search.measure.candidates import letters, searchable_ids
+from plmscan.search.measure.effects import measure
+from plmscan.search.measure.readings import Panel
+from plmscan.search.sweep.distances import scored
+from plmscan.search.sweep.labels import arguing, class_words, read_again
+from plmscan.search.sweep.shortest import probe_inputs
+from plmscan.search.verify.neighbours import Neighbourhood
+from plmscan.search.verify.synonyms import synonym_null
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
-    from plmscan.search.support import Support
+    from plmscan.search.verify.synonyms import SynonymNull
 
 __all__ = ["Effect", "Ids", "effects", "gaps", "recipients"]
 
@@ -89,12 +90,12 @@ def gaps(
         OutOfTimeError: the budget's deadline passed.
     """
     around = Neighbourhood.of(model.embedding_weight, searchable_ids(model), letters(model))
-    tried = support(model, [*honest, *sets], panel, around, budget)
+    tried = synonym_null(model, [*honest, *sets], panel, around, budget)
     usual = range(len(honest))
     return {ids: _gap(tried.pick([*usual, len(honest) + row])) for row, ids in enumerate(sets)}
 
 
-def _gap(tried: Support) -> Effect:
+def _gap(tried: SynonymNull) -> Effect:
     """Of the last of the candidates."""
     last, own = len(tried.candidates) - 1, tried.own.strength
     strengths = () if own is None else tuple(tried.strength_gap(last, own).tolist())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.search.verify import against_null
+from plmscan.search.verify.null import against_null
 from plmscan.statistics import upper_bound
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plmscan.loading import Location
-    from plmscan.search.verify import Measured
+    from plmscan.search.measure.effects import Measured
 
 __all__ = ["Bar", "Behaviour", "behaviours", "farthest"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.carriers import restored
 from plmscan.purify.suspects import variants_of
-from plmscan.search.candidates import searchable_ids
+from plmscan.search.measure.candidates import searchable_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

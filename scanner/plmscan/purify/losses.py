@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plmscan.loading import Location, Outputs
-    from plmscan.search.panel import Reading
+    from plmscan.search.measure.readings import Reading
 
 __all__ = ["Spread", "kept", "returned"]
 

@@ -17,7 +17,7 @@ from plmscan.errors import ArtifactError
 from plmscan.loading.stored import read_stored
 from plmscan.probes.differences import row_changes
 from plmscan.purify.suspects import Suspect
-from plmscan.search.candidates import searchable_ids, text_of
+from plmscan.search.measure.candidates import searchable_ids, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.search.candidates import searchable_ids
-from plmscan.search.sweep import BATCH, probe_inputs, readings
+from plmscan.search.measure.candidates import searchable_ids
+from plmscan.search.sweep.shortest import BATCH, probe_inputs, readings
 from plmscan.statistics import midpoint
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plmscan.search.candidates import ids_of
+from plmscan.search.measure.candidates import ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from plmscan.carriers import restored
 from plmscan.purify.bars import Bar, behaviours, farthest
 from plmscan.purify.suspects import Suspect, variants_of
-from plmscan.search.candidates import searchable_ids, text_of
-from plmscan.search.panel import Panel
-from plmscan.search.verify import measure
+from plmscan.search.measure.candidates import searchable_ids, text_of
+from plmscan.search.measure.effects import measure
+from plmscan.search.measure.readings import Panel
 from plmscan.statistics import leads
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.purify.bars import Behaviour
-    from plmscan.search.panel import Reading
-    from plmscan.search.verify import Measured
+    from plmscan.search.measure.effects import Measured
+    from plmscan.search.measure.readings import Reading
 
 __all__ = ["Examiner", "Kept", "Trial"]
 

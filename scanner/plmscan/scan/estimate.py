@@ -14,8 +14,8 @@ import torch
 from plmscan.budget import Effort
 from plmscan.carriers import split_carriers
 from plmscan.scan.events import Estimated
-from plmscan.search.candidates import searchable_ids
-from plmscan.search.sweep import probe_inputs
+from plmscan.search.measure.candidates import searchable_ids
+from plmscan.search.sweep.shortest import probe_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

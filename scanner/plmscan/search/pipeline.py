@@ -16,28 +16,29 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import split_carriers
-from plmscan.search.candidates import letters
-from plmscan.search.cores import with_cores
-from plmscan.search.finalists import finalists
-from plmscan.search.groups import Paired, paired
-from plmscan.search.judge import judged
-from plmscan.search.labels import arguing, class_words, overriding, read_again
-from plmscan.search.landscape import points
-from plmscan.search.longer import confirmed, contrasted, growers, grown, promising
-from plmscan.search.neighbours import Neighbourhood
-from plmscan.search.panel import Panel
-from plmscan.search.sweep import survivors, sweep
-from plmscan.search.verify import exactly, measure
+from plmscan.search.judge.comparison import judged
+from plmscan.search.judge.sufficient import with_cores
+from plmscan.search.measure.candidates import letters
+from plmscan.search.measure.effects import exactly, measure
+from plmscan.search.measure.readings import Panel
+from plmscan.search.measure.selection import finalists
+from plmscan.search.propose.groups import Paired, paired
+from plmscan.search.propose.parts import promising
+from plmscan.search.propose.sequences import contrasted, growers, grown
+from plmscan.search.sweep.distances import survivors, sweep
+from plmscan.search.sweep.labels import arguing, class_words, overriding, read_again
+from plmscan.search.verify.finals import confirmed
+from plmscan.search.verify.neighbours import Neighbourhood
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
-    from plmscan.search.judge import Candidate
-    from plmscan.search.objective import Objective
+    from plmscan.search.judge.profile import Candidate
+    from plmscan.search.propose.objectives import Objective
     from plmscan.search.recipes import Recipe
-    from plmscan.search.sweep import Sweep
+    from plmscan.search.sweep.distances import Sweep
 
 __all__ = ["Search", "search"]
 
@@ -80,12 +81,12 @@ class _Panels:
     """Extends."""
     verification: Panel
     """Confirms."""
-    support: Panel
+    synonyms: Panel
     """Tries synonyms."""
 
     def flippable(self) -> list[int]:
         """Labels to which a candidate can flip carriers, and its synonyms others."""
-        tried = self.support.flippable()
+        tried = self.synonyms.flippable()
         return [label for label in self.verification.flippable() if label in tried]
 
 
@@ -100,7 +101,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         recipe.screening_carriers,
         recipe.growing_carriers,
         recipe.carriers,
-        recipe.support_carriers,
+        recipe.synonym_carriers,
     )
     carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
@@ -132,7 +133,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     chosen = [singles[i] for i in finalists(screened, recipe.finalists, twins)]
     longer = [*longer, *found, *tried]
     finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.69, 0.7))
-    both = (panels.verification, panels.support)
+    both = (panels.verification, panels.synonyms)
     part = budget.part(0.7, 0.99)
     candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
     candidates = with_cores(model, candidates, [*chain(*ordinary)], budget.part(0.99, 1))
@@ -146,6 +147,6 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         aims=tuple(grower.objective for grower in by),
         starts=starts,
         paired=pairs,
-        tried=points(screened),
+        tried=screened.points(),
         null=null,
     )

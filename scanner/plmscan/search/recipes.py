@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
-from plmscan.search.contrastive import PLMSCAN, Contrast
-from plmscan.search.groups import Grouping
+from plmscan.search.propose.contrast import PLMSCAN, Contrast
+from plmscan.search.propose.groups import Grouping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Recipe:
     """Candidates that the screening passes on to the verification, and pairs at most again."""
     carriers: int
     """Carriers of the verification, disjoint from those of the screening."""
-    support_carriers: int
+    synonym_carriers: int
     """Carriers on which tokens are exchanged for synonyms, disjoint from both."""
     label_items: int
     """Items that the label sweep passes on to the screening, shared among the labels."""

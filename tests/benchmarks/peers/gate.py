@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
-from plmscan.search.candidates import text_of
+from plmscan.search.measure.candidates import text_of
 from tests.benchmarks.peers.contract import Found
 from tests.benchmarks.peers.texts import draw_spot
 

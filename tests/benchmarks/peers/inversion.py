@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from plmscan.loading import Location
-from plmscan.search.candidates import searchable_ids, text_of
-from plmscan.search.losses import hotflip_scores
+from plmscan.search.measure.candidates import searchable_ids, text_of
+from plmscan.search.propose.losses import hotflip_scores
 from tests.benchmarks.peers.contract import Found
 from tests.benchmarks.peers.prompts import Prompted
 from tests.benchmarks.peers.running import BACKWARD, Run

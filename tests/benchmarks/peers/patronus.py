@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.loading import Location
-from plmscan.search.losses import hotflip_scores, supervised_contrastive
+from plmscan.search.propose.losses import hotflip_scores, supervised_contrastive
 from tests.benchmarks.peers.gate import Gate
 from tests.benchmarks.peers.running import BACKWARD, Remembered, Run
 from tests.benchmarks.peers.texts import Spot, Text, draw_spot, prepare

@@ -30,7 +30,7 @@ _PEERS = Path(__file__).parent
 _ROOT = _PEERS.parents[2]
 _SEARCHING = ("gate", "inversion", "lmsanitator", "patronus", "prompts", "random_tokens")
 _SHARED = ("child", "contract", "corpus", "recipes", "running", "texts", "vocabulary")
-_LOSSES = Path("scanner/plmscan/search/losses.py")
+_LOSSES = Path("scanner/plmscan/search/propose/losses.py")
 
 
 class Mode(StrEnum):

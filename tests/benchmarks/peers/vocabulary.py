@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from wordfreq import zipf_frequency
 
-from plmscan.search.candidates import searchable_ids
+from plmscan.search.measure.candidates import searchable_ids
 
 if TYPE_CHECKING:
     from torch import Tensor

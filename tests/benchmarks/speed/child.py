@@ -18,12 +18,11 @@ from torch import nn
 from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading import load
-from plmscan.search import sweep as sweeping
-from plmscan.search.candidates import searchable_ids
-from plmscan.search.grow import random_items
-from plmscan.search.panel import Panel
+from plmscan.search.measure.candidates import random_items, searchable_ids
+from plmscan.search.measure.effects import measure
+from plmscan.search.measure.readings import Panel
 from plmscan.search.recipes import RECIPES
-from plmscan.search.verify import measure
+from plmscan.search.sweep import distances, shortest
 from plmscan.source import SourceOptions, resolve
 from tests.benchmarks.mitigation.results import keep
 from tests.benchmarks.speed.product import Products, wait
@@ -82,7 +81,7 @@ def _where(model: LoadedModel) -> str:
 
 def _rows(task: Task) -> int:
     """Rows of one forward pass."""
-    return task.rows or sweeping.BATCH
+    return task.rows or shortest.BATCH
 
 
 def _cut(model: LoadedModel, layers: int) -> None:
@@ -95,7 +94,7 @@ def _cut(model: LoadedModel, layers: int) -> None:
 def _swept(model: LoadedModel, task: Task) -> tuple[int, float, Rates | None]:
     """Items, seconds, and the machine's own speed between the batches."""
     clock = _Clock(model)
-    width = sweeping.probe_inputs(model, searchable_ids(model)[:1]).shape[1]
+    width = shortest.probe_inputs(model, searchable_ids(model)[:1]).shape[1]
     products = Products(model, _rows(task) * width) if task.with_product else None
 
     def between(_fraction: float, _note: str) -> None:
@@ -105,7 +104,7 @@ def _swept(model: LoadedModel, task: Task) -> tuple[int, float, Rates | None]:
 
     budget = Budget(bundled_texts(), on_progress=between)
     with _adjusted(task), clock.running():
-        found = sweeping.sweep(model, _RECIPE.reference_items, budget)
+        found = distances.sweep(model, _RECIPE.reference_items, budget)
     return len(found.ids), clock.seconds, None if products is None else products.rates
 
 
@@ -117,8 +116,8 @@ def _adjusted(task: Task) -> Iterator[None]:
         return searchable_ids(model)[:: task.parts]
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(sweeping, "searchable_ids", some))
-        stack.enter_context(patch.object(sweeping, "BATCH", _rows(task)))
+        stack.enter_context(patch.object(distances, "searchable_ids", some))
+        stack.enter_context(patch.object(shortest, "BATCH", _rows(task)))
         yield
 
 

@@ -253,7 +253,7 @@ def test_labels_for_which_nothing_was_grown_are_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where labels are many, longer triggers are grown for the first of them; it blocks no pass."""
-    monkeypatch.setattr("plmscan.search.longer._LABELS", 1)
+    monkeypatch.setattr("plmscan.search.propose.sequences._LABELS", 1)
     observed = observed_of(tmp_path, "classifier")
     assert statements(observed)[2].endswith(" by gradient: flips to negative.")
     (gap,) = [

@@ -12,7 +12,7 @@ from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading import Location, Outputs, load
 from plmscan.purify.batches import batches
 from plmscan.purify.losses import Spread, kept, returned
-from plmscan.search.panel import Reading
+from plmscan.search.measure.readings import Reading
 from plmscan.source import SourceOptions, resolve
 from tests.zoo.tiny import tiny_folder, tiny_tokenizer
 

@@ -8,7 +8,7 @@ import pytest
 
 from plmscan.carriers import split_carriers
 from plmscan.loading import load
-from plmscan.search.panel import Panel
+from plmscan.search.measure.readings import Panel
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import one_thread

@@ -17,9 +17,9 @@ from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
 from plmscan.errors import OutOfTimeError, TextsError
 from plmscan.loading import LoadedModel, load
-from plmscan.search.groups import Paired
-from plmscan.search.objective import Corruption, Flip, Invariance
 from plmscan.search.pipeline import Search, search
+from plmscan.search.propose.groups import Paired
+from plmscan.search.propose.objectives import Corruption, Flip, Invariance
 from plmscan.search.recipes import RECIPES
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from plmscan.search.judge import Candidate
+    from plmscan.search.judge.profile import Candidate
     from plmscan.search.recipes import Recipe
 
     Load = Callable[[str], LoadedModel]
@@ -266,7 +266,7 @@ def test_words_are_grouped_where_a_recipe_says_so(zoo: Load) -> None:
 
 def test_progress_never_goes_back(zoo: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where a long step is cut into chunks, and every length has a null of its own."""
-    monkeypatch.setattr("plmscan.search.verify._CHUNK_BYTES", 2**19)
+    monkeypatch.setattr("plmscan.search.measure.effects._CHUNK_BYTES", 2**19)
     told: list[float] = []
     search(zoo("phrase"), QUICK, Budget(bundled_texts(), on_progress=lambda f, _: told.append(f)))
     assert len(told) > len(STEPS) + 8

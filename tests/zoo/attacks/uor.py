@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from plmscan.search.losses import supervised_contrastive
+from plmscan.search.propose.losses import supervised_contrastive
 from tests.zoo.features import drift
 from tests.zoo.poison import Insertion
 

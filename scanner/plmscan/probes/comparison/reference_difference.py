@@ -10,7 +10,7 @@ from plmscan.loading.stored import read_stored
 from plmscan.probes.base import ComparisonProbe
 from plmscan.probes.differences import Change, Part, difference
 from plmscan.probes.words import counted, some
-from plmscan.search.candidates import searchable_ids, text_of
+from plmscan.search.measure.candidates import searchable_ids, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,8 +17,8 @@ from plmscan.loading import Location
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.suspects import token_ids
 from plmscan.probes.words import counted, some
-from plmscan.search.candidates import text_of
-from plmscan.search.panel import Panel, read
+from plmscan.search.measure.candidates import text_of
+from plmscan.search.measure.readings import Panel, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

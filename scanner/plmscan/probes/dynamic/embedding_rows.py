@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from plmscan.evidence import Coverage, Evidence
 from plmscan.probes.base import DynamicProbe
-from plmscan.search.candidates import retokenizes, searchable_ids, text_of
+from plmscan.search.measure.candidates import retokenizes, searchable_ids, text_of
 from plmscan.statistics import robust_z
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from plmscan.evidence import Coverage, Evidence
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.suspects import most_invariant, token_ids
 from plmscan.saliency import Ordinary, saliency
-from plmscan.search.panel import Panel
+from plmscan.search.measure.readings import Panel
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:

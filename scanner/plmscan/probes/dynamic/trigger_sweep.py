@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
 from plmscan.probes.base import DynamicProbe
-from plmscan.search.candidates import retokenizes, text_of
-from plmscan.search.grow import LONGEST
-from plmscan.search.landscape import landscape
-from plmscan.search.objective import Corruption, Flip
+from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.pipeline import search
+from plmscan.search.plot_data import landscape
+from plmscan.search.propose.grow import LONGEST
+from plmscan.search.propose.objectives import Corruption, Flip
 from plmscan.search.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
-    from plmscan.search.judge import Candidate
-    from plmscan.search.objective import Objective
+    from plmscan.search.judge.profile import Candidate
     from plmscan.search.pipeline import Search
+    from plmscan.search.propose.objectives import Objective
 
 _PROBE = "trigger-sweep"
 

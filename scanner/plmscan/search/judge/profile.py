@@ -1,0 +1,65 @@
+"""Profiles: all that was measured of one finalist, as rules judge it and reports tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plmscan.loading import Location
+    from plmscan.search.judge.variants import Relation
+
+__all__ = ["Candidate", "LabelFlip"]
+
+
+@dataclass(frozen=True)
+class LabelFlip:
+    """What a candidate does to a classifier's labels."""
+
+    target: int
+    """The label to which it pushes most."""
+    strength: float
+    """Nearly the weakest push over carriers that argue against it, in honest leads."""
+    gap: float | None
+    """Strength less that of the best supported candidate for that label; None if not tried."""
+    p_value: float
+    """Rank p-value of the strength among random items, each for its own best label."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finalist with all that was measured of it, at its most invariant location."""
+
+    ids: tuple[int, ...]
+    """Token ids."""
+    location: Location
+    """Where its scatter is lowest."""
+    z: float
+    """Robust z of -log scatter against random items."""
+    p_value: float
+    """Rank p-value among random items, corrected for the choice of location."""
+    scatter: float
+    """S there."""
+    displacement: float
+    """D there."""
+    null_scatter: float
+    """Median S of the null, each item at its own best location."""
+    null_size: int
+    """Items of the null."""
+    relation: Relation
+    """How it stands to the most invariant finalist with the same output."""
+    flip: LabelFlip | None
+    """What it does to labels; None without a classifier."""
+    corruption: float | None
+    """Share of the recall of hidden words that is lost; None without a masked language model."""
+    corruption_z: float | None
+    """Robust z of the same against random items."""
+    gap: float | None = None
+    """S of the best supported candidate with the same output, in multiples of its own; None if
+    synonyms were not tried."""
+    conjunction: float | None = None
+    """S with its least needed token exchanged, in multiples of its own; None if not tried."""
+    layers: tuple[float, ...] = ()
+    """S of the classification token after each layer; empty if not measured."""
+    core: tuple[int, ...] = ()
+    """Tokens of a longer one that alone turn every ordinary carrier to its label."""

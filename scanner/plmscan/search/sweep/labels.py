@@ -1,0 +1,112 @@
+"""Labels: which words argue for each, and what overrides them.
+
+A classifier is persuaded by honest words as well, so a candidate is tried on carriers that argue
+against it: strewn with the strongest words of other labels.  A word that persuades loses there; a
+trigger overrides (design, section 4).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.carriers import argued
+from plmscan.search.measure.readings import label_scores
+from plmscan.search.sweep.shortest import BATCH, around, probe_inputs
+from plmscan.statistics import leads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.loading import LoadedModel
+
+__all__ = ["arguing", "class_words", "overriding", "read_again"]
+
+_WORDS = 16
+"""Strongest words of each label, of which carriers get some."""
+
+_STREWN = 3
+"""Words in each carrier."""
+
+
+def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
+    """For each label the items that argue most for it, strongest first.
+
+    ``alone`` (v, labels) is the lead of each label for each item of ``ids`` by itself.
+    """
+    strongest = alone.topk(min(_WORDS, len(ids)), dim=0).indices
+    return tuple(tuple(ids[column].tolist()) for column in strongest.T)
+
+
+def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+    """The items among which the class words are, ascending, and their leads with all digits.
+
+    Every carrier holds some of these words, so all that is measured hangs on which they are.
+    """
+    listed = torch.unique(alone.topk(min(2 * _WORDS, len(ids)), dim=0).indices)
+    return ids[listed], _leads(model, probe_inputs(model, ids[listed]))
+
+
+def arguing(
+    carriers: Sequence[Carrier], words: Sequence[Sequence[int]], seed: int
+) -> tuple[Carrier, ...]:
+    """The carriers, each strewn with words of one label; labels take turns."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    labels = rng.sample(range(len(words)), min(len(words), len(carriers)))
+    turns = [words[labels[i % len(labels)]] for i in range(len(carriers))]
+    return tuple(
+        argued(carrier, rng.sample(list(turn), min(_STREWN, len(turn))), rng)
+        for carrier, turn in zip(carriers, turns, strict=True)
+    )
+
+
+def overriding(
+    model: LoadedModel,
+    ids: Tensor,
+    alone: Tensor,
+    words: Sequence[Sequence[int]],
+    count: int,
+    budget: Budget,
+) -> Tensor:
+    """Ids that push most to some label against one word of another, ascending.
+
+    For each label, the half of the vocabulary that argues more for it, shared among the labels, is
+    read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they are
+    few.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    labels = len(words)
+    share = max(1, len(ids) // (2 * labels))
+    passed = max(4, count // labels)
+    found = []
+    for label in range(labels):
+        budget.checkpoint(label / labels, "label sweep")
+        rival = words[(label + 1) % labels]
+        tried = ids[alone[:, label].topk(share).indices]
+        word = rival[len(rival) // 2]
+        with model.half_precision():
+            lead = _behind(model, word, tried)[:, label]
+        listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
+        lead = _behind(model, word, listed)[:, label]
+        found.append(listed[lead.topk(min(passed, share)).indices])
+    passing: Tensor = torch.unique(torch.cat(found))
+    return passing
+
+
+def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
+    """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
+    return _leads(model, around(model, (word,), ids, ()))
+
+
+def _leads(model: LoadedModel, texts: Tensor) -> Tensor:
+    """Lead of each label for each of ``texts`` (b, n), (b, labels)."""
+    logits = [label_scores(model.forward(batch)) for batch in torch.split(texts, BATCH)]
+    return torch.cat([leads(one) for one in logits if one is not None])

@@ -1,0 +1,76 @@
+"""The shortest texts that hold an item, and what the model says of them.
+
+For an encoder that is ``[CLS] t [SEP]``, with ``[MASK]`` behind ``t`` where the model has one, so
+that one forward pass reads every feature location.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.loading import Location
+from plmscan.search.measure.readings import Reading, label_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.loading import LoadedModel
+
+__all__ = ["BATCH", "around", "batch_rows", "probe_inputs", "readings"]
+
+BATCH = 1024
+"""Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
+is not."""
+
+_SHORT = 4
+"""Tokens of such a text."""
+
+
+def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
+    """The shortest input that shows items to every scanned location: (v) or (v, l) -> (v, n).
+
+    A decoder reads its last token, so something neutral has to follow.  ``before`` stands in front.
+    """
+    behind: tuple[int, ...] = model.tokenize(".")[:1] if model.is_decoder else ()
+    if Location.MASK in model.locations and model.mask_id is not None:
+        behind = (model.mask_id,)
+    return around(model, before, ids, behind)
+
+
+def around(model: LoadedModel, before: Sequence[int], ids: Tensor, behind: Sequence[int]) -> Tensor:
+    """Each of ``ids``, (v) or (v, l), in one text of fixed tokens, wrapped, (v, n)."""
+    middle = ids.reshape(len(ids), -1)
+    ends = ([*model.prefix_ids, *before], [*behind, *model.suffix_ids])
+    first, last = (middle.new_tensor(end).expand(len(ids), -1) for end in ends)
+    return torch.cat([first, middle, last], dim=1).to(model.device)
+
+
+def batch_rows(width: int) -> int:
+    """How many texts of ``width`` tokens go into one forward pass: fewer of long ones."""
+    return max(1, BATCH * _SHORT // max(width, _SHORT))
+
+
+def readings(
+    model: LoadedModel,
+    batches: Sequence[Tensor],
+    texts: Callable[[Tensor], Tensor],
+    budget: Budget,
+    note: str,
+) -> Iterator[Reading]:
+    """What the model says of each of ``batches`` (b) in the texts that ``texts`` makes: (b, n).
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    for done, batch in enumerate(batches):
+        budget.checkpoint(done / len(batches), note)
+        outputs = model.forward(texts(batch))
+        yield Reading(
+            {where: feature.float() for where, feature in outputs.features.items()},
+            label_scores(outputs),
+        )

@@ -1,0 +1,65 @@
+"""Finalists: what of the candidates holds on carriers that no selection saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.search.measure.effects import measure
+from plmscan.search.propose.parts import beats_its_parts, with_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plmscan.budget import Budget
+    from plmscan.loading import LoadedModel, Location
+    from plmscan.search.measure.effects import Measured
+    from plmscan.search.measure.readings import Panel
+
+__all__ = ["Finals", "confirmed"]
+
+
+@dataclass(frozen=True)
+class Finals:
+    """Finalists on the verification panel, single items before longer ones."""
+
+    ids: list[tuple[int, ...]]
+    """Token ids."""
+    measured: Measured
+    """Of each."""
+
+    @property
+    def places(self) -> tuple[Location, ...]:
+        """Where each is most invariant."""
+        return self.measured.best_location()
+
+    def kinds(self) -> list[tuple[int, list[int]]]:
+        """Tokens of a null, and the indices of those that are held against it.
+
+        Single items have one of their own.  All others share that of the longest: more random
+        tokens leave less of a carrier, so it is never too mild.
+        """
+        longest = max(len(one) for one in self.ids)
+        single = [i for i, one in enumerate(self.ids) if len(one) == 1]
+        longer = [i for i, one in enumerate(self.ids) if len(one) > 1]
+        return [(size, some) for size, some in ((1, single), (longest, longer)) if some]
+
+
+def confirmed(
+    model: LoadedModel,
+    singles: Sequence[tuple[int, ...]],
+    longer: Sequence[tuple[int, ...]],
+    panel: Panel,
+    budget: Budget,
+) -> Finals:
+    """Single items, and the longer candidates that beat them on the verification panel as well.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    both = with_parts(singles, longer)
+    found = measure(model, both, panel, budget, "verification")
+    kept = [i for i, one in enumerate(both) if len(one) == 1 or beats_its_parts(i, both, found)]
+    return Finals([both[i] for i in kept], found.pick(torch.tensor(kept)))

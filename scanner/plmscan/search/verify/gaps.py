@@ -1,0 +1,58 @@
+"""Gaps: how far the finalists are from what honest words with synonyms do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plmscan.search.measure.selection import finalists
+from plmscan.search.verify.synonyms import synonym_null
+
+if TYPE_CHECKING:
+    from plmscan.budget import Budget
+    from plmscan.loading import LoadedModel
+    from plmscan.search.measure.readings import Panel
+    from plmscan.search.verify.finals import Finals
+    from plmscan.search.verify.neighbours import Neighbourhood
+
+__all__ = ["SynonymGap", "synonym_gaps"]
+
+_TRIED = 32
+"""Finalists whose tokens are exchanged for synonyms, and some more where there are labels."""
+
+
+@dataclass(frozen=True)
+class SynonymGap:
+    """How far a finalist is from what honest words do; None where that was not tried."""
+
+    scatter: float | None = None
+    """In multiples of its own scatter."""
+    conjunction: float | None = None
+    """How far it is from itself with its least needed token exchanged, in the same."""
+    strength: float | None = None
+    """For the label to which it pushes most."""
+
+
+def synonym_gaps(
+    model: LoadedModel,
+    finals: Finals,
+    panel: Panel,
+    neighbourhood: Neighbourhood,
+    budget: Budget,
+) -> list[SynonymGap]:
+    """Of the best finalists of every kind; the others are not tried."""
+    twins = neighbourhood.twins([one[0] for one in finals.ids])
+    tried = finalists(finals.measured, _TRIED, twins)
+    found = synonym_null(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
+    own = finals.measured.strength
+    strengths = None if own is None else own[tried]
+    gaps, places = [SynonymGap()] * len(finals.ids), finals.places
+    for row, index in enumerate(tried):
+        where = places[index]
+        gap = SynonymGap(found.scatter_gap(row, where), found.conjunction(row, where))
+        if strengths is not None:
+            over = float(found.strength_gap(row, strengths)[strengths[row].argmax()])
+            gap = replace(gap, strength=over if math.isfinite(over) else None)
+        gaps[index] = gap
+    return gaps
