@@ -21,7 +21,6 @@ from plmscan.loading import Location, load
 from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.scan.isolation import run_probe
 from plmscan.search.measure.candidates import text_of
-from plmscan.search.measure.effects import Measured
 from plmscan.search.pipeline import Search, search
 from plmscan.search.plot_data import density, landscape
 from plmscan.search.recipes import RECIPES
@@ -158,14 +157,6 @@ def test_a_candidate_that_was_not_swept_has_no_name(model: LoadedModel, found: S
     one = found.candidates[0]
     others = (replace(one, ids=(one.ids[0], one.ids[0])), replace(one, ids=(10**6,)))
     assert landscape(replace(found, candidates=others), str).named == ()
-
-
-def test_points_are_told_where_the_item_is_most_invariant() -> None:
-    """Displacement and scatter of one and the same location."""
-    s = {CLS: torch.tensor([0.1, 0.9]), MEAN: torch.tensor([0.2, 0.3])}
-    d = {CLS: torch.tensor([1.0, 2.0]), MEAN: torch.tensor([3.0, 4.0])}
-    found = Measured(d, s, {}).points()
-    torch.testing.assert_close(found, torch.tensor([[1.0, 0.1], [4.0, 0.3]]))
 
 
 def test_thousands_of_screened_items_are_thinned(model: LoadedModel, found: Search) -> None:

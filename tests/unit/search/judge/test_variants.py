@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from plmscan.loading import Location
 from plmscan.search.judge.variants import relate
-from plmscan.search.measure.effects import Measured, same_output
+from plmscan.search.measure.effects import Measured
 from plmscan.search.verify.neighbours import Neighbourhood
 
 CLS, MEAN = Location.CLS, Location.MEAN
@@ -33,12 +33,6 @@ def around(table: torch.Tensor) -> Neighbourhood:
 def far_apart(table: torch.Tensor, one: int) -> int:
     """The id that is least like ``one``."""
     return int(torch.nn.functional.cosine_similarity(table, table[one], dim=-1).argmin())
-
-
-def test_same_output_is_a_matter_of_direction() -> None:
-    """How far a candidate drags is its own; where it drags decides."""
-    shifts = torch.tensor([[2.0, 0.0], [0.1, 0.02], [0.0, 3.0], [-1.0, 0.0]])
-    assert same_output(shifts, torch.tensor([1.0, 0.0])).tolist() == [True, True, False, False]
 
 
 def test_followers_are_measured_against_the_most_invariant() -> None:

@@ -12,6 +12,7 @@ from plmscan.loading import LoadedModel, load
 from plmscan.loading.quiet import quiet
 from plmscan.search.measure.candidates import (
     ids_of,
+    random_items,
     retokenizes,
     searchable_ids,
     text_of,
@@ -161,3 +162,35 @@ def test_every_tokenizer_has_words(tiny: Build, family: str) -> None:
     model = tiny(family)
     found = {model.decode([i]).strip() for i in whole_words(model, searchable_ids(model)).tolist()}
     assert {word for word in WORDS if len(word) > 2} <= found
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_the_null_is_drawn_from_the_ids(pieces: int) -> None:
+    """Sequences of the asked length and number, from the given ids, by the seed alone."""
+    ids = torch.tensor([3, 5, 8, 13])
+    drawn = random_items(ids, pieces, 50, seed=1)
+    assert len(drawn) == 50
+    assert {len(item) for item in drawn} == {pieces}
+    assert {i for item in drawn for i in item} == {3, 5, 8, 13}
+    assert drawn == random_items(ids, pieces, 50, seed=1)
+    assert drawn != random_items(ids, pieces, 50, seed=2)
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_candidate_more_leaves_the_null_as_it_is(pieces: int) -> None:
+    """What holds one of its tokens is drawn again, and nothing else: no other z moves."""
+    ids = torch.arange(100, 400)
+    drawn = random_items(ids, pieces, 200, seed=1)
+    taken = drawn[50][0], drawn[70][0]
+    found = random_items(ids, pieces, 200, seed=1, without=taken)
+    kept = [one for one in drawn if not {*one} & {*taken}]
+    assert found[: len(kept)] == kept
+    assert len(kept) < len(found) == 200
+    assert not {i for one in found for i in one} & {*taken}
+
+
+def test_the_global_dice_are_left_alone() -> None:
+    """Drawing the null does not disturb the caller's random state."""
+    before = torch.random.get_rng_state()
+    random_items(torch.arange(9), 2, 5, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)

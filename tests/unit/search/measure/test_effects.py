@@ -1,8 +1,7 @@
-"""Verification, against a reference that does one text at a time with NumPy."""
+"""Effects, against a reference that does one text at a time with NumPy."""
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 
@@ -15,14 +14,14 @@ from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, insert, split_carriers
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
-from plmscan.search.measure.effects import Measured, measure
+from plmscan.search.measure.effects import Measured, measure, same_output
 from plmscan.search.measure.readings import Panel
-from plmscan.search.verify.null import against_null
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import tiny_folder
 
 BUDGET = Budget(bundled_texts())
+CLS, MEAN = Location.CLS, Location.MEAN
 
 
 @pytest.fixture(scope="module")
@@ -164,46 +163,6 @@ def with_scatter(cls: list[float], mean: list[float]) -> Measured:
     )
 
 
-def null(size: int) -> Measured:
-    """Random items: log S from -1 to 1 at CLS, and 1 at the mean, where nothing is invariant."""
-    logs = torch.linspace(-1, 1, size)
-    return with_scatter(logs.exp().tolist(), [math.e] * size)
-
-
-def test_candidates_are_held_against_the_null() -> None:
-    """The null's middle has no gain; one ten thousand times as invariant stands out."""
-    found = against_null(with_scatter([1.0, 1e-4], [math.e, 1.0]), null(99))
-    assert found.gain.tolist() == pytest.approx([0.0, math.log(1e4)], abs=1e-5)
-    assert found.z.tolist() == pytest.approx([0.0, math.log(1e4) / (1.4826 * 0.5)], rel=0.05)
-    assert found.p_value.tolist() == pytest.approx([0.51, 0.01])
-
-
-def test_candidates_stand_out_at_their_best_location() -> None:
-    """Which of the locations it is makes no difference."""
-    found = against_null(with_scatter([0.01, 5.0], [5.0, 0.01]), null(99))
-    assert found.z[0] == found.z[1] > 5
-
-
-def test_looking_at_two_locations_is_paid_for() -> None:
-    """Of candidates that are no different from the null, a tenth has a p-value of a tenth.
-
-    Without the null's own maxima over the locations it would be a fifth.
-    """
-    dice = torch.Generator().manual_seed(0)
-    logs = torch.randn(2, 1400, generator=dice)
-    columns = [logs[:, :400].exp().tolist(), logs[:, 400:].exp().tolist()]
-    found = against_null(with_scatter(*columns[0]), with_scatter(*columns[1]))
-    assert 0.06 < (found.p_value <= 0.1).float().mean() < 0.14
-
-
-def test_lower_scatter_never_stands_out_less() -> None:
-    """As S falls, z rises and p falls."""
-    ladder = [2.0, 1.0, 0.5, 0.1, 0.01, 0.0001]
-    found = against_null(with_scatter(ladder, [1.0] * 6), null(99))
-    assert (found.z.diff() >= 0).all()
-    assert (found.p_value.diff() <= 0).all()
-
-
 def test_a_table_is_cut_and_joined() -> None:
     """Picking keeps the asked order; joining keeps that of the parts."""
     table = with_scatter([0.3, 0.2, 0.1], [0.4, 0.1, 0.2])
@@ -226,3 +185,17 @@ def test_what_a_head_says_is_cut_and_joined_as_well() -> None:
     assert both.corruption is not None
     assert_close(both.push, push[[2, 0, 1, 2]])
     assert_close(both.corruption, corruption[[2, 0, 1, 2]])
+
+
+def test_same_output_is_a_matter_of_direction() -> None:
+    """How far a candidate drags is its own; where it drags decides."""
+    shifts = torch.tensor([[2.0, 0.0], [0.1, 0.02], [0.0, 3.0], [-1.0, 0.0]])
+    assert same_output(shifts, torch.tensor([1.0, 0.0])).tolist() == [True, True, False, False]
+
+
+def test_points_are_told_where_the_item_is_most_invariant() -> None:
+    """Displacement and scatter of one and the same location."""
+    s = {CLS: torch.tensor([0.1, 0.9]), MEAN: torch.tensor([0.2, 0.3])}
+    d = {CLS: torch.tensor([1.0, 2.0]), MEAN: torch.tensor([3.0, 4.0])}
+    found = Measured(d, s, {}).points()
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.1], [4.0, 0.3]]))

@@ -1,4 +1,4 @@
-"""Candidates that grow token by token, and the null that they are held against."""
+"""Candidates that grow token by token, and are cut back to what they need."""
 
 from __future__ import annotations
 
@@ -234,35 +234,3 @@ def test_late_growth_stops(growers: Growers) -> None:
     """The error names the step."""
     with pytest.raises(OutOfTimeError, match="growing"):
         growers("clean").grow([], Budget((), deadline=time.monotonic()))
-
-
-@pytest.mark.parametrize("pieces", [1, 2, 3])
-def test_the_null_is_drawn_from_the_ids(pieces: int) -> None:
-    """Sequences of the asked length and number, from the given ids, by the seed alone."""
-    ids = torch.tensor([3, 5, 8, 13])
-    drawn = random_items(ids, pieces, 50, seed=1)
-    assert len(drawn) == 50
-    assert {len(item) for item in drawn} == {pieces}
-    assert {i for item in drawn for i in item} == {3, 5, 8, 13}
-    assert drawn == random_items(ids, pieces, 50, seed=1)
-    assert drawn != random_items(ids, pieces, 50, seed=2)
-
-
-@pytest.mark.parametrize("pieces", [1, 3])
-def test_a_candidate_more_leaves_the_null_as_it_is(pieces: int) -> None:
-    """What holds one of its tokens is drawn again, and nothing else: no other z moves."""
-    ids = torch.arange(100, 400)
-    drawn = random_items(ids, pieces, 200, seed=1)
-    taken = drawn[50][0], drawn[70][0]
-    found = random_items(ids, pieces, 200, seed=1, without=taken)
-    kept = [one for one in drawn if not {*one} & {*taken}]
-    assert found[: len(kept)] == kept
-    assert len(kept) < len(found) == 200
-    assert not {i for one in found for i in one} & {*taken}
-
-
-def test_the_global_dice_are_left_alone() -> None:
-    """Drawing the null does not disturb the caller's random state."""
-    before = torch.random.get_rng_state()
-    random_items(torch.arange(9), 2, 5, seed=0)
-    assert torch.equal(torch.random.get_rng_state(), before)

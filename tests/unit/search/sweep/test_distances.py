@@ -15,7 +15,7 @@ from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.distances import Sweep, scored, survivors, sweep
-from plmscan.search.sweep.shortest import around, probe_inputs
+from plmscan.search.sweep.shortest import probe_inputs
 from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
@@ -136,60 +136,6 @@ def test_survivors_are_the_top_of_every_ranking() -> None:
     assert survivors(found, 2).tolist() == [10, 30, 40]
     assert survivors(found, 99).tolist() == [10, 20, 30, 40]
     assert found.rank().tolist() == [1, 4, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("family", "tokens"),
-    [
-        ("bert", ["[CLS]", "film", "[MASK]", "[SEP]"]),
-        ("roberta", ["<s>", "Ġfilm", "<mask>", "</s>"]),
-        ("xlnet", ["▁film", "<mask>", "<sep>", "<cls>"]),
-        ("gpt2", ["Ġfilm", "."]),
-        ("llama", ["<|begin|>", "Ġfilm", "."]),
-    ],
-)
-def test_an_input_shows_the_item_to_every_location(
-    family: str, tokens: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Framed as the tokenizer frames; a mask behind it, or a full stop for decoders."""
-    model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
-    item = next(token for token in tokens if "film" in token)
-    ids = torch.tensor(model.tokenizer.convert_tokens_to_ids([item, item]))
-    rows = probe_inputs(model, ids)
-    assert [model.tokenizer.convert_ids_to_tokens(row) for row in rows.tolist()] == [tokens] * 2
-    assert set(model.forward(rows).features) == set(model.locations)
-
-
-@pytest.mark.parametrize(
-    ("family", "frame", "words"),
-    [
-        ("bert", (["[CLS]"], ["[MASK]", "[SEP]"]), ["bad", "good", "film", "river"]),
-        ("gpt2", ([], ["."]), ["Ġbad", "Ġgood", "Ġfilm", "Ġriver"]),
-    ],
-)
-def test_an_input_shows_several_items_behind_others(
-    family: str,
-    frame: tuple[list[str], list[str]],
-    words: list[str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """Items of a row stand side by side in the same frame, and before them what was asked for."""
-    model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
-    bad, good, film, river = model.tokenizer.convert_tokens_to_ids(words)
-    rows = probe_inputs(model, torch.tensor([[film, river], [river, film]]), (bad, good))
-    first, last = frame
-    assert [model.tokenizer.convert_ids_to_tokens(row) for row in rows.tolist()] == [
-        [*first, *words, *last],
-        [*first, *words[:2], words[3], words[2], *last],
-    ]
-
-
-def test_one_item_a_row_is_an_item(model: LoadedModel) -> None:
-    """Texts of (v, 1) ids are those of (v)."""
-    ids = torch.tensor([7, 9, 11])
-    alone = around(model, (5, 6), ids, (8,))
-    assert torch.equal(around(model, (5, 6), ids.unsqueeze(1), (8,)), alone)
-    assert alone.tolist() == [list(model.wrap((5, 6, i, 8))) for i in ids.tolist()]
 
 
 @pytest.mark.parametrize("name", ["cls", "pooler"])
