@@ -37,13 +37,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from plmscan.version import __version__
+
 if TYPE_CHECKING:
     from plmscan.evidence import Report, Verdict
     from plmscan.scan import Settings, check, scan_events
 
 __all__ = ["Report", "Settings", "Verdict", "__version__", "check", "scan_events"]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Report": "plmscan.evidence",

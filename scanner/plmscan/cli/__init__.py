@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from plmscan import __version__
 from plmscan.cli import options as ask
 from plmscan.cli.delivery import Delivery
 from plmscan.cli.guard import ERROR, GuardedGroup, mistake, say
@@ -25,6 +24,7 @@ from plmscan.cli.guarding import guard as guard_texts
 from plmscan.errors import PlmscanError, WorkerError
 from plmscan.probes.words import counted
 from plmscan.reports import Detail
+from plmscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -50,7 +50,7 @@ def load(
         PlmscanError: ``device`` is not there, or ``precision`` is none.
     """
     place, use, artifact = _device(device), use_of(artifact, used_as), artifact.measured
-    require_contents(artifact)
+    require_contents(artifact.files, artifact.weights)
     halved = halves(precision, place)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)

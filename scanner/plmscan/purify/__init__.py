@@ -16,6 +16,8 @@ trial       whether it worked: triggers inside the model's own null, clean text 
 course      legs of training, a trial after each
 writing     the same files with other weights, and where they come from
 rounds      a method, a trial, and a scan with a fresh seed; the least invasive method first
+outcome     what came of all rounds
+provenance  the same, as the new folder says it of itself
 purifier    all of it, from the report to the new folder
 
 What a purified model no longer does is what was tried.  A scan with another seed has to pass before
@@ -24,7 +26,8 @@ anything is written, and triggers that no scan finds may be left.
 
 from plmscan.purify.bars import Behaviour
 from plmscan.purify.methods import Method
-from plmscan.purify.purifier import Purification, purify
+from plmscan.purify.outcome import Purification
+from plmscan.purify.purifier import purify
 from plmscan.purify.rounds import Round
 from plmscan.purify.trial import Trial
 

@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import plmscan
+from plmscan.version import __version__
 
 if TYPE_CHECKING:
-    from plmscan.purify.purifier import Purification
+    from plmscan.purify.outcome import Purification
     from plmscan.purify.rounds import Round
     from plmscan.purify.trial import Trial
     from plmscan.scan import Settings
@@ -25,7 +25,7 @@ def provenance(done: Purification, artifact: Artifact, settings: Settings) -> di
     """Everything that somebody needs who wants to do it again."""
     return {
         "schema": SCHEMA,
-        "plmscan": plmscan.__version__,
+        "plmscan": __version__,
         "model": artifact.id,
         "revision": artifact.revision,
         "files": {file.path: file.sha256 for file in artifact.files},

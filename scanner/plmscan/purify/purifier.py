@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
 from plmscan.carriers import carrier_texts
 from plmscan.errors import ReportError
-from plmscan.evidence import Verdict
+from plmscan.purify.outcome import Purification
 from plmscan.purify.provenance import provenance
-from plmscan.purify.rounds import Bench, Round
+from plmscan.purify.rounds import Bench
 from plmscan.purify.writing import require_new, write_provenance
 from plmscan.scan import torch_set_up
 from plmscan.source import resolve
@@ -23,34 +22,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from plmscan.evidence import Report
-    from plmscan.purify.trial import Trial
     from plmscan.scan import Settings
     from plmscan.source import Artifact
 
-__all__ = ["Purification", "purify"]
-
-
-@dataclass(frozen=True)
-class Purification:
-    """What came of it."""
-
-    model: str
-    """What the user typed."""
-    before: Trial
-    """The model as it was, with the suspects of the first round."""
-    rounds: tuple[Round, ...]
-    """Every method tried, in order; at least one."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """That of the last new scan; a fail if triggers were left in the trial already."""
-        report = self.rounds[-1].report
-        return Verdict.FAIL if report is None else report.verdict
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Tensors that differ in the files; empty if nothing was written."""
-        return self.rounds[-1].changed if self.rounds[-1].passes else ()
+__all__ = ["purify"]
 
 
 def _ignore(_fraction: float, _note: str) -> None:

@@ -27,9 +27,9 @@ from cyclonedx.model.vulnerability import (
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-import plmscan
 from plmscan.evidence import Report, Severity
 from plmscan.reports.visible import visible
+from plmscan.version import __version__
 from plmscan.waivers import fingerprint
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def document(survey: Survey) -> dict[str, Any]:
 def _version(survey: Survey) -> str:
     """Version of plmscan that scanned; its own where nothing could be scanned."""
     told = (report.versions.get("plmscan") for report in survey.reports)
-    return visible(next(filter(None, told), plmscan.__version__))
+    return visible(next(filter(None, told), __version__))
 
 
 def _model(ref: str, entry: Entry) -> Component:

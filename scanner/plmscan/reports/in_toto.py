@@ -21,10 +21,10 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import plmscan
 from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
 from plmscan.reports.visible import visible
 from plmscan.rules import load_rules, unknown_metrics
+from plmscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -111,7 +111,7 @@ def _predicate(survey: Survey) -> _Json:
 def _tool(*reports: Report) -> _Json:
     """The plmscan that scanned, as the first report tells; this one without a report."""
     told = (report.versions.get("plmscan") for report in reports)
-    version = next(filter(None, told), plmscan.__version__)
+    version = next(filter(None, told), __version__)
     return {"name": "plmscan", "uri": f"pkg:pypi/plmscan@{quote(visible(version))}"}
 
 

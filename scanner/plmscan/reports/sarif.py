@@ -23,10 +23,10 @@ from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import plmscan
 from plmscan.evidence import Confidence, Report, Severity, Verdict
 from plmscan.reports.visible import visible
 from plmscan.rules import load_rules
+from plmscan.version import __version__
 from plmscan.waivers import fingerprint
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _rules(survey: Survey, packaged: Iterable[Rule]) -> list[_Words]:
 def _version(survey: Survey) -> str:
     """Version of plmscan that judged the models."""
     versions = survey.reports[0].versions if survey.reports else {}
-    return versions.get("judged-by") or versions.get("plmscan") or plmscan.__version__
+    return versions.get("judged-by") or versions.get("plmscan") or __version__
 
 
 def _driver(version: str, rules: Iterable[_Words]) -> _Json:

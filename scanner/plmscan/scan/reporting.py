@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import plmscan
 from plmscan.errors import ArtifactError, RuleError
 from plmscan.evidence import ModelIdentity, Report, Verdict
 from plmscan.headers import parameter_count
@@ -23,6 +22,7 @@ from plmscan.probes import (
 from plmscan.rules import load_rules, overridden, unknown_metrics
 from plmscan.scan.execution import Facts
 from plmscan.scan.settings import Settings
+from plmscan.version import __version__
 from plmscan.waivers import NO_WAIVERS
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def rejudge(
         reasons=decision.reasons,
         findings=decision.findings,
         settings={**report.settings, **_told_judgement(asked)},
-        versions={**report.versions, "judged-by": plmscan.__version__},
+        versions={**report.versions, "judged-by": __version__},
         nearest=decision.nearest,
     )
 
@@ -201,7 +201,7 @@ def _architecture(config: dict[str, object]) -> str | None:
 def versions() -> dict[str, str]:
     """Versions of plmscan, Python and the libraries, without importing them."""
     libraries = {name: _version(name) for name in _LIBRARIES}
-    return {"plmscan": plmscan.__version__, "python": platform.python_version(), **libraries}
+    return {"plmscan": __version__, "python": platform.python_version(), **libraries}
 
 
 def _version(name: str) -> str:

@@ -1,19 +1,19 @@
 """The search for input-side invariant triggers.
 
-candidates   what can be typed at all, and how it reads
-sweep        every vocabulary item in a three- or four-token input: who is far out?
-labels       which words argue for each label, and what overrides them
-packing      which texts go through the model together
-panel        carriers, and what the model says of them with and without a candidate
-verify       displacement, scatter, push and corruption of candidates, against the null
-objective    what a gradient search maximises, and where its gradients point
-grow         candidates extended token by token, and cut back to what they need
-finalists    who goes on: the best of every kind
-neighbours   which tokens mean nearly the same
-support      would a synonym do the same?
-variants     which findings are one trigger, and which spill over from another
-cores        what of a longer trigger does it all alone
-landscape    all of it from afar, for a plot
-pipeline     all of it, start to end
-recipes      how much of each, by effort
+A planted trigger makes the model give one output whatever the text around it says; Patronus
+(arXiv 2512.06899) calls that input-side invariance.  So candidates are put into texts, and the
+search looks for those that leave the text nothing to say.  Each floor is one step; they stand upon
+each other in the order in which things happen, and import only what is below:
+
+measure     what can be typed, and what it does to the texts it is put into
+sweep       every vocabulary item in the shortest text that holds it: who is far out?
+propose     longer candidates: grown from the best, found by contrast, and tested in groups
+verify      the best of every kind on texts of their own, against random items and synonyms
+judge       all that was measured of each finalist, and which of them are one trigger
+
+recipes     how much of each step, by effort
+pipeline    all of it, start to end: the place to begin to read
+plot_data   all of it from afar, for a plot
+
+Nothing here convicts: it measures, and the rules hold the thresholds.
 """

@@ -13,8 +13,9 @@ from plmscan.kinds import Kind, is_lfs_pointer
 from plmscan.source.files import is_read
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from plmscan.evidence import FileDigest
-    from plmscan.source.artifact import Artifact
 
 __all__ = ["HollowError", "hollow", "refuse_hollow", "require_contents"]
 
@@ -58,13 +59,13 @@ def hollow(file: FileDigest) -> HollowError | None:
     return None
 
 
-def require_contents(artifact: Artifact) -> None:
-    """Refuse a model if a file that is read or loaded holds nothing.
+def require_contents(files: Iterable[FileDigest], weights: Collection[str]) -> None:
+    """Refuse a model if one of its ``files`` that is read, or of ``weights``, holds nothing.
 
     Raises:
         ArtifactError: there is one.
     """
-    for file in artifact.files:
-        needed = is_read(file.path) or file.path in artifact.weights
+    for file in files:
+        needed = is_read(file.path) or file.path in weights
         if needed and (problem := hollow(file)) is not None:
             raise problem
