@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.search.judge.profile import Candidate
+    from plmscan.search.measure.effects import Measured
     from plmscan.search.propose.objectives import Objective
     from plmscan.search.recipes import Recipe
     from plmscan.search.sweep.distances import Sweep
@@ -90,6 +92,40 @@ class _Panels:
         return [label for label in self.verification.flippable() if label in tried]
 
 
+@dataclass(frozen=True)
+class _Swept:
+    """What the sweep hands on."""
+
+    sweep: Sweep
+    """Scores of the whole vocabulary."""
+    far_out: Tensor
+    """Ids that go on to the screening, ascending."""
+    words: tuple[tuple[int, ...], ...]
+    """For each label the items that argue most for it; empty without a classifier."""
+    panels: _Panels
+    """In a classifier its carriers are strewn with words that argue."""
+    ordinary: tuple[Carrier, ...]
+    """The same carriers as they were."""
+
+
+@dataclass(frozen=True)
+class _Proposed:
+    """What may be a trigger."""
+
+    singles: list[tuple[int, ...]]
+    """Single items that were screened."""
+    screened: Measured
+    """Of each."""
+    longer: list[tuple[int, ...]]
+    """Candidates of several tokens."""
+    aims: tuple[Objective, ...]
+    """What they were grown for."""
+    starts: int
+    """Starts of the contrastive search."""
+    paired: Paired
+    """What the group test found."""
+
+
 def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     """Sweep the vocabulary, screen the far-out, grow them, verify the best of every kind.
 
@@ -97,6 +133,34 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         OutOfTimeError: the budget's deadline passed.
         TextsError: too few carrier texts fit this model.
     """
+    swept = _swept(model, recipe, budget)
+    proposed = _proposed(model, recipe, swept, budget)
+    panels = swept.panels
+    neighbourhood = Neighbourhood.of(model.embedding_weight, swept.sweep.ids, letters(model))
+    screened, chosen = _screened(model, recipe, swept, proposed, neighbourhood, budget)
+    part = budget.part(0.69, 0.7)
+    finals = confirmed(model, chosen, proposed.longer, panels.verification, part)
+    both = (panels.verification, panels.synonyms)
+    part = budget.part(0.7, 0.99)
+    candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
+    candidates = with_cores(model, candidates, swept.ordinary, budget.part(0.99, 1))
+    return Search(
+        recipe=recipe,
+        sweep=swept.sweep,
+        candidates=candidates,
+        screened=len(proposed.singles),
+        carriers=len(panels.verification.carriers),
+        labels_met=tuple(panels.flippable()),
+        aims=proposed.aims,
+        starts=proposed.starts,
+        paired=proposed.paired,
+        tried=screened.points(),
+        null=null,
+    )
+
+
+def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
+    """Carriers for every step, and who is far out in the sweep."""
     sizes = (
         recipe.screening_carriers,
         recipe.growing_carriers,
@@ -114,39 +178,41 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
         far_out = torch.unique(torch.cat([far_out, over]))
     panels = _Panels(*(Panel.of(model, c) for c in carriers))
+    return _Swept(swept, far_out, words, panels, tuple(chain(*ordinary)))
+
+
+def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget) -> _Proposed:
+    """Single items on the screening carriers, and longer candidates of every kind."""
+    growing = swept.panels.growing
     with model.half_precision():
-        by = growers(model, panels.growing, swept.ids, budget.seed)
+        by = growers(model, growing, swept.sweep.ids, budget.seed)
         proposed = [i for grower in by for i in grower.proposals([((), 0)])[0]]
-        singles = [(i,) for i in sorted({*far_out.tolist(), *proposed})]
-        screened = measure(model, singles, panels.screening, budget.part(0.4, 0.5), "screening")
+        singles = [(i,) for i in sorted({*swept.far_out.tolist(), *proposed})]
+        part = budget.part(0.4, 0.5)
+        screened = measure(model, singles, swept.panels.screening, part, "screening")
         longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))
-        found, starts = contrasted(by, panels.growing, recipe.contrast, budget.part(0.6, 0.62))
+        found, starts = contrasted(by, growing, recipe.contrast, budget.part(0.6, 0.62))
     pairs = Paired()
     if recipe.grouping is not None:
-        pairs = paired(model, swept, words, recipe.grouping, budget.part(0.62, 0.67))
-    tried = promising(model, pairs.pairs, panels.growing, budget.part(0.67, 0.68))
-    neighbourhood = Neighbourhood.of(model.embedding_weight, swept.ids, letters(model))
+        part = budget.part(0.62, 0.67)
+        pairs = paired(model, swept.sweep, swept.words, recipe.grouping, part)
+    tried = promising(model, pairs.pairs, growing, budget.part(0.67, 0.68))
+    aims = tuple(grower.objective for grower in by)
+    return _Proposed(singles, screened, [*longer, *found, *tried], aims, starts, pairs)
+
+
+def _screened(
+    model: LoadedModel,
+    recipe: Recipe,
+    swept: _Swept,
+    proposed: _Proposed,
+    neighbourhood: Neighbourhood,
+    budget: Budget,
+) -> tuple[Measured, list[tuple[int, ...]]]:
+    """The screening with all digits for whoever may go on, and the single items that do."""
+    singles = proposed.singles
     twins = neighbourhood.twins([i for (i,) in singles])
-    listed = finalists(screened, 2 * recipe.finalists, twins)
-    part = budget.part(0.68, 0.69)
-    screened = exactly(model, singles, screened, listed, panels.screening, part)
-    chosen = [singles[i] for i in finalists(screened, recipe.finalists, twins)]
-    longer = [*longer, *found, *tried]
-    finals = confirmed(model, chosen, longer, panels.verification, budget.part(0.69, 0.7))
-    both = (panels.verification, panels.synonyms)
-    part = budget.part(0.7, 0.99)
-    candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
-    candidates = with_cores(model, candidates, [*chain(*ordinary)], budget.part(0.99, 1))
-    return Search(
-        recipe=recipe,
-        sweep=swept,
-        candidates=candidates,
-        screened=len(singles),
-        carriers=len(panels.verification.carriers),
-        labels_met=tuple(panels.flippable()),
-        aims=tuple(grower.objective for grower in by),
-        starts=starts,
-        paired=pairs,
-        tried=screened.points(),
-        null=null,
-    )
+    listed = finalists(proposed.screened, 2 * recipe.finalists, twins)
+    panel, part = swept.panels.screening, budget.part(0.68, 0.69)
+    screened = exactly(model, singles, proposed.screened, listed, panel, part)
+    return screened, [singles[i] for i in finalists(screened, recipe.finalists, twins)]
