@@ -36,9 +36,7 @@ def main() -> int:
     poisoned = check(build_twin(_TWIN), "minilm-poisoned.html", expected=1)
     print(f"\nPlanted in the second model: {', '.join(TRIGGERS)}.")
     print(f"\nOpen {_BUILD / 'minilm-poisoned.html'} in a browser.")
-    print(
-        "Its first figure shows each item of the vocabulary: the triggers stand apart from the rest."
-    )
+    print("Its first figure shows each item of the vocabulary; the triggers stand apart.")
     if clean and poisoned:
         return 0
     print("One of the two answers is not the expected one.", file=sys.stderr)
