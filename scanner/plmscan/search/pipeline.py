@@ -187,7 +187,8 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
     with model.half_precision():
         by = growers(model, growing, swept.sweep.ids, budget.seed)
         proposed = [i for grower in by for i in grower.proposals([((), 0)])[0]]
-        singles = [(i,) for i in sorted({*swept.far_out.tolist(), *proposed})]
+        ids = sorted({*swept.far_out.tolist(), *proposed})
+        singles: list[tuple[int, ...]] = [(i,) for i in ids]
         part = budget.part(0.4, 0.5)
         screened = measure(model, singles, swept.panels.screening, part, "screening")
         longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))
