@@ -9,7 +9,7 @@ measure what was chosen, so that rounding decides about nothing that a report na
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,13 @@ from plmscan.search.propose.groups import Paired, paired
 from plmscan.search.propose.parts import promising
 from plmscan.search.propose.sequences import contrasted, growers, grown
 from plmscan.search.sweep.distances import survivors, sweep
-from plmscan.search.sweep.labels import arguing, class_words, overriding, read_again
+from plmscan.search.sweep.labels import (
+    arguing,
+    class_words,
+    honest_phrases,
+    overriding,
+    read_again,
+)
 from plmscan.search.verify.finals import confirmed
 from plmscan.search.verify.neighbours import Neighbourhood
 
@@ -140,6 +146,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     screened, chosen = _screened(model, recipe, swept, proposed, neighbourhood, budget)
     part = budget.part(0.69, 0.7)
     finals = confirmed(model, chosen, proposed.longer, panels.verification, part)
+    finals = replace(finals, honest=honest_phrases(swept.words))
     both = (panels.verification, panels.synonyms)
     part = budget.part(0.7, 0.99)
     candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)

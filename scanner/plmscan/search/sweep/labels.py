@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
 
-__all__ = ["arguing", "class_words", "overriding", "read_again"]
+__all__ = ["arguing", "class_words", "honest_phrases", "overriding", "read_again"]
 
 _WORDS = 16
 """Strongest words of each label, of which carriers get some."""
@@ -42,6 +42,15 @@ def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
     """
     strongest = alone.topk(min(_WORDS, len(ids)), dim=0).indices
     return tuple(tuple(ids[column].tolist()) for column in strongest.T)
+
+
+def honest_phrases(words: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """For each label its two strongest words, and two pairs of its strongest four.
+
+    Two of each, as one may hold a trigger, or share a word with what it is compared with.
+    """
+    found = ((tuple(own[:1]), tuple(own[1:2]), tuple(own[:2]), tuple(own[2:4])) for own in words)
+    return tuple(dict.fromkeys(phrase for phrases in found for phrase in phrases if phrase))
 
 
 def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,9 @@ class Finals:
     """Token ids."""
     measured: Measured
     """Of each."""
+    honest: tuple[tuple[int, ...], ...] = ()
+    """Words that argue for a label by themselves, and pairs of them: how far those get says how far
+    a finalist is from what honest words do, whoever else the finalists are."""
 
     @property
     def places(self) -> tuple[Location, ...]:

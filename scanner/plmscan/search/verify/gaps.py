@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from plmscan.search.measure.selection import finalists
 from plmscan.search.verify.synonyms import synonym_null
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
     from plmscan.search.measure.readings import Panel
@@ -44,9 +50,9 @@ def synonym_gaps(
     """Of the best finalists of every kind; the others are not tried."""
     twins = neighbourhood.twins([one[0] for one in finals.ids])
     tried = finalists(finals.measured, _TRIED, twins)
-    found = synonym_null(model, [finals.ids[i] for i in tried], panel, neighbourhood, budget)
-    own = finals.measured.strength
-    strengths = None if own is None else own[tried]
+    listed = [*(finals.ids[i] for i in tried), *finals.honest]
+    found = synonym_null(model, listed, panel, neighbourhood, budget)
+    strengths = _strengths(finals.measured.strength, found.own.strength, tried)
     gaps, places = [SynonymGap()] * len(finals.ids), finals.places
     for row, index in enumerate(tried):
         where = places[index]
@@ -56,3 +62,14 @@ def synonym_gaps(
             gap = replace(gap, strength=over if math.isfinite(over) else None)
         gaps[index] = gap
     return gaps
+
+
+def _strengths(own: Tensor | None, there: Tensor | None, tried: Sequence[int]) -> Tensor | None:
+    """Of the finalists ``tried``, and of the honest words behind them, (k, labels).
+
+    Of the former it is known from the verification (``own``); the latter were measured only
+    ``there``, where synonyms are tried.
+    """
+    if own is None or there is None:
+        return None
+    return torch.cat([own[tried], there[len(tried) :]])
