@@ -16,7 +16,13 @@ from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, load
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.distances import Sweep, sweep
-from plmscan.search.sweep.labels import arguing, class_words, overriding, read_again
+from plmscan.search.sweep.labels import (
+    arguing,
+    class_words,
+    honest_phrases,
+    overriding,
+    read_again,
+)
 from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
@@ -48,6 +54,12 @@ def test_words_of_a_label_by_hand() -> None:
     ids = torch.tensor([10, 20, 30])
     found = class_words(ids, torch.tensor([[1.0, -1.0], [-2.0, 2.0], [3.0, -3.0]]))
     assert found == ((30, 10, 20), (20, 10, 30))
+
+
+def test_honest_phrases_by_hand() -> None:
+    """Two words and two pairs of each label, each once, and what there is of few words."""
+    found = honest_phrases([(1, 2, 3, 4, 5), (2, 9), ()])
+    assert found == ((1,), (2,), (1, 2), (3, 4), (9,), (2, 9))
 
 
 def test_words_of_a_label_do_not_hang_on_rounding(
