@@ -111,7 +111,7 @@ def _debug(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - typer cal
 AskedFormat = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="How to tell the report (by the end of FILE's name, else console)."
+        "--format", help="Format of the report (by the ending of FILE, else console)."
     ),
 ]
 Output = Annotated[
