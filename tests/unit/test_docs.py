@@ -57,7 +57,8 @@ def without_code(text: str) -> str:
 
 def anchors(page: Path) -> set[str]:
     """Anchors of the headings of ``page``, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()), re.MULTILINE)
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -153,7 +154,8 @@ def test_options_exist(page: Path) -> None:
 @each_written
 def test_commands_exist(page: Path) -> None:
     """Every command of plmscan that a page shows has a section of its own."""
-    shown = re.findall(r"(?:^|`)plmscan ([a-z]+)\b", page.read_text(encoding="utf-8"), re.MULTILINE)
+    code = "\n".join(found.group() for found in CODE.finditer(page.read_text(encoding="utf-8")))
+    shown = re.findall(r"^(?:`|\$ )?plmscan ([a-z]+)\b", code, re.MULTILINE)
     known = re.findall(r"^## plmscan ([a-z]+)$", text_of("docs/command-line.md"), re.MULTILINE)
     assert set(shown) <= set(known)
 
