@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from plmscan.probes.base import AnyProbe
-    from plmscan.rules import Rule
+    from plmscan.rules import Comparison, Rule
 
 __all__ = ["one_line", "probe_tables", "rule_pages"]
 
 _EXAMPLES = Path(__file__).parent / "rule_examples.yaml"
 _DEFAULT_BAR = Severity.HIGH
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
+_ID = re.compile(r"\bPLM\d{3}\b")
 _FAMILIES = {
     "1": "The files",
     "2": "Triggers that a search finds",
@@ -106,7 +107,7 @@ def _page(rule: Rule, example: str | None) -> str:
         f"# {rule.id}: {rule.name}",
         _facts(rule),
         "## What it means",
-        one_line(rule.description),
+        _ID.sub(_link_to, one_line(rule.description)),
         "## When it fires",
         f"When all of this holds for something that the probe `{rule.probe}` measured:",
         _conditions(rule, probe.metrics),
@@ -115,7 +116,7 @@ def _page(rule: Rule, example: str | None) -> str:
         "## What a finding says",
         *_said(rule, example),
         "## What to do",
-        one_line(rule.remediation),
+        _ID.sub(_link_to, one_line(rule.remediation)),
         (
             "If you know the cause and accept it, [record it with a reason and a last "
             "day](../configuration.md#accept-a-finding)."
@@ -144,10 +145,15 @@ def _facts(rule: Rule) -> str:
 def _conditions(rule: Rule, metrics: Mapping[str, str]) -> str:
     """Each comparison, and what is compared."""
     rows = [
-        f"| `{metric}` | {one_line(metrics[metric])} | `{comparison.describe(metric)}` |"
+        f"| `{metric}` | {one_line(metrics[metric])} | `{_bounds(comparison)}` |"
         for metric, comparison in rule.when.items()
     ]
     return "\n".join(["| metric | what it is | fires at |\n|---|---|---|", *rows])
+
+
+def _bounds(comparison: Comparison) -> str:
+    """The bounds alone, such as ``>= 3``."""
+    return " ".join(comparison.describe("").split())
 
 
 def _said(rule: Rule, example: str | None) -> Iterator[str]:
@@ -177,6 +183,11 @@ def _paragraphs(probe: AnyProbe) -> list[str]:
 def _word(level: Severity | object) -> str:
     """A level as rules spell it."""
     return str(getattr(level, "name", level)).lower()
+
+
+def _link_to(found: re.Match[str]) -> str:
+    """A link to the page of the rule that a text names."""
+    return f"[{found[0]}]({found[0]}.md)"
 
 
 def _linked(reference: str) -> str:

@@ -33,6 +33,7 @@ OTHERS_OPTIONS = {"--index-url", "--python", "--torch-backend"}
 OURS = ("-m tests.", "-m pytest")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^( *)(```|~~~).*?^\1\2 *$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+RULES = {rule.id: rule for rule in load_rules()}
 EXAMPLES = yaml.safe_load((ROOT / "tools/rule_examples.yaml").read_text(encoding="utf-8"))
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -126,7 +127,7 @@ def test_every_page_is_reached() -> None:
     """From the navigation, and those of rules from their index."""
     named = nav(yaml.safe_load(text_of("mkdocs.yml"))["nav"])
     pages = {str(page.relative_to(DOCS)) for page in PAGES[1:]}
-    rules = {f"rules/{rule.id}.md" for rule in load_rules()}
+    rules = {f"rules/{rule}.md" for rule in RULES}
     assert sorted(named) == sorted(pages - rules)
     assert rules <= {f"rules/{target}" for target in LINK.findall(text_of("docs/rules/index.md"))}
 
@@ -163,8 +164,8 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_what_its_rule_says(name: str) -> None:
     """A finding that a page quotes fits the message of the rule as it is today."""
-    (rule,) = (rule for rule in load_rules() if rule.id == name)
-    pattern = re.sub(r"\\\{.*?\\\}", ".+", re.escape(" ".join(rule.message.split())))
+    message = " ".join(RULES[name].message.split())
+    pattern = re.sub(r"\\\{.*?\\\}", ".+", re.escape(message))
     assert re.fullmatch(pattern, " ".join(EXAMPLES[name].split()), re.DOTALL)
 
 
