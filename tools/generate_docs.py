@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from model_pages import head_table, ignore_table, key_table, location_table, type_table
-from rule_pages import one_line, probe_tables, rule_pages
+from rule_pages import one_line, probe_page, rule_pages
 from typer.testing import CliRunner
 
 from plmscan.cli import app
@@ -137,11 +137,11 @@ def pages() -> dict[Path, str]:
         "gate.md": {"action": action_tables()},
         "configuration.md": {"keys": key_table(), "ignore": ignore_table()},
         "models.md": {"types": type_table(), "heads": head_table(), "places": location_table()},
-        "how-it-works.md": {"probes": probe_tables()},
     }
     return {
         **{DOCS / name: with_blocks(DOCS / name, found) for name, found in blocks.items()},
         **{DOCS / "rules" / name: text for name, text in rule_pages().items()},
+        DOCS / "probes.md": probe_page(),
         DOCS / "command-line.md": command_line(),
         DOCS / "changelog.md": changelog(),
     }

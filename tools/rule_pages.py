@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plmscan.probes.base import AnyProbe
     from plmscan.rules import Comparison, Rule
 
-__all__ = ["one_line", "probe_tables", "rule_pages"]
+__all__ = ["one_line", "probe_page", "rule_pages"]
 
 _EXAMPLES = Path(__file__).parent / "rule_examples.yaml"
 _DEFAULT_BAR = Severity.HIGH
@@ -43,10 +43,10 @@ _FAMILIES = {
 }
 """Kinds of rules, by the first digit of their ids."""
 _KINDS = {
-    "file": static_ids(),
-    "model": dynamic_ids(),
-    "comparison": comparison_ids(),
-    "text": text_ids(),
+    "Probes of files": static_ids(),
+    "Probes that run the model": dynamic_ids(),
+    "Probes that compare with a clean base": comparison_ids(),
+    "Probes of given texts": text_ids(),
 }
 _MADE = "<!-- Written by tools/generate_docs.py. Change {source} instead. -->"
 
@@ -59,14 +59,29 @@ def rule_pages() -> dict[str, str]:
     return {"index.md": _index(rules), **pages}
 
 
-def probe_tables() -> str:
-    """Every probe by kind: its id, and what it does."""
-    rows = [
-        f"| {kind} | `{probe_id}` | {one_line(_paragraphs(_probe(probe_id))[0])} |"
-        for kind, ids in _KINDS.items()
-        for probe_id in ids
+def probe_page() -> str:
+    """Every probe by kind: what it does and why, and all that rules can compare."""
+    parts = [
+        "<!-- Written by tools/generate_docs.py from the probes themselves. -->",
+        "# Probes",
+        (
+            "A probe measures one property of a model and judges nothing. [Rules](rules/index.md) "
+            "compare its metrics, and [so can rules of yours](extending.md#add-a-rule)."
+        ),
     ]
-    return "\n".join(["| kind | probe | what it does |\n|---|---|---|", *rows])
+    for title, ids in _KINDS.items():
+        parts.append(f"## {title}")
+        for probe_id in ids:
+            probe = _probe(probe_id)
+            parts += [f"### {probe_id}", *map(one_line, _paragraphs(probe)), _metrics(probe)]
+            parts.append("References: " + "; ".join(map(_linked, probe.references)) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics(probe: AnyProbe) -> str:
+    """A table of what a probe measures."""
+    rows = [f"| `{name}` | {one_line(meaning)} |" for name, meaning in probe.metrics.items()]
+    return "\n".join(["| metric | what it is |\n|---|---|", *rows])
 
 
 def one_line(text: str) -> str:
@@ -109,10 +124,11 @@ def _page(rule: Rule, example: str | None) -> str:
         "## What it means",
         _ID.sub(_link_to, one_line(rule.description)),
         "## When it fires",
-        f"When all of this holds for something that the probe `{rule.probe}` measured:",
+        (
+            f"When all of this holds for something that the probe [`{rule.probe}`]"
+            f"(../probes.md#{rule.probe}) measured:"
+        ),
         _conditions(rule, probe.metrics),
-        "What the probe does, and why:",
-        *(one_line(paragraph) for paragraph in _paragraphs(probe)),
         "## What a finding says",
         *_said(rule, example),
         "## What to do",
@@ -136,7 +152,7 @@ def _facts(rule: Rule) -> str:
             "|---|---|---|---|---|",
             (
                 f"| {_word(rule.severity)} | {_word(rule.confidence)} | {fails} "
-                f"| probe `{rule.probe}` | {rule.since} |"
+                f"| probe [`{rule.probe}`](../probes.md#{rule.probe}) | {rule.since} |"
             ),
         ]
     )

@@ -25,7 +25,8 @@ PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 HAND_WRITTEN = tuple(
     page
     for page in PAGES
-    if page.parent.name != "rules" and page.name not in ("changelog.md", "command-line.md")
+    if page.parent.name != "rules"
+    and page.name not in ("changelog.md", "command-line.md", "probes.md")
 )
 WORKFLOW = ".github/workflows/models.yml"
 OTHERS_OPTIONS = {"--index-url", "--python", "--torch-backend"}
