@@ -124,10 +124,7 @@ def _page(rule: Rule, example: str | None) -> str:
         "## What it means",
         _ID.sub(_link_to, one_line(rule.description)),
         "## When it fires",
-        (
-            f"When all of this holds for something that the probe [`{rule.probe}`]"
-            f"(../probes.md#{rule.probe}) measured:"
-        ),
+        "When all of this holds for something that the probe measured:",
         _conditions(rule, probe.metrics),
         "## What a finding says",
         *_said(rule, example),
@@ -146,16 +143,15 @@ def _page(rule: Rule, example: str | None) -> str:
 def _facts(rule: Rule) -> str:
     """What a reader wants to know first."""
     fails = "yes" if rule.severity >= _DEFAULT_BAR else "no; it does with a lower `--fail-on`"
-    return "\n".join(
-        [
-            "| severity | confidence | fails a check by default | evidence from | since |",
-            "|---|---|---|---|---|",
-            (
-                f"| {_word(rule.severity)} | {_word(rule.confidence)} | {fails} "
-                f"| probe [`{rule.probe}`](../probes.md#{rule.probe}) | {rule.since} |"
-            ),
-        ]
-    )
+    facts = {
+        "severity": _word(rule.severity),
+        "confidence": _word(rule.confidence),
+        "fails a check by default": fails,
+        "evidence from": f"probe [`{rule.probe}`](../probes.md#{rule.probe})",
+        "since version": rule.since,
+    }
+    first, *rest = (f"| {name} | {value} |" for name, value in facts.items())
+    return "\n".join([first, "|---|---|", *rest])
 
 
 def _conditions(rule: Rule, metrics: Mapping[str, str]) -> str:
