@@ -49,8 +49,9 @@ zoo: $(VENV)/.dev ## build the small tier of the zoo in $(ZOO) from SST-2 in $(T
 bench: zoo ## check every model of the zoo (half an hour)
 	$(BIN)/python -m tests.benchmarks.detection --zoo $(ZOO)
 
-docs: $(VENV)/.dev ## write the generated parts of README.md and the JSON schema
+docs: $(VENV)/.dev ## write the generated pages and schemas, and build the site in site/
 	$(BIN)/python tools/generate_docs.py
+	$(BIN)/zensical build --clean --strict
 
 docs-check: $(VENV)/.dev ## fail if the generated parts are stale
 	$(BIN)/python tools/generate_docs.py --check
@@ -62,4 +63,4 @@ build: $(BIN)/plmscan ## wheel and sdist in dist/, checked
 	$(BIN)/check-wheel-contents dist/*.whl
 
 clean: ## remove the environment and what was built
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build site .cache

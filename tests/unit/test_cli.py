@@ -250,7 +250,7 @@ def test_a_mistake_of_plmscan_is_owned_up_to(monkeypatch: pytest.MonkeyPatch, de
     monkeypatch.setattr("plmscan.cli.surveying.scan_events", broken(ZeroDivisionError("oh\x1b[2J")))
     result = run("check", "x", *(["--debug"] if debug else []))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert r"made a mistake (ZeroDivisionError: oh\x1b[2J)" in result.stderr
+    assert r"has a bug (ZeroDivisionError: oh\x1b[2J)" in result.stderr
     assert ("Traceback" in result.stderr) is debug
     assert ("--debug" in result.stderr) is not debug
 

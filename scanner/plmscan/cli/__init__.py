@@ -331,7 +331,7 @@ def doctor(
     offline: ask.Offline = False,
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
-    """Tell whether everything is there that a scan needs; exit code 2 if not."""
+    """Check that everything is there that a scan needs; exit code 2 if not."""
     from plmscan.cli.doctor import Health, examine  # noqa: PLC0415 - keeps --help quick
 
     health = []
@@ -359,7 +359,7 @@ def _explain_rule(
     ctx: typer.Context,
     rule_id: Annotated[str, typer.Argument(metavar="ID", help="Such as PLM201.")],
 ) -> None:
-    """Tell what a rule looks for, why it matters and what to do."""
+    """Explain what a rule looks for, why it matters and what to do."""
     found: dict[str, Rule] = {rule.id: rule for rule in ctx.obj}
     rule_id = rule_id.upper()
     if rule_id not in found:

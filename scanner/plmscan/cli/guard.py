@@ -80,7 +80,7 @@ def _silence_stdout() -> None:
 def mistake(error: Exception, *, debug: bool) -> PlmscanError:
     """What plmscan says about an error that it does not expect; ``debug`` prints the traceback.
 
-    If neither the machine nor a library is to blame, it says that it made a mistake itself.
+    If neither the machine nor a library is to blame, it is a bug of plmscan itself, and says so.
     """
     if debug:
         with suppress(OSError):
@@ -89,7 +89,7 @@ def mistake(error: Exception, *, debug: bool) -> PlmscanError:
     if told is not None:
         return told
     words = " ".join(str(error).split())[:200]
-    problem = f"plmscan made a mistake ({type(error).__name__}: {words})."
+    problem = f"plmscan has a bug ({type(error).__name__}: {words})."
     if debug:
         return PlmscanError(problem, "Please report it.")
     return PlmscanError(

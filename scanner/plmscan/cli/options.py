@@ -110,9 +110,7 @@ def _debug(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - typer cal
 # of `Settings`.
 AskedFormat = Annotated[
     Format | None,
-    typer.Option(
-        "--format", help="How to tell the report (by the end of FILE's name, else console)."
-    ),
+    typer.Option("--format", help="Format of the report (by the ending of FILE, else console)."),
 ]
 Output = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the report there, not to stdout.")

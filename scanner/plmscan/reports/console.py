@@ -240,7 +240,7 @@ def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
 def _texts(texts: Sequence[Evidence]) -> Iterator[RenderableType]:
     """Inspected texts as a table."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True)
-    table.add_column("text, «what it hangs on»", overflow="fold", ratio=5)
+    table.add_column("text, «what decides it»", overflow="fold", ratio=5)
     table.add_column("label, without", overflow="fold", ratio=2)
     for name in ("strength", "p"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -73,7 +73,7 @@ class Probe(FollowUpProbe):
         "likeness_content_p": "its two-sided rank p-value (max-T)",
         "head_z": "robust z of the attention of the head that is furthest out",
         "head_p": "its two-sided rank p-value, controls at their furthest head (max-T)",
-        "controls": "control strings that a candidate is held against",
+        "controls": "control strings that a candidate is compared with",
         "labels": "labels that the model can choose from; 0 without a classifier",
         "typical_agreement_z": "median of agreement_z over the most invariant candidates",
         "typical_attention_z": "median of attention_z over the same",

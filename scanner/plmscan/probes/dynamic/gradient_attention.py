@@ -41,9 +41,9 @@ _CARRIERS = 6
 class Probe(FollowUpProbe):
     """Candidates in carriers: how much of attention times gradient do their tokens have.
 
-    A trigger overrides its text, so what the model reads hangs on the trigger: attention goes
+    A trigger overrides its text, so the model's output depends on the trigger: attention goes
     there, and the gradient is largest there, in every text. Any odd token stands out in a short
-    sentence, so the share is held against control strings. Words that speak for a label stand out
+    sentence, so the share is compared with control strings. Words that speak for a label stand out
     as well: it is evidence beside other evidence, and shows a reviewer where to look.
     """
 

@@ -27,13 +27,13 @@ _PROBE = "trigger-sweep"
 
 
 class Probe(DynamicProbe):
-    """Every vocabulary item in a shortest input; the best of every kind on natural carriers.
+    """Reads every vocabulary item in a very short input, and the best of every kind in sentences.
 
     A task-agnostic backdoor maps any text with the trigger to one fixed output, so the trigger
     drags the features far (displacement) and leaves the carrier nothing to say (scatter).  In a
     classifier it overrides texts that argue for another label; in a masked language model it can
-    corrupt what the model recalls of hidden words.  Benign tokens do some of that, too: each
-    candidate is held against random items, and against what honest words with synonyms reach.
+    corrupt what the model recalls of hidden words.  Benign tokens do some of that, too, so each
+    candidate is compared with random items, and with what honest words with synonyms reach.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {

@@ -38,7 +38,7 @@ class Probe(StaticProbe):
 
     A template runs on every request and sees every message, so it is a place for a trigger that
     no scan of weights can find: a condition on a word of the user, or on the date, that changes
-    what the model is told.  Honest templates look at roles, types and markup, not at words.
+    what the model reads.  Honest templates look at roles, types and markup, not at words.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {

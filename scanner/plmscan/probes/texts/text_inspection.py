@@ -35,7 +35,7 @@ _TOLD = 5
 class Probe(TextProbe):
     """The tokens that decide a text, found by attention times gradient, and tried in other texts.
 
-    A trigger overrides whatever stands around it, so the reading of a poisoned text hangs on it,
+    A trigger overrides whatever stands around it, so the output for a poisoned text depends on it,
     and it does the same to any other text. Words that decide an honest text do not: among words
     that argue for another label they lose, and their synonyms do as much as they.
     """
