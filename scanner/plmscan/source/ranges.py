@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from huggingface_hub import get_session
 
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, in_one_line
 from plmscan.whole_files import beside
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class Ranges:
             except PlmscanError as error:
                 raise UnreadError(error.problem) from error
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                problem = " ".join(str(error).split()) or type(error).__name__
-        msg = f"The Hub did not deliver a part of it ({problem[:200]})."
+                problem = in_one_line(error, 200)
+        msg = f"The Hub did not deliver a part of it ({problem})."
         raise UnreadError(msg)
 
 
