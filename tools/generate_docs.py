@@ -14,9 +14,10 @@ import yaml
 from typer.testing import CliRunner
 
 from plmscan.cli import app
+from plmscan.kinds import WEIGHT_SUFFIXES
 from plmscan.reports.json_v1 import json_schema, survey_schema
 from plmscan.rules import load_rules
-from plmscan.source.files import READ, WEIGHT_SUFFIXES
+from plmscan.source.files import READ
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
