@@ -17,7 +17,7 @@ import httpx2
 from huggingface_hub import get_session
 
 from plmscan.errors import PlmscanError, in_one_line
-from plmscan.whole_files import beside
+from plmscan.whole_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,6 +249,4 @@ class RangeFile(io.RawIOBase):
             return
         with suppress(OSError):
             self._kept.mkdir(parents=True, exist_ok=True)
-            part = beside(self._kept / str(number))
-            part.write_bytes(data)
-            part.replace(self._kept / str(number))
+            replace_file(self._kept / str(number), data)
