@@ -73,7 +73,7 @@ class TomlLines:
         import tomlkit  # noqa: PLC0415 - few keep their configuration in TOML
 
         try:
-            document = tomlkit.parse(self.text)
+            document: Any = tomlkit.parse(self.text)
             _mark(reduce(getitem, path[:-1], document), path[-1])
             before, mark, _ = document.as_string().partition(_MARK)
         except (LookupError, TypeError, ValueError, RecursionError):
