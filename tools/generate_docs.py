@@ -17,8 +17,9 @@ from rule_pages import one_line, probe_page, rule_pages
 from typer.testing import CliRunner
 
 from plmscan.cli import app
+from plmscan.kinds import WEIGHT_SUFFIXES
 from plmscan.reports.json_v1 import json_schema, survey_schema
-from plmscan.source.files import READ, WEIGHT_SUFFIXES
+from plmscan.source.files import READ
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -37,6 +37,7 @@ __all__ = [
     "TextsError",
     "UnsupportedModelError",
     "WorkerError",
+    "in_one_line",
 ]
 
 
@@ -108,3 +109,13 @@ class OutOfTimeError(PlmscanError):
 
 class WorkerError(PlmscanError):
     """The process that opens a model's files cannot be started, or ended before it was done."""
+
+
+def in_one_line(error: BaseException, longest: int | None = None) -> str:
+    """What ``error`` of any library says, as a part of a sentence; its type if it says nothing.
+
+    Args:
+        error: whose text may have many lines, and be of any length.
+        longest: characters after which it is cut off; None for all of it.
+    """
+    return (" ".join(str(error).split()) or type(error).__name__)[:longest]

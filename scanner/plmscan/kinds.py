@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARCHIVES",
     "RUNTIMES",
+    "WEIGHT_SUFFIXES",
     "Kind",
     "is_lfs_pointer",
     "kind_by_name",
@@ -190,6 +191,13 @@ _SUFFIXES = {
     ".bin": Kind.PICKLE,
 }
 """What a file is by the end of its name, where nobody has its bytes or they say nothing."""
+
+WEIGHT_SUFFIXES = frozenset(
+    suffix
+    for suffix, kind in _SUFFIXES.items()
+    if kind in {Kind.SAFETENSORS, Kind.PICKLE, Kind.NUMPY, Kind.ZIP, Kind.TAR, *RUNTIMES}
+)
+"""Ends of the names of weights, in any format."""
 
 _PROTOCOLS = range(6)
 _DOTTED = re.compile(r"[\w.]+ [\w.]+")

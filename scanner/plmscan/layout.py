@@ -26,6 +26,7 @@ __all__ = [
     "Layout",
     "Module",
     "Unread",
+    "climbs",
     "inside",
     "leaves",
     "read_layout",
@@ -102,10 +103,15 @@ def inside(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def climbs(path: str) -> bool:
+    """Whether a path goes up, by whichever slashes, and so may end anywhere."""
+    return ".." in path.replace("\\", "/").split("/")
+
+
 def leaves(path: str) -> bool:
     """Whether a path that a file of a model names leads out of the folder that it starts in."""
-    parts = path.replace("\\", "/").split("/")
-    return path.startswith(("/", "\\", "~")) or ".." in parts or ":" in parts[0]
+    first = path.replace("\\", "/").split("/")[0]
+    return path.startswith(("/", "\\", "~")) or ":" in first or climbs(path)
 
 
 def read_layout(names: Collection[str], read: Callable[[str], object]) -> Layout:

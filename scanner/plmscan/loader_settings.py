@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from plmscan.layout import climbs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -119,7 +121,7 @@ def in_config(settings: Mapping[str, object]) -> Iterator[Followed]:
 def in_tokenizer(settings: Mapping[str, object], folder: Path) -> Iterator[Followed]:
     """What ``tokenizer_config.json`` in ``folder`` names besides the files that lie beside it."""
     for key, value in settings.items():
-        outside = key == "tokenizer_name_or_path" and isinstance(value, str) and ".." in value
+        outside = key == "tokenizer_name_or_path" and isinstance(value, str) and climbs(value)
         if outside or (key in _REDIRECTS and value and value != ["tokenizer.json"]):
             yield Followed(_shown(key, value), leads_away=True)
         elif _names_a_file(key) and value and not _is_usual(value, folder):
@@ -167,7 +169,7 @@ def _is_left_over(value: object) -> bool:
     """Whether it is a path of another machine: nothing that the model brings can lie there."""
     if not isinstance(value, str):
         return False
-    if ".." in value.replace("\\", "/").split("/") or value.startswith(_REACHABLE):
+    if climbs(value) or value.startswith(_REACHABLE):
         return False
     if value[1:3] in (":\\", ":/"):
         return value[0].isalpha()

@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from plmscan.errors import RuleError
+from plmscan.errors import RuleError, in_one_line
 from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
 from plmscan.plain_text import NotTextError, decoded
 from plmscan.plain_yaml import UniqueKeyLoader
@@ -262,7 +262,7 @@ def _read(file: Traversable) -> Rule:
     except NotTextError as error:
         msg = f"Rule file {file.name} cannot be read: {error}."
     except yaml.YAMLError as error:
-        msg = f"Rule file {file.name} is not YAML: {' '.join(str(error).split())}."
+        msg = f"Rule file {file.name} is not YAML: {in_one_line(error)}."
     except OSError as error:
         msg = f"Rule file {file.name} cannot be read: {error.strerror}."
     raise RuleError(msg, "See `plmscan rules explain` for rules that are right.")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from plmscan.source.files import READ, WEIGHT_SUFFIXES
+from plmscan.kinds import WEIGHT_SUFFIXES
+from plmscan.source.files import READ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

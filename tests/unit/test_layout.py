@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plmscan.errors import ArtifactError
-from plmscan.layout import ALONE, Layout, read_layout
+from plmscan.layout import ALONE, Layout, climbs, leaves, read_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,3 +139,22 @@ def test_a_router_inside_a_router_is_followed_once() -> None:
     )
     assert found.home == "inner/body"
     assert [module.folder for module in found.modules] == ["", "inner", "inner/body", "inner"]
+
+
+@pytest.mark.parametrize(
+    ("path", "up", "out"),
+    [
+        ("a/b.bin", False, False),
+        ("a..b/c", False, False),
+        ("a/../b", True, True),
+        ("a\\..\\b", True, True),
+        ("/etc/passwd", False, True),
+        ("\\\\host\\share", False, True),
+        ("~/a", False, True),
+        ("C:\\a", False, True),
+        ("https://host/a", False, True),
+    ],
+)
+def test_a_path_leaves_a_model_whichever_system_reads_it(path: str, *, up: bool, out: bool) -> None:
+    """With slashes of either kind, a drive, a host, or the home of a user."""
+    assert (climbs(path), leaves(path)) == (up, out)

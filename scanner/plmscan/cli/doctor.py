@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.cli.store import store_folder
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, in_one_line
 from plmscan.probes.words import counted
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def _examined(name: str, look: Callable[[], tuple[Health, str]]) -> Symptom:
     except PlmscanError as error:
         return Symptom(name, Health.BAD, error.diagnostics())
     except Exception as error:  # noqa: BLE001 - the doctor looks at everything
-        words = " ".join(str(error).split())[:200]
-        return Symptom(name, Health.BAD, f"{type(error).__name__}: {words}")
+        return Symptom(name, Health.BAD, f"{type(error).__name__}: {in_one_line(error, 200)}")
 
 
 def _versions() -> Iterator[Symptom]:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from plmscan.cli.machine import check_variables, trouble
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, in_one_line
 from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def mistake(error: Exception, *, debug: bool) -> PlmscanError:
     told = trouble(error)
     if told is not None:
         return told
-    words = " ".join(str(error).split())[:200]
-    problem = f"plmscan has a bug ({type(error).__name__}: {words})."
+    problem = f"plmscan has a bug ({type(error).__name__}: {in_one_line(error, 200)})."
     if debug:
         return PlmscanError(problem, "Please report it.")
     return PlmscanError(

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, in_one_line
 from plmscan.importing import library_at_fault
 
 __all__ = ["check_variables", "trouble"]
@@ -41,7 +41,7 @@ def check_variables() -> None:
 
 def trouble(error: Exception) -> PlmscanError | None:
     """What the machine lacks, if ``error`` is about that; None if it is not."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = in_one_line(error, 200)
     if name := library_at_fault(error):
         return PlmscanError(f"The library {name} cannot be imported: {reason}.", _REINSTALL)
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_lost():

@@ -127,7 +127,7 @@ def _read_toml(path: Path, text: str) -> Document:
     if table is None:
         msg = f"{_place(path, 1)}: there is no table [{'.'.join(_TABLE)}]."
         raise ConfigError(msg, "Add it, or name another file.")
-    lines = TomlLines(text, _TABLE, table)
+    lines = TomlLines(text, _TABLE)
     if not table:
         _refuse_empty(path, lines.line(()))
     return Document(path, table, lines)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import getitem
+from typing import Any
 
 import yaml
 
 from plmscan.plain_yaml import UniqueKeyLoader
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 __all__ = ["JsonLines", "Keys", "Lines", "TomlLines", "YamlLines"]
 
 Keys = tuple[str | int, ...]
 """The way to a value: keys of mappings and positions in lists, as pydantic tells it."""
-_TABLE = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(#.*)?")
 _LONGEST_JSON = 2**20
 """To find a line of a longer text takes too long."""
-_ENTRY = re.compile(r"""\s*([\w\s"'.-]+?)\s*=""")
+_MARK = "plmscan was here"
+"""Stands where a value stood whose line is looked for."""
 
 
 @dataclass(frozen=True)
@@ -54,46 +51,54 @@ def _step(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
 
 @dataclass(frozen=True)
 class TomlLines:
-    """Lines of a table of a TOML file, found by reading the text: tomllib tells none.
+    """Lines of a table of a TOML file.
 
-    What stands inside an inline table or a list has the line of the list's entry, or of its key.
+    No parser tells them.  But tomlkit writes a document back as it was read: so a value is replaced
+    by a mark, and its line is that of the mark.
     """
 
     text: str
     """The whole file."""
     home: Keys
     """The table that is read."""
-    data: Mapping[str, object]
-    """What it holds."""
 
     def line(self, keys: Keys) -> int:
         """The line of the value at ``keys``, or of the innermost thing around it that is found."""
-        known = _toml_entries(self.text)
         path = (*self.home, *keys)
-        depth = next((n for n in range(len(path), 0, -1) if path[:n] in known), 0)
-        line = known.get(path[:depth], 1)
-        if len(path) > depth and isinstance(path[depth], int):
-            return self._item_line(path[len(self.home) : depth + 1], line)
-        return line
+        found = (self._line(path[:length]) for length in range(len(path), 0, -1))
+        return next((line for line in found if line is not None), 1)
 
-    def _item_line(self, keys: Keys, start: int) -> int:
-        """The line from ``start`` on that holds the entry of a list; ``start`` if none does."""
-        items: Any = self.data
-        for key in keys[:-1]:
-            items = items[key]
-        position = keys[-1]
-        item = items[position]
-        words = [w for w in (item.values() if isinstance(item, dict) else [item]) if _is_word(w)]
-        if not words:
-            return start
-        lines = enumerate(self.text.split("\n")[start - 1 :], start)
-        held = (n for n, text in lines if all(f'"{w}"' in text or f"'{w}'" in text for w in words))
-        return next(islice(held, items[:position].count(item), None), start)
+    def _line(self, path: Keys) -> int | None:
+        """The line of the value at ``path``; None where it has none of its own."""
+        import tomlkit  # noqa: PLC0415 - few keep their configuration in TOML
+
+        try:
+            document: Any = tomlkit.parse(self.text)
+            _mark(reduce(getitem, path[:-1], document), path[-1])
+            before, mark, _ = document.as_string().partition(_MARK)
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return None
+        return before.count("\n") + 1 if mark else None
 
 
-def _is_word(value: object) -> bool:
-    """Whether a value can be looked for in the text."""
-    return isinstance(value, str)
+def _mark(holder: Any, key: str | int) -> None:  # noqa: ANN401 - a container of any kind
+    """Put a mark where an entry of ``holder`` begins: instead of it, or in the head of a table.
+
+    Dotted keys make tables without a head, and so do heads far apart; these begin with an entry.
+    """
+    from tomlkit.container import OutOfOrderTableProxy  # noqa: PLC0415
+    from tomlkit.items import AoT, Table  # noqa: PLC0415
+
+    value = holder[key]
+    if isinstance(value, AoT):
+        _mark(value, 0)
+    elif isinstance(value, Table | OutOfOrderTableProxy):
+        if isinstance(value, Table):
+            value.comment(_MARK)
+        if value:
+            _mark(value, next(iter(value)))
+    else:
+        holder[key] = _MARK
 
 
 @dataclass(frozen=True)
@@ -128,31 +133,3 @@ class JsonLines:
 
 Lines = YamlLines | TomlLines | JsonLines
 """Lines of a file of any format."""
-
-
-def _toml_entries(text: str) -> dict[Keys, int]:
-    """The line of every table and of every key that begins one."""
-    found: dict[Keys, int] = {}
-    table: Keys = ()
-    for number, line in enumerate(text.split("\n"), 1):
-        if head := _TABLE.fullmatch(line.rstrip("\r")):
-            table = _opened(found, tuple(_names(head[2])), in_list=head[1] == "[[")
-            found[table] = number
-        elif entry := _ENTRY.match(line):
-            found.setdefault((*table, *_names(entry[1])), number)
-    return found
-
-
-def _opened(found: Mapping[Keys, int], names: Keys, *, in_list: bool) -> Keys:
-    """The way to a table whose header names ``names``; the next of its list, if it is of one."""
-    if not in_list:
-        return names
-    position = 0
-    while (*names, position) in found:
-        position += 1
-    return (*names, position)
-
-
-def _names(dotted: str) -> Iterator[str]:
-    """The parts of a dotted key, without quotes."""
-    return (part.strip().strip("\"'") for part in dotted.split("."))

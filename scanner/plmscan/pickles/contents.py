@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
+from plmscan.errors import in_one_line
 from plmscan.pickles.steps import Follower
 from plmscan.pickles.streams import (
     Allowance,
@@ -183,10 +184,9 @@ class _Reader:
 
     def _complain(self, place: str, error: Exception) -> None:
         """Something was not read."""
-        words = " ".join(str(error).split()) or "it breaks off"
-        if isinstance(error, CutError):
-            words = "it breaks off"
-        self.problems.append(f"{place[:80]}: {words[:160]}" if place else words[:160])
+        cut = isinstance(error, CutError) or not str(error).strip()
+        words = "it breaks off" if cut else in_one_line(error, 160)
+        self.problems.append(f"{place[:80]}: {words}" if place else words)
 
     def _read(self, stream: Stream, place: str, *, is_named_pickle: bool) -> None:
         """The same, with what goes wrong."""

@@ -10,6 +10,8 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from plmscan.errors import in_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
@@ -460,7 +462,7 @@ class _Unpacking:
         try:
             return self._inner.decompress(data, size)
         except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
-            msg = f"its compressed data is damaged ({' '.join(str(error).split())})"
+            msg = f"its compressed data is damaged ({in_one_line(error)})"
             raise BrokenError(msg) from error
 
     def _next_part(self) -> None:

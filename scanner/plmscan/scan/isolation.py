@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from plmscan.errors import OutOfTimeError, PlmscanError
+from plmscan.errors import OutOfTimeError, PlmscanError, in_one_line
 from plmscan.evidence import (
     Coverage,
     Evidence,
@@ -97,8 +97,7 @@ def status_of(error: Exception, step: str, allowed: int | None = None) -> tuple[
     _LOGGER.debug("%s broke", step, exc_info=error)
     if ran_out(error):
         return ProbeStatus.FAILED, _ran_out_in_words(allowed or allowed_bytes())
-    words = " ".join(str(error).split())
-    reason = f"It broke with {type(error).__name__}: {words}"
+    reason = f"It broke with {type(error).__name__}: {in_one_line(error)}"
     return ProbeStatus.FAILED, reason[:_LONGEST_REASON]
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest
-from plmscan.kinds import Kind, kind_of, with_neighbours
+from plmscan.kinds import WEIGHT_SUFFIXES, Kind, kind_of, with_neighbours
 from plmscan.layout import NOTES
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LOADABLE",
     "READ",
-    "WEIGHT_SUFFIXES",
     "belongs",
     "digests",
     "holds_weights",
@@ -64,12 +63,6 @@ READ = (
     "pytorch_model.bin.index.json",
 )
 """Names of what the checks read, in any folder."""
-WEIGHT_SUFFIXES = frozenset({
-    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".dill", ".joblib", ".npy",
-    ".npz", ".h5", ".hdf5", ".keras", ".pb", ".msgpack", ".onnx", ".onnx_data", ".gguf", ".ggml",
-    ".tflite", ".ot", ".mar", ".nemo",
-})  # fmt: skip
-"""Ends of the names of weights, in any format."""
 LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}
 """Kinds that some program loads or runs, whatever the file is called."""
 _DEEPEST = 100

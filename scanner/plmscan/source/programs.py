@@ -17,6 +17,7 @@ from pickletools import genops
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from plmscan.errors import in_one_line
 from plmscan.kinds import Kind
 from plmscan.runtimes import gguf, keras, onnx
 from plmscan.runtimes.wire import TooManyPartsError
@@ -124,7 +125,7 @@ def _archive(file: BinaryIO) -> Iterator[ZipFile]:
     except UnreadError:
         raise
     except (BadZipFile, RuntimeError, ValueError, EOFError, NotImplementedError) as error:
-        msg = f"Its zip archive cannot be read ({' '.join(str(error).split())[:120]})."
+        msg = f"Its zip archive cannot be read ({in_one_line(error, 120)})."
         raise UnreadError(msg) from error
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import httpx2
 from huggingface_hub import get_session
 
-from plmscan.errors import PlmscanError
-from plmscan.whole_files import beside
+from plmscan.errors import PlmscanError, in_one_line
+from plmscan.whole_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,8 +99,8 @@ class Ranges:
             except PlmscanError as error:
                 raise UnreadError(error.problem) from error
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                problem = " ".join(str(error).split()) or type(error).__name__
-        msg = f"The Hub did not deliver a part of it ({problem[:200]})."
+                problem = in_one_line(error, 200)
+        msg = f"The Hub did not deliver a part of it ({problem})."
         raise UnreadError(msg)
 
 
@@ -249,6 +249,4 @@ class RangeFile(io.RawIOBase):
             return
         with suppress(OSError):
             self._kept.mkdir(parents=True, exist_ok=True)
-            part = beside(self._kept / str(number))
-            part.write_bytes(data)
-            part.replace(self._kept / str(number))
+            replace_file(self._kept / str(number), data)

@@ -27,7 +27,7 @@ from plmscan.layout import Unread
 from plmscan.source.commit import part_of
 from plmscan.source.programs import program_of, without_numbers
 from plmscan.source.ranges import RangeFile, Ranges, UnreadError
-from plmscan.whole_files import beside
+from plmscan.whole_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -266,9 +266,7 @@ def _store(program: bytes, path: Path) -> None:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = beside(path)
-    part.write_bytes(program)
-    part.replace(path)
+    replace_file(path, program)
 
 
 def _judge(

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from plmscan.errors import ArtifactError
+from plmscan.layout import leaves
 from plmscan.source.files import holds_weights
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def _shards(
 
 def _inside(named: object, suffix: str, place: str, names: Collection[str]) -> str:
     """The name of a file of the model, in the spelling of ``names``."""
-    path = PurePosixPath(named) if isinstance(named, str) else PurePosixPath("/")
-    if path.is_absolute() or ".." in path.parts:
+    path = PurePosixPath(named if isinstance(named, str) else "/")
+    if not isinstance(named, str) or leaves(named):
         problem = "which does not lie in the model's folder"
     elif path.suffix != suffix:
         problem = f"which is not a {suffix} file"

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from plmscan.errors import ArtifactError
+from plmscan.errors import ArtifactError, in_one_line
 from plmscan.source import refuse_hollow
 from plmscan.vocabularies.charsmap import charsmap_rules
 from plmscan.vocabularies.pieces import read_pieces
@@ -119,7 +119,7 @@ def read_tokens(path: Path) -> TokenizerData:
     except KeyError as error:
         msg = f"{path.name} is broken: it lacks {error}."
     except (ValueError, TypeError, AttributeError) as error:
-        msg = f"{path.name} is broken: {' '.join(str(error).split()) or type(error).__name__}."
+        msg = f"{path.name} is broken: {in_one_line(error)}."
     raise ArtifactError(msg, _REMEDY)
 
 

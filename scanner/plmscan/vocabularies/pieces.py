@@ -1,20 +1,23 @@
-"""SentencePiece model files: the few fields that matter here, read from their wire format."""
+"""SentencePiece model files: the few fields that matter here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 __all__ = ["read_pieces"]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT = 10
-_PIECES, _NORMALIZER, _DENORMALIZER = 1, 3, 5  # fields of ModelProto
-_TEXT, _TYPE = 1, 3  # fields of SentencePiece
-_CHARSMAP = 2  # field of NormalizerSpec
 _USER_DEFINED = 4  # SentencePiece.Type
+_FORM = {
+    "Piece": {"text": (1, "TYPE_BYTES", ""), "type": (3, "TYPE_INT32", "")},
+    "Normalizer": {"charsmap": (2, "TYPE_BYTES", "")},
+    "Model": {
+        "pieces": (1, "TYPE_MESSAGE", "Piece"),
+        "normalizer": (3, "TYPE_MESSAGE", "Normalizer"),
+        "decoder": (5, "TYPE_MESSAGE", "Normalizer"),
+    },
+}
+"""Message -> field -> its number, its type, and the message in it (sentencepiece_model.proto)."""
 
 
 def read_pieces(data: bytes) -> tuple[list[str], list[str], dict[str, bytes]]:
@@ -23,60 +26,47 @@ def read_pieces(data: bytes) -> tuple[list[str], list[str], dict[str, bytes]]:
     Raises:
         ValueError: ``data`` is no SentencePiece model.
     """
-    pieces: list[str] = []
-    defined: list[str] = []
-    maps: dict[str, bytes] = {}
-    for number, value in _fields(data):
-        if not isinstance(value, bytes):
-            continue
-        if number == _PIECES:
-            fields = dict(_fields(value))
-            text = fields.get(_TEXT, b"")
-            pieces.append(text.decode("utf-8", "replace") if isinstance(text, bytes) else "")
-            if fields.get(_TYPE) == _USER_DEFINED:
-                defined.append(pieces[-1])
-        elif number in (_NORMALIZER, _DENORMALIZER):
-            place = "normalizer" if number == _NORMALIZER else "decoder"
-            blob = dict(_fields(value)).get(_CHARSMAP, b"")
-            maps[place] = blob if isinstance(blob, bytes) else b""
-    if not pieces:
+    # Few models hold such a file, and it takes a moment.
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+
+    try:
+        model = _message("Model").FromString(data)
+    except DecodeError as error:
+        msg = "it is cut short, or no SentencePiece model"
+        raise ValueError(msg) from error
+    if not model.pieces:
         msg = "it holds no pieces"
         raise ValueError(msg)
-    return pieces, defined, maps
+    texts = [piece.text.decode("utf-8", "replace") for piece in model.pieces]
+    kinds = (piece.type for piece in model.pieces)
+    defined = [text for text, kind in zip(texts, kinds, strict=True) if kind == _USER_DEFINED]
+    places = (place for place in ("normalizer", "decoder") if model.HasField(place))
+    return texts, defined, {place: getattr(model, place).charsmap for place in places}
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of every field of a message: numbers for varints, bytes for the rest."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        value: int | bytes
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-        else:
-            length, at = _varint(data, at) if kind == _BYTES else (_width(kind), at)
-            value, at = data[at : at + length], at + length
-        if at > len(data):
-            msg = "it is cut short"
-            raise ValueError(msg)
-        yield tag >> 3, value
+@cache
+def _message(name: str) -> Any:  # noqa: ANN401 - a class that protobuf makes
+    """The class of messages of that name.
 
+    It is in a pool of its own: in the common one, sentencepiece and transformers each describe the
+    whole file under one name, and the second to be imported would be refused for any difference.
+    """
+    from google.protobuf import descriptor_pool, message_factory  # noqa: PLC0415
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto  # noqa: PLC0415
 
-def _width(kind: int) -> int:
-    """Bytes of a number of fixed width."""
-    if kind not in (_FIXED32, _FIXED64):
-        msg = "it is no SentencePiece model"
-        raise ValueError(msg)
-    return 4 if kind == _FIXED32 else 8
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place behind it."""
-    value = 0
-    for shift, byte in enumerate(data[at : at + _LONGEST_VARINT]):
-        value |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says "more follows"
-            return value, at + shift + 1
-    msg = "it is cut short"
-    raise ValueError(msg)
+    file = FileDescriptorProto(name="pieces.proto", package="pieces")
+    for message, fields in _FORM.items():
+        described = file.message_type.add(name=message)
+        for field, (number, kind, inner) in fields.items():
+            described.field.add(
+                name=field,
+                number=number,
+                type=FieldDescriptorProto.Type.Value(kind),
+                type_name=f".pieces.{inner}" if inner else None,
+                label=FieldDescriptorProto.Label.Value(
+                    "LABEL_REPEATED" if field == "pieces" else "LABEL_OPTIONAL"
+                ),
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"pieces.{name}"))

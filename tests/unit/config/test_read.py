@@ -470,8 +470,17 @@ def test_a_file_that_is_no_configuration_is_named(
             "[tool.plmscan]\nmodels = [\n 'a',\n 'b',\n 'a'\n]",
             ":5: a stands twice; first on line 3.",
         ),
-        ("[tool.plmscan]\nmodels = [\n 3\n]", ":2: an entry of models must be a mapping"),
+        ("[tool.plmscan]\nmodels = [\n 3\n]", ":3: an entry of models must be a mapping"),
         ("[[tool.plmscan.models]]\nid='a'\n[[tool.plmscan.models]]\nsed=1", ":4: sed is not a key"),
+        (
+            '[tool.plmscan]\ntexts = """\nseed = \'x\'\n"""\nseed = \'x\'',
+            ":5: seed must be a whole number",
+        ),
+        (
+            "[tool.a]\n[tool.plmscan]\neffort = 'deep' # d\n[other]\n[tool.plmscan.x]\n",
+            ":5: x is not a key of the configuration.",
+        ),
+        ("[[tool.plmscan.ignore]]\n'a.b' = 1\nc.d = 2\n", ":2: a.b is not a key of an ignore."),
         (
             "[[tool.plmscan.models]]\nid='a'\n[[tool.plmscan.models]]\nseed=1",
             ":3: a model lacks id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib import resources
+from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -472,6 +472,24 @@ def test_a_sentencepiece_model_is_read_where_there_is_nothing_else(tmp_path: Pat
     (evidence,) = evidence_of(Probe(), artifact)
     assert evidence.metrics["tokens"] > 20
     assert fired(Probe(), artifact) == ["PLM130", "PLM133"]
+
+
+def test_a_sentencepiece_model_is_read_as_sentencepiece_reads_it(tmp_path: Path) -> None:
+    """Every piece, in its order; and the two descriptions of the file do not meet."""
+    data = spm(tmp_path, user_defined_symbols="dog,<sep>")
+    pieces, defined, maps = read_pieces(data)
+    read = sentencepiece.SentencePieceProcessor(model_proto=data)
+    assert pieces == [read.id_to_piece(i) for i in range(read.get_piece_size())]
+    assert defined == ["dog", "<sep>"]
+    theirs = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto.FromString(data)
+    assert maps["normalizer"] == theirs.normalizer_spec.precompiled_charsmap != b""
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1a\x00", b"\x0a\xff", b"{}", b"\x0a" * 99])
+def test_what_is_no_sentencepiece_model_is_refused(data: bytes) -> None:
+    """Cut short, another format, or without a single piece."""
+    with pytest.raises(ValueError, match=r"no SentencePiece model|no pieces"):
+        read_pieces(data)
 
 
 def test_more_steps_than_any_tokenizer_has_are_an_error(tmp_path: Path) -> None:

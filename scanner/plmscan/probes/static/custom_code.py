@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from plmscan import library_names
+from plmscan.errors import in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.layout import MODULES
 from plmscan.probes.base import StaticProbe
@@ -104,8 +105,7 @@ def _references(artifact: Artifact, name: str) -> Iterator[Evidence | Gap]:
         yield Gap(name, f"It cannot be read, so it may name code: {error}")
         return
     except (OSError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split()) or type(error).__name__
-        yield Gap(name, f"It cannot be read, so it may name code: {problem}.")
+        yield Gap(name, f"It cannot be read, so it may name code: {in_one_line(error)}.")
         return
     mapped = _once(_mapped(value))
     foreign = [reference for reference in mapped if _FOREIGN in reference]

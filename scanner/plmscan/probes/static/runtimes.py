@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from plmscan.errors import in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.kinds import RUNTIMES, Kind
 from plmscan.layout import leaves
@@ -101,9 +102,8 @@ def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
             with path.open("rb") as file:
                 found = read(file, path.stat().st_size)
         except (OSError, ValueError) as error:
-            words = " ".join(str(error).split()) or type(error).__name__
-            blocks = isinstance(error, TooManyPartsError)
-            yield Gap(name, f"{kind}, which could not be read: {words}.", blocks_pass=blocks)
+            problem = f"{kind}, which could not be read: {in_one_line(error)}."
+            yield Gap(name, problem, blocks_pass=isinstance(error, TooManyPartsError))
             return
         if found:
             yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})

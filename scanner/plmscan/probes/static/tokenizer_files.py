@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenizers.decoders import ByteLevel
 
-from plmscan.errors import ArtifactError
+from plmscan.errors import ArtifactError, in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.headers import tensors_of, word_embedding
 from plmscan.lookalikes import LOOKALIKES
@@ -272,7 +272,7 @@ def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite
     try:
         return [change for step in data.components for change in rewrites(step, ids)]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        msg = f"{data.file} has a broken step: {' '.join(str(error).split())}."
+        msg = f"{data.file} has a broken step: {in_one_line(error)}."
         raise ArtifactError(msg, "Save or download the tokenizer again.") from error
 
 
