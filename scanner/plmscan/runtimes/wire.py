@@ -44,6 +44,9 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
     at, depth = start, 0
     while at < end:
         tag, at = _varint(file, at)
+        if not tag >> 3:
+            msg = "it has a field without a number"
+            raise ValueError(msg)
         at, stop = _extent(file, at, tag & 7)
         depth += {_GROUP: 1, _GROUP_ENDS: -1}.get(tag & 7, 0)
         if stop > end or depth < 0:

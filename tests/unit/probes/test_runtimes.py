@@ -198,6 +198,12 @@ def test_groups_are_passed_over(tmp_path: Path) -> None:
     assert fired(Probe(), artifact) == ["PLM181"]
 
 
+def test_zeros_are_no_message() -> None:
+    """No field has the number 0, so a file of zeros is refused by its first byte."""
+    with pytest.raises(ValueError, match="without a number"):
+        external_files(io.BytesIO(bytes(99)), 99)
+
+
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=5))
 def test_a_shortened_onnx_model_reads_the_same_files(paths: list[str]) -> None:
     """The copy of a large model says what all of it says."""
