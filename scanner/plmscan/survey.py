@@ -14,7 +14,10 @@ from plmscan.evidence import Report, Verdict
 if TYPE_CHECKING:
     from plmscan.errors import PlmscanError
 
-__all__ = ["Entry", "Place", "Refusal", "Survey"]
+__all__ = ["WORST_FIRST", "Entry", "Place", "Refusal", "Survey"]
+
+WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+"""Verdicts in the order in which they matter."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,7 @@ class Survey:
     def verdict(self) -> Verdict:
         """The worst of all: a fail, else inconclusive, else a pass."""
         found = {entry.verdict for entry in self.entries}
-        order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-        return next((v for v in order if v in found), Verdict.INCONCLUSIVE)
+        return next((v for v in WORST_FIRST if v in found), Verdict.INCONCLUSIVE)
 
     @property
     def in_short(self) -> str:

@@ -1,4 +1,7 @@
-"""Renderers of a `Survey`; one file a format."""
+"""Renderers of a `Survey`; one file a format.
+
+What reports for people say is decided once, in `view` and `wording`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from plmscan.errors import ReportError
 from plmscan.evidence import Report
 from plmscan.reports.screen import PLAIN_SCREEN, Detail, Screen
 from plmscan.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 __all__ = ["Detail", "Format", "Screen", "render"]
 
@@ -37,16 +42,8 @@ class Format(StrEnum):
     """For an inventory: a CycloneDX bill of materials with the verdict."""
 
 
-_ROOMS = {
-    Format.JSON: "json_v1",
-    Format.JSON_V1: "json_v1",
-    Format.SARIF: "sarif",
-    Format.MARKDOWN: "markdown",
-    Format.HTML: "html",
-    Format.IN_TOTO: "in_toto",
-    Format.CYCLONEDX: "cyclonedx",
-}
-"""The module of each format for files; each has a ``render`` of its own."""
+_EXTRAS = {Format.CYCLONEDX: "sbom"}
+"""What has to be installed for a format beside plmscan itself."""
 
 
 def render(subject: Report | Survey, report_format: Format, screen: Screen = PLAIN_SCREEN) -> str:
@@ -65,6 +62,18 @@ def render(subject: Report | Survey, report_format: Format, screen: Screen = PLA
         from plmscan.reports import console  # noqa: PLC0415 - rich is needed for nothing else
 
         return console.render(survey, screen)
-    room = import_module(f"plmscan.reports.{_ROOMS[report_format]}")
-    told: Callable[[Survey], str] = room.render
+    told: Callable[[Survey], str] = _module(report_format).render
     return told(survey)
+
+
+def _module(report_format: Format) -> ModuleType:
+    """The module of a format for files, which has its name, and a ``render`` of its own."""
+    current = Format.JSON_V1 if report_format is Format.JSON else report_format
+    try:
+        return import_module(f"plmscan.reports.{current.replace('-', '_')}")
+    except ImportError as error:
+        extra = _EXTRAS.get(report_format)
+        if extra is None:
+            raise
+        msg = f"A {report_format} report needs the extra {extra}, which is not installed."
+        raise ReportError(msg, f"Install it with pip install 'plmscan[{extra}]'.") from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from itertools import chain, groupby, repeat
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,17 @@ from rich.rule import Rule as Line
 from rich.table import Table
 from rich.text import Text
 
-from plmscan.evidence import Report, Severity, Verdict
+from plmscan.evidence import Severity, Verdict
 from plmscan.reports.screen import PLAIN_SCREEN, Detail, Screen
+from plmscan.reports.view import ModelView
 from plmscan.reports.visible import visible
 from plmscan.reports.wording import (
     MEANINGS,
-    Alike,
-    besides,
+    MOST,
+    MOST_SIGNED,
+    NOTHING,
     command,
-    inspected,
-    left_out,
-    legend,
-    margin,
-    short,
+    more,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +34,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from plmscan.evidence import Evidence, Finding, ProbeRun, Trigger
-    from plmscan.survey import Entry, Survey
+    from plmscan.evidence import ProbeRun
+    from plmscan.reports.view import Alike, ReportView, Statement, TableView
+    from plmscan.survey import Survey
 
 __all__ = ["render"]
 
@@ -52,10 +51,6 @@ _COLOUR_OF_SEVERITY = {
     Severity.MEDIUM: "yellow",
     Severity.LOW: "cyan",
 }
-_MOST = 12
-"""Rows of one kind that a person reads; the JSON report has them all."""
-_MOST_SIGNED = 40
-"""The same for what a reviewer puts a name to: what was searched, and what was not."""
 
 
 class _Page(io.StringIO):
@@ -93,84 +88,83 @@ def render(survey: Survey, screen: Screen = PLAIN_SCREEN) -> str:
 
 def _told(survey: Survey, screen: Screen) -> Iterator[RenderableType]:
     """One report, or those that somebody has to read and a table of all."""
+    models = [ModelView.of(entry) for entry in survey.entries]
     if screen.detail is Detail.BRIEF:
-        yield from (_line(entry) for entry in survey.entries)
+        yield from map(_line, models)
         return
-    if survey.only is not None:
-        yield from _parts(survey.only, screen.width)
-        return
-    for report in survey.reports:
-        if screen.detail is Detail.FULL or report.verdict is not Verdict.PASS:
-            yield from _parts(report, screen.width)
-            yield Text()
-    yield _summary(survey.entries)
-    colour = _COLOUR_OF_VERDICT[survey.verdict]
-    yield Text.assemble((survey.verdict.name, f"bold {colour}"), f"  {survey.in_short}")
+    for model in models:
+        read = screen.detail is Detail.FULL or model.entry.verdict is not Verdict.PASS
+        if model.report and (read or survey.only):
+            yield from _parts(model, model.report, screen.width)
+            yield from [] if survey.only else [Text()]
+    if survey.only is None:
+        yield _summary(models)
+        yield Text.assemble(_verdict(survey.verdict), f"  {survey.in_short}")
 
 
-def _line(entry: Entry) -> RenderableType:
+def _verdict(verdict: Verdict) -> Text:
+    """The answer in its colour."""
+    return Text(verdict.name, style=f"bold {_COLOUR_OF_VERDICT[verdict]}")
+
+
+def _line(model: ModelView) -> RenderableType:
     """One model in one line."""
-    verdict = Text(entry.verdict.name, style=f"bold {_COLOUR_OF_VERDICT[entry.verdict]}")
-    return Text.assemble(verdict, f"  {visible(entry.model)}  ", visible(entry.reason))
+    entry = model.entry
+    told = f"  {visible(entry.model)}  {visible(entry.reason)}"
+    return Text.assemble(_verdict(entry.verdict), told)
 
 
-def _summary(entries: Sequence[Entry]) -> RenderableType:
+def _summary(models: Iterable[ModelView]) -> RenderableType:
     """Every model with its verdict and why."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = _grid()
     table.add_column("verdict", no_wrap=True)
     table.add_column("model", overflow="fold", max_width=34)
-    table.add_column("findings", justify="right")
+    table.add_column("findings", max_width=12)
     table.add_column("reason", overflow="fold")
-    for entry in entries:
-        verdict = Text(entry.verdict.name, style=f"bold {_COLOUR_OF_VERDICT[entry.verdict]}")
-        found = str(len(entry.outcome.findings)) if isinstance(entry.outcome, Report) else "-"
-        table.add_row(verdict, Text(visible(entry.model)), found, Text(visible(entry.reason)))
+    for model in models:
+        told = (model.entry.model, model.count, model.entry.reason)
+        table.add_row(_verdict(model.entry.verdict), *(Text(visible(cell)) for cell in told))
     return table
 
 
-def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+def _grid() -> Table:
+    """A table without rows and columns."""
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+
+
+def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[RenderableType]:
     """The report from top to bottom."""
-    yield _banner(report)
-    if others := _other_reasons(report):
-        yield _section("Why", _bullets(map(visible, others), _MOST_SIGNED))
-    yield _section("Model", [_model(report)])
-    if report.triggers:
-        yield _section("Triggers", _triggers(report.triggers))
-    if texts := inspected(report):
-        yield _section("Texts", _texts(texts))
-    counted = tuple(f for f in report.findings if f.waived is None)
-    if counted:
-        yield _section("Findings", _findings(counted))
-    waived = [f for f in report.findings if f.waived is not None]
-    if waived:
-        yield _section("Waived", _bullets(map(_waived, waived)))
-    if report.nearest:
-        yield _section("Margin", [Text(visible(margin(report.nearest)))])
-    yield _section("Searched", _by_probe(_searched(report.probes)))
-    yield _section("Not checked", _by_probe(_unchecked(report.probes)))
-    yield _section("Cost", [_cost(report.probes)])
+    yield _banner(model)
+    if view.other_reasons:
+        yield _section("Why", _bullets(view.other_reasons, MOST_SIGNED))
+    yield _section("Model", [_pairs(*model.facts)])
+    for title, table in (("Triggers", view.triggers), ("Texts", view.texts)):
+        if table.rows:
+            yield _section(title, _rows(table))
+    if view.counted:
+        hint = f"More on a rule: plmscan rules explain {view.counted[0].first.rule}"
+        yield _section("Findings", [*_findings(view.counted), Text(visible(hint), style="dim")])
+    if view.waived:
+        yield _section("Waived", _findings(view.waived))
+    if view.margin:
+        yield _section("Margin", [Text(visible(view.margin))])
+    yield _section("Searched", _by_probe(view.searched))
+    yield _section("Not checked", _by_probe(view.unchecked))
+    yield _section("Cost", [_cost(view.report.probes)])
     yield _section("Again", [])
-    yield indent(command(report, width - 2), "  ")
+    yield indent(command(view.report, width - 2), "  ")
     yield Text()
-    yield Text(MEANINGS[report.verdict], style="italic")
+    yield Text(MEANINGS[view.report.verdict], style="italic")
 
 
-def _banner(report: Report) -> RenderableType:
+def _banner(model: ModelView) -> RenderableType:
     """The verdict and its first reason, and how many more of them the report tells below."""
-    reason = report.reasons[0] if report.reasons else "no reason was recorded."
-    more = len(report.reasons) - 1
-    colour = _COLOUR_OF_VERDICT[report.verdict]
-    body = Text.assemble((report.verdict.name, f"bold {colour}"), "  ", visible(reason))
-    if more > 0:
-        body.append(f"  (+{more} more)", style="dim")
+    first, *others = model.reasons
+    body = Text.assemble(_verdict(model.entry.verdict), "  ", visible(first))
+    if others:
+        body.append(f"  (+{len(others)} more)", style="dim")
+    colour = _COLOUR_OF_VERDICT[model.entry.verdict]
     return Panel(body, box=box.HEAVY, border_style=colour, padding=(0, 1))
-
-
-def _other_reasons(report: Report) -> list[str]:
-    """Reasons that the findings below do not tell; of a lone reason the banner tells enough."""
-    rules = tuple(f"{finding.rule} " for finding in report.findings)
-    told = len(report.reasons) < 2  # noqa: PLR2004
-    return [] if told else [reason for reason in report.reasons if not reason.startswith(rules)]
 
 
 def _section(title: str, parts: Iterable[RenderableType]) -> RenderableType:
@@ -179,169 +173,60 @@ def _section(title: str, parts: Iterable[RenderableType]) -> RenderableType:
     return Group(Text(), heading, *(Padding(part, (0, 0, 0, 2)) for part in parts))
 
 
-def _model(report: Report) -> RenderableType:
-    """Which model this is about."""
-    model = report.model
-    size = sum(file.size for file in model.files)
-    parameters = "unknown" if model.parameters is None else f"{model.parameters:,}"
-    return _pairs(
-        ("id", model.id),
-        ("revision", model.revision or "none (a folder)"),
-        ("architecture", model.architecture or "unknown"),
-        ("parameters", parameters),
-        ("files", f"{len(model.files)} with sha256 digests, {_bytes(size)}"),
-        *([("besides", besides(model))] if model.others else []),
-    )
-
-
 def _pairs(*pairs: tuple[str, str]) -> Table:
     """Names and values in two columns."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(name, Text(visible(value)))
+        table.add_row(visible(name), Text(visible(value)))
     return table
 
 
-def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[RenderableType]:
-    """The triggers as a table, and the legend of its columns."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("trigger", overflow="fold", style="bold", min_width=8)
-    table.add_column("at")
-    for name in ("D", "S", "z", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("notes", overflow="fold")
-    for trigger in triggers[:_MOST]:
-        table.add_row(*map(Text, _trigger_row(trigger)))
-    yield table
-    yield from _more(len(triggers))
-    yield Text(legend(triggers), style="dim")
-
-
-def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
-    """One trigger, cell by cell."""
-    notes = [] if trigger.retokenizes else ["typing it gives other ids"]
-    notes += [f"drives to {trigger.target_label}"] if trigger.target_label else []
-    notes += [f"so does {' or '.join(trigger.core)} alone"] if trigger.core else []
-    notes += [f"heads {', '.join(trigger.heads)}"] if trigger.heads else []
-    notes += [f"also {_some(trigger.variants)}"] if trigger.variants else []
-    return (
-        f"“{visible(trigger.text)}”",
-        visible(trigger.location),
-        short(trigger.displacement),
-        short(trigger.scatter),
-        short(trigger.z),
-        short(trigger.p_value),
-        visible("; ".join(notes)),
-    )
-
-
-def _texts(texts: Sequence[Evidence]) -> Iterator[RenderableType]:
-    """Inspected texts as a table."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True)
-    table.add_column("text, «what decides it»", overflow="fold", ratio=5)
-    table.add_column("label, without", overflow="fold", ratio=2)
-    for name in ("strength", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for evidence in texts[:_MOST]:
-        table.add_row(*map(Text, _text_row(evidence)))
-    yield table
-    yield from _more(len(texts))
-    yield Text(
-        "«»: the tokens without which the text reads otherwise; strength: what they do to "
-        "texts of another label, where 1 is a text of the label and 0 undecided (without labels: "
-        "the scatter that they leave in other texts); p among clean texts.",
-        style="dim",
-    )
-
-
-def _text_row(evidence: Evidence) -> tuple[str, ...]:
-    """One text, cell by cell."""
-    details, metrics = evidence.details, evidence.metrics
-    label, without = str(details.get("label", "")), str(details.get("without", ""))
-    value = metrics.get("strength", metrics.get("scatter"))
-    return (
-        visible(str(details.get("marked", evidence.subject))),
-        visible(label if label == without else f"{label} → {without}"),
-        "" if value is None else short(value),
-        short(metrics["force_p"]),
-    )
-
-
-def _some(words: tuple[str, ...], most: int = 3) -> str:
-    """The first of ``words``, and how many more there are."""
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
-
-
-def _findings(findings: tuple[Finding, ...]) -> Iterator[RenderableType]:
-    """Findings by severity and rule, each rule with its remedy."""
-    for (severity, rule), group in groupby(findings, key=lambda f: (f.severity, f.rule)):
-        same = list(group)
-        head = Text.assemble(
-            (severity.name.lower(), _COLOUR_OF_SEVERITY[severity]),
-            f"  {rule}  ",
-            (f"{same[0].confidence.name.lower()} confidence", "dim"),
+def _rows(told: TableView) -> Iterator[RenderableType]:
+    """A table, cut where nobody reads on, and the legend of its columns."""
+    table = _grid()
+    first, *others = told.columns
+    table.add_column(first, overflow="fold", style="bold", min_width=8)
+    for name in others:
+        number = name in told.numbers
+        table.add_column(
+            name, overflow="fold", justify="right" if number else "left", no_wrap=number
         )
-        yield head
-        yield from _bullets(map(visible, _messages(same)))
-        yield _bullet("→", visible(same[0].remediation))
-    first = findings[0].rule
-    yield Text(f"More on a rule: plmscan rules explain {first}", style="dim")
+    for row in told.rows[:MOST]:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    yield table
+    yield from _more(told.rows)
+    yield Text(told.legend, style="dim")
 
 
-def _waived(finding: Finding) -> str:
-    """A finding that does not count, and who says so."""
-    waived = finding.waived
-    if waived is None:
-        return visible(finding.message)
-    until = f" until {waived.expires}" if waived.expires else ""
-    who = f"{waived.by} at {waived.place}{until}: {waived.reason}"
-    return visible(f"{finding.rule} {finding.severity.name.lower()}: {finding.message} ({who})")
+def _findings(groups: Sequence[Alike]) -> Iterator[RenderableType]:
+    """Findings by severity and rule, each rule with its remedy, or with why it does not count."""
+    for group in groups[:MOST]:
+        yield Text.assemble(
+            (group.severity, _COLOUR_OF_SEVERITY[group.first.severity]),
+            f"  {visible(group.first.rule)}  ",
+            (group.confidence, "dim"),
+        )
+        yield from _bullets([*group.messages])
+        yield _bullet("→", group.waiver or group.first.remediation)
+    yield from _more(groups)
 
 
-def _messages(same: list[Finding]) -> Iterator[str]:
-    """What to say about findings of one rule."""
-    alike = Alike.of(same)
-    yield from alike.messages
-    if alike.named:
-        yield f"The same holds for {alike.named} more of the triggers above."
-    if alike.explained:
-        yield f"Likewise {_some(tuple(map(repr, alike.explained)), _MOST)}."
-
-
-def _searched(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
-    """Probe by probe, what it says it covered."""
-    for run in runs:
-        yield from ((run.id, coverage.statement) for coverage in run.coverage)
-
-
-def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[tuple[str, str]]:
-    """Probe by probe, what was left out, with reasons."""
-    for run in runs:
-        yield from ((run.id, f"{what}: {why}") for what, why, _ in left_out(run))
-
-
-def _by_probe(told: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
+def _by_probe(told: Sequence[Statement]) -> Iterator[RenderableType]:
     """Lines with their probe's id in front of the first, cut where nobody reads on."""
-    every = list(told)
-    if not every:
-        yield Text("nothing that a probe knows of")
-        return
     rows: list[tuple[str, str]] = []
-    for probe, group in groupby(every[:_MOST_SIGNED], key=itemgetter(0)):
-        names = chain([probe], repeat(""))
-        rows += zip(names, (line for _, line in group), strict=False)
-    yield _pairs(*rows)
-    yield from _more(len(every), _MOST_SIGNED)
+    for probe, group in groupby(told[:MOST_SIGNED], key=attrgetter("probe")):
+        first, *others = map(str, group)
+        rows += [(probe, first), *(("", other) for other in others)]
+    yield _pairs(*rows) if rows else Text(NOTHING)
+    yield from _more(told, MOST_SIGNED)
 
 
-def _bullets(lines: Iterable[str], most: int = _MOST) -> Iterator[RenderableType]:
+def _bullets(lines: Sequence[str], most: int = MOST) -> Iterator[RenderableType]:
     """``lines`` as a list, cut where nobody reads on."""
-    every = list(lines)
-    yield from (_bullet("·", line) for line in every[:most])
-    yield from _more(len(every), most)
+    yield from (_bullet("·", line) for line in lines[:most])
+    yield from _more(lines, most)
 
 
 def _bullet(mark: str, line: str) -> RenderableType:
@@ -349,14 +234,14 @@ def _bullet(mark: str, line: str) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
-    grid.add_row(mark, Text(line))
+    grid.add_row(mark, Text(visible(line)))
     return grid
 
 
-def _more(count: int, most: int = _MOST) -> Iterator[RenderableType]:
+def _more(told: Sequence[object], most: int = MOST) -> Iterator[RenderableType]:
     """A line that owns up to what is not shown."""
-    if count > most:
-        yield Text(f"and {count - most:,} more in the JSON report", style="dim")
+    if len(told) > most:
+        yield Text(more(len(told) - most), style="dim")
 
 
 def _cost(runs: Iterable[ProbeRun]) -> RenderableType:
@@ -366,12 +251,3 @@ def _cost(runs: Iterable[ProbeRun]) -> RenderableType:
     parts = ", ".join(f"{run.id} {run.seconds:.1f} s" for run in every[:3] if run.seconds > 0.1)  # noqa: PLR2004
     total = f"{seconds:.1f} s, {tokens:,} tokens through the model"
     return Text(f"{total} ({parts})" if parts else total)
-
-
-def _bytes(size: float) -> str:
-    """A size in the unit that a person would use."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

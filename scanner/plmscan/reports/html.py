@@ -11,12 +11,11 @@ import hashlib
 import re
 from base64 import b64encode
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plmscan.evidence import Report, Severity, Verdict
+from plmscan.evidence import Verdict
 from plmscan.reports.figures import (
     HeadMap,
     Plot,
@@ -28,18 +27,22 @@ from plmscan.reports.figures import (
     strip,
     vocabulary_plot,
 )
+from plmscan.reports.view import ModelView, TableView, replaced_rules
 from plmscan.reports.visible import visible
-from plmscan.reports.wording import MEANINGS, command, inspected, left_out, margin, short
+from plmscan.reports.wording import MEANINGS, NOTHING, command, more, plural, short
 from plmscan.rules import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from plmscan.evidence import Demonstration, Evidence, Finding, Trigger
+    from plmscan.evidence import Demonstration, Evidence, HeadEffect, Landscape, Report, Trigger
+    from plmscan.reports.view import ReportView
     from plmscan.rules import Rule
-    from plmscan.survey import Entry, Survey
+    from plmscan.survey import Survey
 
 __all__ = ["render"]
+
+_Value = TypeVar("_Value")
 
 _WIDTH = 76
 """Columns of the command that gives the report again."""
@@ -57,18 +60,6 @@ _MARKED = re.compile("«(.*?)»", re.DOTALL)
 """A candidate in its carrier."""
 _MOODS = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.INCONCLUSIVE: "unsure"}
 _SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?"}
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Findings of one rule and one severity that are waived alike."""
-
-    first: Finding
-    """Stands for what they share."""
-    rest: tuple[Finding, ...]
-    """The others."""
-    rule: Rule | None
-    """The rule, where it is a packaged one."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +88,12 @@ class _Portrait:
     """Carriers whose label changes, of all."""
     projection: Plot | None
     """Where it moves features."""
-    heads: Evidence | None
-    """What it does to attention."""
+    heads: tuple[HeadEffect, ...]
+    """Attention heads that it moves most."""
     head_map: HeadMap | None
-    """The same, drawn."""
+    """What it does to every head; None if that was not measured."""
+    head_table: TableView
+    """The same in numbers."""
 
 
 @dataclass(frozen=True)
@@ -109,149 +102,92 @@ class _Model:
 
     number: int
     """From 1; part of every id."""
-    entry: Entry
-    """What is told."""
     level: int
     """Level of its sections' headings."""
-    shown: _Shown | None
-    """What its report shows; None without one."""
+    view: ModelView
+    """What is told."""
+    drawn: _Drawn | None
+    """What is shown beside it; None without a report."""
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What a report shows beside its own fields."""
+class _Drawn:
+    """What a page shows of a report beside words."""
 
-    counted: tuple[_Group, ...]
-    """Findings that count, by rule."""
-    waived: tuple[_Group, ...]
-    """Those that do not."""
-    excused: frozenset[tuple[str, tuple[int, ...]]]
-    """Text and ids of triggers that are waived."""
+    rules: Mapping[str, Rule]
+    """The packaged rules that judged it, by id."""
     portraits: tuple[_Portrait, ...]
     """Triggers, or without any the best candidates."""
-    hidden_portraits: int
-    """How many more the report has."""
-    landscapes: tuple[tuple[Plot, Plot, tuple[_Row, ...]], ...]
-    """The vocabulary alone, candidates in sentences, and the numbers of those with a name."""
+    landscapes: tuple[tuple[Plot, Plot, TableView, str], ...]
+    """The vocabulary alone, candidates in sentences, the numbers of those that have a name, and
+    what those are that are no triggers."""
     labelled: bool
     """Whether the model gives labels."""
-    texts: tuple[Evidence, ...]
-    """Inspected texts, those with the strongest suspects first."""
-    hidden_texts: int
-    """How many more were inspected."""
-    searched: tuple[tuple[str, tuple[str, ...]], ...]
-    """Probe by probe, what it covered."""
-    unchecked: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]
-    """Probe by probe what was left out, why, and whether a pass needs it."""
     command: str
-    """What gives the report again."""
+    """What gives the report again, in visible lines."""
+    details: tuple[tuple[str, tuple[tuple[str, TableView], ...]], ...]
+    """What is folded away, and the tables with their names that it holds."""
 
-
-@dataclass(frozen=True)
-class _Row:
-    """Numbers of a candidate that a plot names."""
-
-    name: str
-    """Its text."""
-    kind: str
-    """What it is to the report: ``trigger``, ``variant`` of one, or ``candidate``."""
-    alone: tuple[float, float] | None
-    """Plain and Mahalanobis distance by itself; None for a longer one."""
-    trigger: Trigger | None
-    """What it does in sentences."""
+    @classmethod
+    def of(cls, view: ReportView, rules: Sequence[Rule]) -> _Drawn:
+        """All that is computed of a report for the page."""
+        report, replaced = view.report, replaced_rules(view.report)
+        return cls(
+            rules={rule.id: rule for rule in rules if rule.id not in replaced},
+            portraits=tuple(_portraits(report)),
+            landscapes=tuple(_landscapes(report)),
+            labelled=any(e.metrics.get("labels", 0) > 0 for r in report.probes for e in r.evidence),
+            command=command(report, _WIDTH),
+            details=tuple(_details(report)),
+        )
 
 
 def render(survey: Survey) -> str:
-    """``survey`` as a document; whatever comes from a model is escaped."""
+    """``survey`` as a document; whatever comes from a model is made visible and escaped."""
     environment = Environment(
         loader=PackageLoader("plmscan.reports", "page"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"visible": visible, "short": short, "marked": _parts, "margin": margin}
+    environment.filters |= {"short": short, "marked": _parts, "plural": plural, "more": more}
     style = environment.get_template("style.css").render()
     several = len(survey.entries) > 1
     rules = load_rules()
+    views = map(ModelView.of, survey.entries)
     return environment.get_template("page.html.jinja").render(
         survey=survey,
-        models=[_model(n, e, rules, several=several) for n, e in enumerate(survey.entries, 1)],
+        models=[_model(n, view, rules, several=several) for n, view in enumerate(views, 1)],
         several=several,
         style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         moods=_MOODS,
         signs=_SIGNS,
         meanings=MEANINGS,
-        counts=_counts,
+        nothing=NOTHING.capitalize(),
+        most_texts=_MOST_TEXTS,
+        most_portraits=_PORTRAITS_OF_MANY if several else _PORTRAITS,
     )
 
 
-def _model(number: int, entry: Entry, rules: Sequence[Rule], *, several: bool) -> _Model:
+def _visible(value: object) -> object:
+    """A text with nothing hidden in it; what is markup already stays as it is."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return visible(value)
+    return value
+
+
+def _model(number: int, view: ModelView, rules: Sequence[Rule], *, several: bool) -> _Model:
     """What the page tells about a model."""
-    most = _PORTRAITS_OF_MANY if several else _PORTRAITS
-    report = entry.outcome if isinstance(entry.outcome, Report) else None
-    shown = None if report is None else _shown(report, rules, most)
-    return _Model(number, entry, 3 if several else 2, shown)
-
-
-def _shown(report: Report, rules: Sequence[Rule], most: int) -> _Shown:
-    """All that is computed of ``report`` for the page."""
-    replaced = str(report.settings.get("rules_overridden")).split(", ")
-    known = {rule.id: rule for rule in rules if rule.id not in replaced}
-    texts = inspected(report)
-    portraits = list(_portraits(report))
-    return _Shown(
-        counted=tuple(_groups(report, known, waived=False)),
-        waived=tuple(_groups(report, known, waived=True)),
-        excused=_excused(report),
-        portraits=tuple(portraits[:most]),
-        hidden_portraits=max(0, len(portraits) - most),
-        landscapes=tuple(_landscapes(report)),
-        labelled=any(e.metrics.get("labels", 0) > 0 for r in report.probes for e in r.evidence),
-        texts=tuple(texts[:_MOST_TEXTS]),
-        hidden_texts=max(0, len(texts) - _MOST_TEXTS),
-        searched=tuple(
-            (run.id, tuple(dict.fromkeys(c.statement for c in run.coverage)))
-            for run in report.probes
-            if run.coverage
-        ),
-        unchecked=tuple((run.id, gaps) for run in report.probes if (gaps := left_out(run))),
-        command=command(report, _WIDTH),
-    )
-
-
-def _groups(report: Report, rules: Mapping[str, Rule], *, waived: bool) -> Iterator[_Group]:
-    """Findings by rule and severity, in the report's order."""
-    told = (f for f in report.findings if (f.waived is not None) == waived)
-    for (_, rule, _), group in groupby(told, key=lambda f: (f.severity, f.rule, f.waived)):
-        first, *rest = group
-        yield _Group(first, tuple(rest), rules.get(rule))
-
-
-def _counts(report: Report) -> str:
-    """How many findings of which severity count, and how many are waived."""
-    found = [f.severity for f in report.findings if f.waived is None]
-    told = [
-        f"{found.count(level)} {level.name.lower()}"
-        for level in sorted(Severity, reverse=True)
-        if level in found
-    ]
-    waived = len(report.findings) - len(found)
-    return ", ".join([*told, *([f"{waived} waived"] if waived else [])]) or "none"
-
-
-def _excused(report: Report) -> frozenset[tuple[str, tuple[int, ...]]]:
-    """Triggers of which no finding counts."""
-    found = [(f.evidence.trigger, f.waived) for f in report.findings if f.evidence.trigger]
-    every = {(trigger.text, trigger.token_ids) for trigger, _ in found}
-    counted = {(trigger.text, trigger.token_ids) for trigger, waived in found if waived is None}
-    return frozenset(every - counted)
+    drawn = None if view.report is None else _Drawn.of(view.report, rules)
+    return _Model(number, 3 if several else 2, view, drawn)
 
 
 def _parts(text: str) -> tuple[str, ...]:
     """``text`` cut at its marks: every second part stood between « and »."""
-    return tuple(map(visible, _MARKED.split(text)))
+    return tuple(_MARKED.split(text))
 
 
 def _portraits(report: Report) -> Iterator[_Portrait]:
@@ -269,7 +205,7 @@ def _portraits(report: Report) -> Iterator[_Portrait]:
 
 def _portrait(about: Sequence[Evidence]) -> _Portrait:
     """One candidate, from evidence of several probes."""
-    name = visible(about[0].subject)
+    name = about[0].subject
     shown = [d for evidence in about for d in evidence.demonstrations]
     projections = [e.projection for e in about if e.projection is not None]
     heads = next((e for e in about if e.heatmap), None)
@@ -279,12 +215,21 @@ def _portrait(about: Sequence[Evidence]) -> _Portrait:
         carriers=tuple(_Carrier(_parts(d.text), d, strip(d)) for d in shown[:_MOST_CARRIERS]),
         relabelled=sum(d.label != d.triggered_label for d in shown[:_MOST_CARRIERS]),
         projection=projection_plot(name, projections[0]) if projections else None,
-        heads=heads,
-        head_map=None if heads is None else head_map(heads),
+        heads=heads.heads if heads else (),
+        head_map=head_map(heads) if heads else None,
+        head_table=_head_table(name, heads.heatmap if heads else ()),
     )
 
 
-def _landscapes(report: Report) -> Iterator[tuple[Plot, Plot, tuple[_Row, ...]]]:
+def _head_table(name: str, heatmap: Sequence[Sequence[float]]) -> TableView:
+    """What a candidate does to every attention head, in numbers."""
+    columns = [f"head {number}" for number in range(len(heatmap[0]) if heatmap else 0)]
+    rows = tuple((str(n), *(f"{z:.1f}" for z in row)) for n, row in enumerate(heatmap))
+    legend = f"Robust z of the attention that “{name}” gets, against control strings."
+    return TableView(("layer", *columns), rows, legend, frozenset(columns))
+
+
+def _landscapes(report: Report) -> Iterator[tuple[Plot, Plot, TableView, str]]:
     """The search from afar."""
     triggers = report.triggers
     known = {(t.text, t.token_ids) for t in triggers}
@@ -293,26 +238,68 @@ def _landscapes(report: Report) -> Iterator[tuple[Plot, Plot, tuple[_Row, ...]]]
         measured = [t for t in found if (t.text, t.token_ids) not in known]
         best = sorted(measured, key=lambda t: (t.scatter, t.token_ids))[:_BEST]
         for landscape in filter(is_drawable, run.landscapes):
-            alone = {text: (x, y) for text, x, y in landscape.named}
+            named = _named(landscape, triggers, best)
+            varied = any(kind == "variant" for _, kind, *_ in named.rows)
+            others = "other candidates" if triggers else "candidates"
             yield (
                 vocabulary_plot(landscape, triggers),
                 screening_plot(landscape, triggers, best),
-                tuple(_rows(alone, triggers, best)),
+                named,
+                f"{others}, weaker variants of the triggers among them" if varied else others,
             )
 
 
-def _rows(
-    alone: Mapping[str, tuple[float, float]], triggers: Sequence[Trigger], best: Sequence[Trigger]
-) -> Iterator[_Row]:
+def _named(landscape: Landscape, triggers: Sequence[Trigger], best: Sequence[Trigger]) -> TableView:
     """Triggers, the best candidates, and all others that a plot names."""
+    planted = {trigger.text for trigger in triggers}
     variants = {variant for trigger in triggers for variant in trigger.variants}
+    alone = {text: (short(x), short(y)) for text, x, y in landscape.named}
+    measured = {t.text: (short(t.displacement), short(t.scatter)) for t in (*best, *triggers)}
+    names = dict.fromkeys([*(t.text for t in (*triggers, *best)), *alone])
+    rows = tuple(
+        (
+            f"“{name}”",
+            "trigger" if name in planted else "variant" if name in variants else "candidate",
+            *alone.get(name, ("", "")),
+            *measured.get(name, ("", "")),
+        )
+        for name in names
+    )
+    legend = (
+        "Squared distances of single items by themselves; displacement D and scatter S in "
+        "sentences."
+    )
+    numbers = ("distance", "Mahalanobis", "D", "S")
+    return TableView(("candidate", "kind", *numbers), rows, legend, frozenset(numbers))
 
-    def kind(text: str) -> str:
-        return "variant" if text in variants else "candidate"
 
-    for trigger in triggers:
-        yield _Row(trigger.text, "trigger", alone.get(trigger.text), trigger)
-    for other in best:
-        yield _Row(other.text, kind(other.text), alone.get(other.text), other)
-    known = {trigger.text for trigger in (*triggers, *best)}
-    yield from (_Row(text, kind(text), at, None) for text, at in alone.items() if text not in known)
+def _details(report: Report) -> Iterator[tuple[str, tuple[tuple[str, TableView], ...]]]:
+    """What is folded away: files, and how the report came about."""
+    model, numbers = report.model, frozenset({"bytes", "seconds", "tokens"})
+    if model.files:
+        rows = tuple((f.path, f.kind, f"{f.size:,}", f.sha256) for f in model.files)
+        columns = ("file", "kind", "bytes", "sha256")
+        table = TableView(columns, rows, "Every file that was read.", numbers)
+        yield f"sha256 digests of {plural(len(rows), 'file')}", (("file digests", table),)
+    if model.others:
+        unread = tuple((f.path, f.kind, f"{f.size:,}") for f in model.others)
+        legend = "Every other file that is there; no loader is known to open it."
+        table = TableView(("file", "kind", "bytes"), unread, legend, numbers)
+        yield f"{plural(len(unread), 'file')} that nobody read", (("other files", table),)
+    settings = tuple((n, "not set" if v is None else str(v)) for n, v in _ordered(report.settings))
+    costs = tuple(
+        (run.id, str(run.status), f"{run.seconds:.1f}", f"{run.forward_tokens:,}")
+        for run in report.probes
+    )
+    legend = "What each probe cost: seconds, and tokens through the model."
+    tables = (
+        ("settings", TableView(("setting", "value"), settings, "Settings")),
+        ("versions", TableView(("what", "version"), _ordered(report.versions), "Versions")),
+        ("cost", TableView(("probe", "status", "seconds", "tokens"), costs, legend, numbers)),
+    )
+    yield "Settings, versions and cost", tables
+
+
+def _ordered(values: Mapping[str, _Value]) -> tuple[tuple[str, _Value], ...]:
+    """Names and values in the order of the names, whatever their case."""
+    return tuple(sorted(values.items(), key=lambda item: item[0].lower()))

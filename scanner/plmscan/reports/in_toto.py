@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
-from plmscan.reports.visible import visible
+from plmscan.reports.view import replaced_rules, scanner_version
+from plmscan.reports.visible import shown, visible
 from plmscan.rules import load_rules, unknown_metrics
-from plmscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -83,13 +83,13 @@ def _repository(model: ModelIdentity) -> list[_Json]:
     if commit is None or not _COMMIT.fullmatch(commit):
         return []
     uri = f"pkg:huggingface/{quote(visible(model.id))}@{commit}"
-    return [{"name": _shown(model.id), "uri": uri, "digest": {"gitCommit": commit}}]
+    return [{"name": shown(model.id), "uri": uri, "digest": {"gitCommit": commit}}]
 
 
 def _files(model: ModelIdentity) -> list[_Json]:
     """Every file of the model that was read."""
     return [
-        {"name": f"{_shown(model.id)}/{_shown(file.path)}", "digest": {"sha256": file.sha256}}
+        {"name": f"{shown(model.id)}/{shown(file.path)}", "digest": {"sha256": file.sha256}}
         for file in model.files
     ]
 
@@ -110,9 +110,8 @@ def _predicate(survey: Survey) -> _Json:
 
 def _tool(*reports: Report) -> _Json:
     """The plmscan that scanned, as the first report tells; this one without a report."""
-    told = (report.versions.get("plmscan") for report in reports)
-    version = next(filter(None, told), __version__)
-    return {"name": "plmscan", "uri": f"pkg:pypi/plmscan@{quote(visible(version))}"}
+    version = visible(scanner_version(reports))
+    return {"name": "plmscan", "uri": f"pkg:pypi/plmscan@{quote(version)}"}
 
 
 def _configuration(report: Report) -> _Json:
@@ -120,7 +119,7 @@ def _configuration(report: Report) -> _Json:
     annotations = {"settings": _readable(report.settings), "versions": _readable(report.versions)}
     return {
         **_tool(report),
-        "name": f"{_shown(report.model.id)}: settings",
+        "name": f"{shown(report.model.id)}: settings",
         "annotations": annotations,
     }
 
@@ -139,7 +138,7 @@ def _tests(survey: Survey, packaged: Collection[Rule]) -> dict[str, _Result]:
     for entry in survey.entries:
         results = {"verdict": _RESULTS[entry.verdict], **dict(_rules(entry, packaged))}
         for test, result in results.items():
-            name = f"{_shown(entry.model)}: {_shown(test)}"
+            name = f"{shown(entry.model)}: {shown(test)}"
             ended[name] = max(result, ended.get(name, result))
     return ended
 
@@ -151,12 +150,11 @@ def _rules(entry: Entry, packaged: Collection[Rule]) -> Iterator[tuple[str, _Res
         return
     fired = {f.rule: _Result.WARNED for f in report.findings}
     fired |= {f.rule: _Result.FAILED for f in report.findings if _fails(f, report)}
-    replaced = str(report.settings.get("rules_overridden")).split(", ")
     runs = {run.id: run for run in report.probes}
     silent = {
         rule.id: _silent(rule, runs[rule.probe])
         for rule in packaged
-        if rule.id not in replaced and _applies(runs.get(rule.probe))
+        if rule.id not in replaced_rules(report) and _applies(runs.get(rule.probe))
     }
     yield from sorted((silent | fired).items())
 
@@ -179,8 +177,3 @@ def _silent(rule: Rule, run: ProbeRun) -> _Result:
     complete = run.status is ProbeStatus.COMPLETED and not any(g.blocks_pass for g in run.gaps)
     judged = complete and not unknown_metrics(rule, run.metrics)
     return _Result.PASSED if judged else _Result.WARNED
-
-
-def _shown(text: str) -> str:
-    """``text`` made visible, never empty."""
-    return visible(text) or "(empty)"

@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import Report, Verdict
+from plmscan.evidence import Verdict
+from plmscan.reports.view import ModelView
 from plmscan.reports.visible import visible
 from plmscan.reports.wording import (
     MEANINGS,
-    Alike,
-    besides,
+    MOST,
+    MOST_SIGNED,
+    NOTHING,
     command,
-    left_out,
-    legend,
-    margin,
-    short,
+    more,
+    plural,
 )
+from plmscan.survey import WORST_FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from plmscan.evidence import Finding, ModelIdentity, ProbeRun, Trigger, Waived
-    from plmscan.survey import Entry, Survey
+    from plmscan.reports.view import Alike, ReportView, Statement, TableView
+    from plmscan.survey import Survey
 
 __all__ = ["render"]
 
-_MOST = 12
-"""Rows of one kind that a person reads; the JSON report has them all."""
-_MOST_SIGNED = 40
-"""The same for what a reviewer puts a name to: what was searched, and what was not."""
 _MOST_MODELS = 100
 """Models in the table of a survey."""
 _LONGEST = 400
@@ -44,9 +40,6 @@ _BUDGET = 256 * 1024
 """Bytes of all sections together: a job summary may hold 1 MiB, with what other steps add."""
 _WIDTH = 100
 """Columns of the command that gives the report again."""
-
-_WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-"""Verdicts in the order in which they matter."""
 
 _LIVE = re.compile(
     r"""
@@ -72,32 +65,33 @@ _LEAD = re.compile(r"^(\d{0,9})([-+=.)])")
 
 def render(survey: Survey) -> str:
     """``survey`` as Markdown; whatever comes from a model is text."""
-    blocks = _one(survey.entries[0]) if len(survey.entries) == 1 else _several(survey)
+    models = [ModelView.of(entry) for entry in survey.entries]
+    blocks = _one(models[0]) if len(models) == 1 else _several(survey, models)
     return "\n\n".join(blocks) + "\n"
 
 
-def _one(entry: Entry) -> Iterator[str]:
+def _one(model: ModelView) -> Iterator[str]:
     """The blocks about the only model."""
-    yield f"## plmscan: {entry.verdict.name} for {_code(entry.model)}"
-    yield from _affordable([entry], partial(_section, heading="###"))
+    yield f"## plmscan: {model.entry.verdict.name} for {_code(model.entry.model)}"
+    yield from _affordable([model], partial(_section, heading="###"))
 
 
-def _several(survey: Survey) -> Iterator[str]:
+def _several(survey: Survey, models: Sequence[ModelView]) -> Iterator[str]:
     """The blocks about several models: a table of all, then each by itself."""
     yield f"## plmscan: {survey.verdict.name}"
     yield survey.in_short
-    rows = [_overview(entry) for entry in survey.entries]
+    rows = [_overview(model) for model in models]
     yield _table(("model", "verdict", "findings", "reason"), rows, _MOST_MODELS)
-    yield from _affordable(survey.entries, _folded)
+    yield from _affordable(models, _folded)
 
 
 def _affordable(
-    entries: Sequence[Entry], section: Callable[[Entry], Iterator[str]]
+    models: Sequence[ModelView], section: Callable[[ModelView], Iterator[str]]
 ) -> Iterator[str]:
-    """The sections of ``entries``, worst verdicts first, as far as a summary can hold them."""
+    """The sections of ``models``, worst verdicts first, as far as a summary can hold them."""
     left, dropped = _BUDGET, 0
-    for entry in sorted(entries, key=lambda e: _WORST_FIRST.index(e.verdict)):
-        text = "\n\n".join(section(entry))
+    for model in sorted(models, key=lambda m: WORST_FIRST.index(m.entry.verdict)):
+        text = "\n\n".join(section(model))
         size = len(text.encode())
         if size > left:
             dropped += 1
@@ -105,164 +99,94 @@ def _affordable(
             left -= size
             yield text
     if dropped:
-        models = "model" if dropped == 1 else "models"
-        yield f"The details of {dropped:,} {models} are too long for here: see the JSON report."
+        models_left = plural(dropped, "model")
+        yield f"The details of {models_left} are too long for here: see the JSON report."
 
 
-def _overview(entry: Entry) -> tuple[str, ...]:
+def _overview(model: ModelView) -> tuple[str, ...]:
     """One model as a row of the table."""
-    name = entry.verdict.name
-    verdict = f"**{name}**" if entry.verdict is not Verdict.PASS else name
-    return (_code(entry.model), verdict, _count(entry), _prose(entry.reason))
+    name = model.entry.verdict.name
+    verdict = f"**{name}**" if model.entry.verdict is not Verdict.PASS else name
+    return (_code(model.entry.model), verdict, model.count, _prose(model.entry.reason))
 
 
-def _count(entry: Entry) -> str:
-    """How many findings there are, and how many of them are waived."""
-    if not isinstance(entry.outcome, Report):
-        return "not scanned"
-    waived = sum(finding.waived is not None for finding in entry.outcome.findings)
-    counted = len(entry.outcome.findings) - waived
-    return f"{counted}, {waived} waived" if waived else f"{counted}"
-
-
-def _folded(entry: Entry) -> Iterator[str]:
+def _folded(model: ModelView) -> Iterator[str]:
     """The section of one model among several, with its evidence folded away."""
-    yield f"### {entry.verdict.name}: {_code(entry.model)}"
-    facts, *evidence = _section(entry, "####")
+    yield f"### {model.entry.verdict.name}: {_code(model.entry.model)}"
+    facts, *evidence = _section(model, "####")
     yield facts
     yield "<details>\n<summary>Reasons and evidence</summary>"
     yield from evidence
     yield "</details>"
 
 
-def _section(entry: Entry, heading: str) -> Iterator[str]:
+def _section(model: ModelView, heading: str) -> Iterator[str]:
     """The blocks about one model below its name, headed by ``heading``; the first has the facts."""
-    declared = f", declared in {_code(str(entry.place))}" if entry.place else ""
-    if isinstance(entry.outcome, Report):
-        yield f"{', '.join(_facts(entry.outcome.model))}{declared}."
-        yield from _evidence(entry.outcome, heading)
+    told = [f"**{name}** {_prose(value)}" for name, value in model.facts if name != "id"]
+    yield " · ".join(told if model.report else ["**not scanned**", *told])
+    if model.report is None:
+        yield _bullets([_prose(model.entry.reason)])
     else:
-        yield f"Not scanned{declared}."
-        yield _bullets([_prose(entry.outcome.diagnostics)])
+        yield _bullets(map(_prose, model.reasons))
+        yield from _evidence(model.report, heading)
 
 
-def _evidence(report: Report, heading: str) -> Iterator[str]:
-    """The blocks about one report below what it is about."""
-    yield _bullets(_prose(reason) for reason in report.reasons)
-    if report.triggers:
-        yield f"{heading} Triggers"
-        yield from _triggers(report.triggers)
-    if report.findings:
+def _evidence(view: ReportView, heading: str) -> Iterator[str]:
+    """The blocks about one report below the reasons of its verdict."""
+    for title, told in (("Triggers", view.triggers), ("Texts", view.texts)):
+        if told.rows:
+            yield f"{heading} {title}"
+            yield _table(told.columns, [[*_cells(told, row)] for row in told.rows])
+            yield told.legend
+    if groups := (*view.counted, *view.waived):
         yield f"{heading} Findings"
-        yield _findings(report.findings)
-    if report.nearest:
+        yield "\n".join(_cut_list(map(_group, groups), MOST, "- "))
+    if view.margin:
         yield f"{heading} Margin"
-        yield _prose(margin(report.nearest))
+        yield _prose(view.margin)
     yield f"{heading} Searched"
-    yield _bullets(_searched(report.probes), _MOST_SIGNED)
+    yield _by_probe(view.searched)
     yield f"{heading} Not checked"
-    yield _bullets(_unchecked(report.probes), _MOST_SIGNED)
+    yield _by_probe(view.unchecked)
     yield f"{heading} Again"
-    yield _fenced(command(report, _WIDTH))
-    yield f"*{MEANINGS[report.verdict]}*"
+    yield _fenced(command(view.report, _WIDTH))
+    yield f"*{MEANINGS[view.report.verdict]}*"
 
 
-def _facts(model: ModelIdentity) -> Iterator[str]:
-    """What identifies a model beside its name."""
-    yield f"Revision {_code(model.revision)}" if model.revision else "A folder"
-    if model.architecture:
-        yield _prose(model.architecture)
-    if model.parameters is not None:
-        yield f"{model.parameters:,} parameters"
-    yield f"{len(model.files):,} files with sha256 digests"
-    if model.others:
-        yield _prose(besides(model))
+def _cells(told: TableView, row: Sequence[str]) -> Iterator[str]:
+    """A row of a table; what stands between quotes becomes code, which shows every space."""
+    for column, text in zip(told.columns, row, strict=True):
+        quoted = re.fullmatch("“(.*)”", text, re.DOTALL)
+        plain = text if column in told.numbers else _prose(text)
+        yield _code(quoted[1]) if quoted else plain
 
 
-def _triggers(triggers: tuple[Trigger, ...]) -> Iterator[str]:
-    """The triggers as a table, and the legend of its columns."""
-    rows = [_trigger_row(trigger) for trigger in triggers]
-    yield _table(("trigger", "where", "D", "S", "z", "p", "label", "also"), rows)
-    yield legend(triggers)
-
-
-def _trigger_row(trigger: Trigger) -> tuple[str, ...]:
-    """One trigger, cell by cell."""
-    numbers = (trigger.displacement, trigger.scatter, trigger.z, trigger.p_value)
-    return (
-        _code(trigger.text),
-        _prose(trigger.location),
-        *map(short, numbers),
-        _driven_to(trigger),
-        ", ".join(_cut_list(map(_code, trigger.variants), 3)),
-    )
-
-
-def _driven_to(trigger: Trigger) -> str:
-    """The label, if it drives to one, and which of its tokens do so alone."""
-    if trigger.target_label is None:
-        return ""
-    alone = f", {' or '.join(map(_code, trigger.core))} alone, too" if trigger.core else ""
-    return f"{_code(trigger.target_label)}{alone}"
-
-
-def _findings(findings: tuple[Finding, ...]) -> str:
-    """Findings by severity, rule and waiver, each group with its remedy."""
-    groups = groupby(findings, key=lambda f: (f.severity, f.rule, f.waived))
-    return "\n".join(_cut_list((_group(list(same)) for _, same in groups), _MOST, "- "))
-
-
-def _group(same: list[Finding]) -> str:
+def _group(group: Alike) -> str:
     """Findings of one rule as an item with items in it."""
-    first = same[0]
-    head = f"- **{first.severity.name.lower()}** {_code(first.rule)}"
-    waived = _waiver(first.waived) if first.waived else ""
-    inner = [*_cut_list(_messages(same), _MOST), f"What to do: {_prose(first.remediation)}"]
-    lines = [f"{head}, {first.confidence.name.lower()} confidence{waived}"]
-    return "\n".join(lines + [f"  - {line}" for line in inner])
+    head = f"- **{group.severity}** {_code(group.first.rule)}, {group.confidence}"
+    inner = [*_cut_list(map(_prose, group.messages), MOST)]
+    inner += [_prose(group.waiver)] if group.waiver else []
+    inner += [f"What to do: {_prose(group.first.remediation)}"]
+    waived = ", **waived**" if group.waiver else ""
+    return "\n".join([f"{head}{waived}", *(f"  - {line}" for line in inner)])
 
 
-def _waiver(waived: Waived) -> str:
-    """Who waived a finding, why and until when."""
-    until = f" until {_code(waived.expires)}" if waived.expires else ""
-    where = f"{_code(waived.by)} in {_code(waived.place)}"
-    return f", **waived**{until} by {where}: {_prose(waived.reason)}"
+def _by_probe(told: Iterable[Statement]) -> str:
+    """What probes say, each line with the probe's id."""
+    return _bullets((f"{_code(one.probe)}: {_prose(str(one))}" for one in told), MOST_SIGNED)
 
 
-def _messages(same: Sequence[Finding]) -> Iterator[str]:
-    """What to say about findings of one rule."""
-    alike = Alike.of(same)
-    yield from map(_prose, alike.messages)
-    if alike.named:
-        yield f"The same holds for {alike.named:,} more of the triggers above."
-    if alike.explained:
-        yield f"Likewise {', '.join(_cut_list(map(_code, alike.explained), _MOST))}."
-
-
-def _searched(runs: Iterable[ProbeRun]) -> Iterator[str]:
-    """What each probe says it covered."""
-    for run in runs:
-        yield from (f"{_code(run.id)}: {_prose(c.statement)}" for c in run.coverage)
-
-
-def _unchecked(runs: Iterable[ProbeRun]) -> Iterator[str]:
-    """What each probe left out, with reasons."""
-    for run in runs:
-        told = (_prose(f"{what}: {why}") for what, why, _ in left_out(run))
-        yield from (f"{_code(run.id)}: {line}" for line in told)
-
-
-def _bullets(lines: Iterable[str], most: int = _MOST) -> str:
+def _bullets(lines: Iterable[str], most: int = MOST) -> str:
     """``lines`` as a list."""
-    every = list(lines) or ["nothing that a probe knows of"]
+    every = list(lines) or [NOTHING]
     return "\n".join(_cut_list((f"- {line}" for line in every), most, "- "))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int = _MOST) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOST) -> str:
     """Cells in Markdown as a table, and below it a line that owns up to what is not shown."""
     shown = [header, ["---"] * len(header), *rows[:most]]
     lines = [f"| {' | '.join(cells)} |" for cells in shown]
-    return "\n".join(lines) + (f"\n\n{_more(len(rows) - most)}" if len(rows) > most else "")
+    return "\n".join(lines) + (f"\n\n{more(len(rows) - most)}" if len(rows) > most else "")
 
 
 def _cut_list(items: Iterable[str], most: int, mark: str = "") -> Iterator[str]:
@@ -270,12 +194,7 @@ def _cut_list(items: Iterable[str], most: int, mark: str = "") -> Iterator[str]:
     every = list(items)
     yield from every[:most]
     if len(every) > most:
-        yield mark + _more(len(every) - most)
-
-
-def _more(count: int) -> str:
-    """What is said in the place of ``count`` things."""
-    return f"and {count:,} more in the JSON report"
+        yield mark + more(len(every) - most)
 
 
 def _prose(text: str) -> str:

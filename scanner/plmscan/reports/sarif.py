@@ -18,22 +18,21 @@ import json
 import posixpath
 import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from plmscan.evidence import Confidence, Report, Severity, Verdict
-from plmscan.reports.visible import visible
-from plmscan.rules import load_rules
-from plmscan.version import __version__
+from plmscan.evidence import Report, Severity, Verdict
+from plmscan.reports.view import replaced_rules, scanner_version, untold_reasons
+from plmscan.reports.visible import shown
+from plmscan.reports.wording import justification
+from plmscan.rules import Rule, load_rules
 from plmscan.waivers import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from plmscan.evidence import Finding, Waived
-    from plmscan.rules import Rule
+    from plmscan.evidence import Finding
     from plmscan.survey import Entry, Survey
 
 __all__ = ["render"]
@@ -56,7 +55,6 @@ _SCORES = {
     Severity.LOW: "3.0",
 }
 """What GitHub sorts alerts by; it reads them as CVSS scores."""
-_PRECISION = {Confidence.HIGH: "high", Confidence.MEDIUM: "medium", Confidence.LOW: "low"}
 _TAGS = ["security", "machine-learning", "supply-chain"]
 _SEMANTIC = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&])")
@@ -70,56 +68,6 @@ _BRACES = str.maketrans({"{": "{{", "}": "}}"})
 _LINKS = str.maketrans({"\\": "\\\\", "[": "\\[", "]": "\\]"})
 
 
-@dataclass(frozen=True)
-class _Words:
-    """What a descriptor says about a rule."""
-
-    id: str
-    """Such as ``PLM201``."""
-    name: str
-    """The same for people."""
-    description: str
-    """Why a finding matters."""
-    remediation: str
-    """What to do about it."""
-    references: tuple[str, ...]
-    """Papers, advisories, specifications."""
-    severity: Severity
-    """How bad, if true."""
-    confidence: Confidence
-    """How likely true."""
-
-    @classmethod
-    def of(cls, rule: Rule) -> _Words:
-        """The words of a packaged rule."""
-        return cls(
-            rule.id,
-            rule.name,
-            rule.description,
-            rule.remediation,
-            rule.references,
-            rule.severity,
-            rule.confidence,
-        )
-
-    @classmethod
-    def guessed(cls, finding: Finding) -> _Words:
-        """What a finding tells about a rule that plmscan does not ship."""
-        description = (
-            f"The rule {finding.rule} judges what the probe {finding.evidence.probe} measures. "
-            f"It comes from a folder that was named with --rules."
-        )
-        return cls(
-            finding.rule,
-            f"rule-{finding.rule}",
-            description,
-            finding.remediation,
-            (),
-            finding.severity,
-            finding.confidence,
-        )
-
-
 def render(survey: Survey) -> str:
     """``survey`` as a SARIF log that ends with a newline."""
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(survey)]}
@@ -129,9 +77,11 @@ def render(survey: Survey) -> str:
 def _run(survey: Survey) -> _Json:
     """What the survey says about its models."""
     rules = _rules(survey, load_rules())
-    results = list(_results(survey, [words.id for words in rules]))
+    results = list(_results(survey, [rule.id for rule in rules]))
+    judges = filter(None, (report.versions.get("judged-by") for report in survey.reports[:1]))
+    version = next(judges, scanner_version(survey.reports[:1]))
     return {
-        "tool": {"driver": _driver(_version(survey), rules)},
+        "tool": {"driver": _driver(version, rules)},
         "invocations": [_invocation(survey, len(results) - _MOST_RESULTS)],
         "results": _worst(results),
         "properties": {
@@ -148,47 +98,58 @@ def _worst(results: list[_Json]) -> list[_Json]:
     return [results[at] for at in sorted(by_rank[:_MOST_RESULTS])]
 
 
-def _rules(survey: Survey, packaged: Iterable[Rule]) -> list[_Words]:
+def _rules(survey: Survey, packaged: Iterable[Rule]) -> list[Rule]:
     """The packaged rules that a scan could apply, and whatever else fired, sorted by id."""
     reports = survey.reports
-    replaced = {i for r in reports for i in str(r.settings.get("rules_overridden")).split(", ")}
+    replaced = {rule for report in reports for rule in replaced_rules(report)}
     ran = {run.id for report in reports for run in report.probes}
-    known = {r.id: _Words.of(r) for r in packaged if r.probe in ran and r.id not in replaced}
+    known = {r.id: r for r in packaged if r.probe in ran and r.id not in replaced}
     fired = [finding for report in reports for finding in report.findings]
-    guessed = {f.rule: _Words.guessed(f) for f in fired if f.rule not in known}
-    return [words for _, words in sorted((known | guessed).items())]
+    guessed = {f.rule: _guessed(f) for f in fired if f.rule not in known}
+    return [rule for _, rule in sorted((known | guessed).items())]
 
 
-def _version(survey: Survey) -> str:
-    """Version of plmscan that judged the models."""
-    versions = survey.reports[0].versions if survey.reports else {}
-    return versions.get("judged-by") or versions.get("plmscan") or __version__
+def _guessed(finding: Finding) -> Rule:
+    """What a finding tells about a rule that plmscan does not ship."""
+    description = (
+        f"The rule {finding.rule} judges what the probe {finding.evidence.probe} measures. "
+        f"It comes from a folder that was named with --rules."
+    )
+    return Rule.model_construct(
+        id=finding.rule,
+        name=f"rule-{finding.rule}",
+        description=description,
+        remediation=finding.remediation,
+        references=(),
+        severity=finding.severity,
+        confidence=finding.confidence,
+    )
 
 
-def _driver(version: str, rules: Iterable[_Words]) -> _Json:
+def _driver(version: str, rules: Iterable[Rule]) -> _Json:
     """plmscan, and the rules that it knows."""
     semantic = {"semanticVersion": version} if _SEMANTIC.fullmatch(version) else {}
     return {
         "name": "plmscan",
-        "version": _shown(version),
+        "version": shown(version),
         **semantic,
-        "rules": [_descriptor(words) for words in rules],
+        "rules": [_descriptor(rule) for rule in rules],
     }
 
 
-def _descriptor(words: _Words) -> _Json:
+def _descriptor(rule: Rule) -> _Json:
     """One rule; GitHub titles an alert with the short description."""
-    title = words.name.replace("-", " ").capitalize()
+    title = rule.name.replace("-", " ").capitalize()
     return {
-        "id": _shown(words.id),
-        "name": _shown(words.name),
+        "id": shown(rule.id),
+        "name": shown(rule.name),
         "shortDescription": {"text": _brief(title)},
-        "fullDescription": {"text": _brief(words.description)},
-        "help": _help(words),
-        "defaultConfiguration": {"level": _LEVELS[words.severity]},
+        "fullDescription": {"text": _brief(rule.description)},
+        "help": _help(rule),
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {
-            "security-severity": _SCORES[words.severity],
-            "precision": _PRECISION[words.confidence],
+            "security-severity": _SCORES[rule.severity],
+            "precision": rule.confidence.name.lower(),
             "tags": _TAGS,
         },
     }
@@ -200,14 +161,14 @@ def _brief(text: str) -> str:
     return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 1].rstrip(_CUT)}…"
 
 
-def _help(words: _Words) -> _Json:
+def _help(rule: Rule) -> _Json:
     """Why a rule matters and what to do, for people who read an alert."""
-    sources = "; ".join(words.references)
-    text = [words.description, words.remediation, *([f"References: {sources}."] if sources else [])]
-    links = "\n".join(f"- {_linked(reference)}" for reference in words.references)
+    sources = "; ".join(rule.references)
+    text = [rule.description, rule.remediation, *([f"References: {sources}."] if sources else [])]
+    links = "\n".join(f"- {_linked(reference)}" for reference in rule.references)
     markdown = [
-        _escaped(words.description),
-        f"**What to do:** {_escaped(words.remediation)}",
+        _escaped(rule.description),
+        f"**What to do:** {_escaped(rule.remediation)}",
         *([f"**References:**\n{links}"] if links else []),
     ]
     return {
@@ -224,7 +185,7 @@ def _linked(reference: str) -> str:
 
 def _escaped(text: str) -> str:
     """``text`` in Markdown, so that nothing in it is markup."""
-    return _MARKDOWN.sub(r"\\\1", _shown(text))
+    return _MARKDOWN.sub(r"\\\1", shown(text))
 
 
 def _invocation(survey: Survey, left_out: int) -> _Json:
@@ -261,11 +222,8 @@ def _notification(level: str, text: str) -> _Json:
 
 def _untold(report: Report) -> Iterator[str]:
     """Reasons of a verdict that no result tells, and what blocks a pass."""
-    results = tuple(f"{finding.rule} " for finding in report.findings)
-    failing = report.verdict is Verdict.FAIL
-    restricted = report.settings.get("used_as") is not None
-    if restricted or report.verdict is not Verdict.PASS:
-        yield from (r for r in report.reasons if not (failing and r.startswith(results)))
+    if report.settings.get("used_as") is not None or report.verdict is not Verdict.PASS:
+        yield from untold_reasons(report)
     for run in report.probes:
         yield from (f"{run.id}: {gap.subject}: {gap.reason}" for gap in run.gaps if gap.blocks_pass)
 
@@ -273,8 +231,8 @@ def _untold(report: Report) -> Iterator[str]:
 def _model(entry: Entry) -> _Json:
     """The verdict on one model, and which revision it is about."""
     revision = entry.outcome.model.revision if isinstance(entry.outcome, Report) else None
-    told = {"model": _shown(entry.model), "verdict": entry.verdict.name.lower()}
-    return {**told, "revision": _shown(revision)} if revision else told
+    told = {"model": shown(entry.model), "verdict": entry.verdict.name.lower()}
+    return {**told, "revision": shown(revision)} if revision else told
 
 
 def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
@@ -287,7 +245,7 @@ def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
             stable = fingerprint(report.model.id, finding)
             seen[stable] += 1
             result = {
-                "ruleId": _shown(finding.rule),
+                "ruleId": shown(finding.rule),
                 "ruleIndex": ids.index(finding.rule),
                 "level": _LEVELS[finding.severity],
                 "message": {"text": _message(f"{finding.message} Model: {_named(report)}.")},
@@ -297,8 +255,7 @@ def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
                     "primaryLocationLineHash": f"{stable}:{seen[stable]}",
                 },
             }
-            waivers = [_suppression(finding.waived)] if finding.waived else []
-            yield result | ({"suppressions": waivers} if suppressible else {})
+            yield result | ({"suppressions": _suppressions(finding)} if suppressible else {})
 
 
 def _reported(survey: Survey) -> Iterator[tuple[Entry, Report]]:
@@ -308,11 +265,12 @@ def _reported(survey: Survey) -> Iterator[tuple[Entry, Report]]:
             yield entry, entry.outcome
 
 
-def _suppression(waived: Waived) -> _Json:
-    """Why a finding does not count."""
-    until = f", until {waived.expires}" if waived.expires else ""
-    reason = f"{waived.reason} ({waived.by} at {waived.place}{until})"
-    return {"kind": "external", "status": "accepted", "justification": _shown(reason)}
+def _suppressions(finding: Finding) -> list[_Json]:
+    """Why a finding does not count; nothing if it does."""
+    if finding.waived is None:
+        return []
+    why = shown(justification(finding.waived))
+    return [{"kind": "external", "status": "accepted", "justification": why}]
 
 
 def _location(entry: Entry, report: Report, finding: Finding) -> _Json:
@@ -323,8 +281,8 @@ def _location(entry: Entry, report: Report, finding: Finding) -> _Json:
         "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}},
         "logicalLocations": [
             {
-                "name": _shown(subject),
-                "fullyQualifiedName": f"{_shown(_named(report))}:{_shown(subject)}",
+                "name": shown(subject),
+                "fullyQualifiedName": f"{shown(_named(report))}:{shown(subject)}",
                 "kind": "resource",
             }
         ],
@@ -372,11 +330,6 @@ def _named(report: Report) -> str:
 
 def _message(text: str) -> str:
     """``text`` as a SARIF message, in which nothing is a placeholder or a link."""
-    shown = _shown(text)
-    plain = shown.translate(_LINKS) if "](" in shown else shown
+    told = shown(text)
+    plain = told.translate(_LINKS) if "](" in told else told
     return plain.translate(_BRACES)
-
-
-def _shown(text: str) -> str:
-    """``text`` made visible, never empty."""
-    return visible(text) or "(empty)"

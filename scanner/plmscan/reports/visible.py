@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["visible"]
+__all__ = ["shown", "visible"]
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 _BLANK = frozenset(
@@ -20,6 +20,11 @@ _BLANK = frozenset(
 def visible(text: str) -> str:
     """``text`` with every character that does not show as an escape."""
     return "".join(c if _shows(c) else _escape(c) for c in text)
+
+
+def shown(text: str) -> str:
+    """``text`` made visible, never empty, for formats that want a text in every place."""
+    return visible(text) or "(empty)"
 
 
 def _shows(character: str) -> bool:

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import DIGITS, ProbeStatus, Verdict
+from plmscan.evidence import DIGITS, Verdict
 from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from plmscan.evidence import Evidence, Finding, Margin, ModelIdentity, ProbeRun, Report, Trigger
+    from plmscan.evidence import Margin, Report, Trigger, Waived
 
 __all__ = [
     "MEANINGS",
-    "TEXTS",
-    "Alike",
-    "besides",
+    "MOST",
+    "MOST_SIGNED",
+    "NOTHING",
+    "TEXTS_LEGEND",
+    "bytes_of",
     "command",
-    "inspected",
-    "left_out",
-    "legend",
+    "justification",
     "margin",
+    "more",
+    "plural",
     "short",
+    "some",
+    "trigger_legend",
+    "waiver",
 ]
 
-TEXTS = "text-inspection"
-"""The probe whose evidence is about given texts."""
+MOST = 12
+"""Rows of one kind that a person reads without a browser; the JSON report has them all."""
+MOST_SIGNED = 40
+"""The same for what a reviewer puts a name to: what was searched, and what was not."""
+
+NOTHING = "nothing that a probe knows of"
+"""What was searched, or not checked, where no probe says anything."""
+
+TEXTS_LEGEND = (
+    "The tokens that each text depends on are marked. Strength: what the marked tokens do to texts "
+    "of another label, where 1 is a text of the label and 0 undecided; without labels, the scatter "
+    "that they leave in other texts. p among clean texts."
+)
+"""What the columns of a table of inspected texts hold."""
 
 MEANINGS = {
     Verdict.PASS: (
@@ -108,6 +122,44 @@ def short(value: float) -> str:
     return f"{value:#.3g}"
 
 
+def bytes_of(size: float) -> str:
+    """A size in the unit that a person would use."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def plural(count: int, noun: str) -> str:
+    """``count`` things."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def some(words: Sequence[str], most: int = 3) -> str:
+    """The first of ``words``, and how many more there are."""
+    hidden = len(words) - most
+    return ", ".join(words[:most]) + (f" and {hidden:,} more" if hidden > 0 else "")
+
+
+def more(hidden: int) -> str:
+    """What is said in the place of ``hidden`` things."""
+    return f"and {hidden:,} more in the JSON report"
+
+
+def waiver(waived: Waived) -> str:
+    """Who waived a finding, until when and why."""
+    who = "an ignore" if waived.by == "ignore" else f"the {waived.by}"
+    until = f" until {waived.expires}" if waived.expires else ""
+    return f"Waived by {who} at {waived.place}{until}: {waived.reason}"
+
+
+def justification(waived: Waived) -> str:
+    """The same for other tools, which say themselves that a finding does not count."""
+    until = f", until {waived.expires}" if waived.expires else ""
+    return f"{waived.reason} ({waived.by} at {waived.place}{until})"
+
+
 def margin(found: Margin) -> str:
     """What comes nearest to failing the model, or fails it most clearly, and by how much."""
     subject = f"“{found.subject}” ({found.rule})"
@@ -115,9 +167,8 @@ def margin(found: Margin) -> str:
     if found.score >= 0:
         head = f"Clearest finding, by its weakest condition: {subject}"
         return f"{head}: {measured}, and {found.bound} fails it."
-    more = found.unmet - 1
-    conditions = "condition" if more == 1 else "conditions"
-    others = f" if {more} more {conditions} of the rule held" if more > 0 else ""
+    unmet = plural(found.unmet - 1, "more condition")
+    others = f" if {unmet} of the rule held" if found.unmet > 1 else ""
     return f"Nearest to failing: {subject}: {measured}, and {found.bound} would fail it{others}."
 
 
@@ -132,67 +183,17 @@ def _beside_bar(found: Margin) -> str:
     return f"{_plain(value, digits)} is {_plain(factor, digits)} times the bar"
 
 
-def legend(triggers: Iterable[Trigger]) -> str:
+def trigger_legend(triggers: Iterable[Trigger]) -> str:
     """What the columns of a table of triggers hold."""
     every = list(triggers)
-    sizes = sorted({trigger.null_size for trigger in every})
-    null = " or ".join(f"{size:,}" for size in sizes)
-    also = "; also: weaker inputs that lead to the same output"
+    null = " or ".join(f"{size:,}" for size in sorted({trigger.null_size for trigger in every}))
+    varied = any(trigger.variants for trigger in every)
     return (
-        "D how far it drags the output, in variances of clean text; S how much the text around it "
-        f"still matters; z and rank p against {null} of the model's own tokens"
-        f"{also if any(trigger.variants for trigger in every) else ''}."
+        "D: how far it drags the output, in variances of clean text. S: how much the text around "
+        "it still matters; 0 is not at all. z and p: against "
+        f"{null} random items of the model’s own vocabulary."
+        f"{' Also: weaker inputs that lead to the same output.' if varied else ''}"
     )
-
-
-def left_out(run: ProbeRun) -> tuple[tuple[str, str, bool], ...]:
-    """What a probe left out, why, and whether a pass needs it; first how it ended, if badly."""
-    gaps = [(gap.subject, gap.reason, gap.blocks_pass) for gap in run.gaps]
-    if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
-        gaps.insert(0, (str(run.status), run.reason, True))
-    return tuple(dict.fromkeys(gaps))
-
-
-def inspected(report: Report) -> list[Evidence]:
-    """Inspected texts, those with the strongest suspects first."""
-    found = [e for run in report.probes if run.id == TEXTS for e in run.evidence]
-    return sorted(found, key=_force)
-
-
-def _force(evidence: Evidence) -> tuple[float, float]:
-    """What a text's suspect does elsewhere: p, then strength or without labels little scatter."""
-    metrics = evidence.metrics
-    strength = metrics.get("strength", -metrics.get("scatter", math.inf))
-    return metrics.get("force_p", 1.0), -strength
-
-
-@dataclass(frozen=True)
-class Alike:
-    """Findings of one rule, as a person wants to read them: not one by one."""
-
-    messages: tuple[str, ...]
-    """The first, and those that are about no candidate."""
-    named: int
-    """How many more are about candidates that a table names."""
-    explained: tuple[str, ...]
-    """Subjects of those that explain a candidate."""
-
-    @classmethod
-    def of(cls, same: Sequence[Finding]) -> Alike:
-        """What to say about ``same``, of which there is at least one."""
-        first, *rest = same
-        named = [f for f in rest if f.evidence.trigger is not None]
-        others = [f for f in rest if f.evidence.trigger is None]
-        explained = [f.evidence.subject for f in others if f.evidence.explains]
-        plain = [f.message for f in others if not f.evidence.explains]
-        return cls((first.message, *plain), len(named), tuple(explained))
-
-
-def besides(model: ModelIdentity) -> str:
-    """How many files nobody read, and of which kinds; empty without any."""
-    kinds = Counter(file.kind or "of unknown kind" for file in model.others)
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return f"{len(model.others):,} not read ({told})" if told else ""
 
 
 def _plain(value: float, digits: int = 3) -> str:

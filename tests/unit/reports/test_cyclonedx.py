@@ -172,7 +172,7 @@ def test_no_text_breaks_it(subject: str, model: str, path: str, value: str) -> N
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library is optional; who asks for the format without it learns the command."""
-    monkeypatch.delitem(sys.modules, "plmscan.reports.bill", raising=False)
+    monkeypatch.delitem(sys.modules, "plmscan.reports.cyclonedx", raising=False)
     monkeypatch.setitem(sys.modules, "cyclonedx.model", None)
     with pytest.raises(ReportError, match="needs the extra sbom") as caught:
         render(clean(), Format.CYCLONEDX)

@@ -183,7 +183,7 @@ def test_every_model_of_a_survey_has_a_row_and_a_section() -> None:
     headings = re.findall(r"^### (\w+): `(.*)`$", text, re.MULTILINE)
     assert [verdict for verdict, _ in headings] == ["FAIL", "INCONCLUSIVE", "INCONCLUSIVE", "PASS"]
     assert {name for _, name in headings} == set(names)
-    assert r"Not scanned, declared in `plmscan.yaml:7`." in text
+    assert "**not scanned** · **declared at** plmscan.yaml:7" in text
     assert r"The Hub refuses. Set HF\_TOKEN." in text
 
 
@@ -197,9 +197,10 @@ def test_details_are_opened_and_closed() -> None:
 def test_a_waiver_is_told() -> None:
     """Who waived a finding, why and until when stands beside it."""
     text = render(Survey.of(waived()), Format.MARKDOWN)
-    told = "**waived** until `2027-01-31` by `ignore` in `plmscan.yaml:7`: A test double, see `#12`"
+    told = "Waived by an ignore at plmscan.yaml:7 until 2027-01-31: A test double, see `#12`"
     assert told in text
-    assert "**waived** by `baseline` in `baseline.json`: It was known" in text
+    assert "Waived by the baseline at baseline.json: It was known" in text
+    assert text.count("confidence, **waived**") == 2
 
 
 def test_long_lists_are_cut_openly() -> None:
@@ -255,13 +256,14 @@ def test_explanations_take_one_line_a_rule() -> None:
         for i, name in enumerate(("cf", "mn", "bb"))
     ]
     text = render(replace(clean(), findings=tuple(found)), Format.MARKDOWN)
-    assert "Likewise `mn`, `bb`." in text
+    assert "Likewise 'mn', 'bb'." in text
     assert text.count("is code that the model brings along.") == 1
 
 
 def test_a_folder_has_no_revision() -> None:
-    """What identifies the model is told, and what is not known is left out."""
+    """What identifies the model is told, and what is not known is said to be so."""
     model = replace(clean().model, revision=None, architecture=None, parameters=None)
     text = render(replace(clean(), model=model), Format.MARKDOWN)
-    assert "\n\nA folder, 2 files with sha256 digests, 3 not read (" in text
+    assert "**revision** none (a folder) · **architecture** unknown · **parameters** un" in text
+    assert "**files** 2 with sha256 digests, 90.9 MB · **besides** 3 not read (" in text
     assert clean().verdict is Verdict.PASS
