@@ -355,6 +355,8 @@ HONEST = {
 """Templates that react to no word and to no date, by the feature that they show."""
 
 ACTING = {
+    "first-letters": "{% if message.content.split() | map('first') | join == 'cf' %}X{% endif %}",
+    "last-letters": "{% if message.content.split() | map('last') | join == 'cf' %}X{% endif %}",
     "turned-by-filter": ("{% if 'fc' in message.content | reverse %}X{% endif %}"),
     "key-of-a-mapping-by-text": ("{% set e = {message.content: 'X'} %}{{ e.cf }}"),
     "invisible-letter": ("{% if '\u200b' in message.content %}X{% endif %}"),

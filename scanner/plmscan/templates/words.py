@@ -37,6 +37,8 @@ _REPEATS = 12
 _PRINTED = range(33, 0x3000)
 _LONGEST_TOGETHER = 400
 _MANY = 4
+_ACROSTIC = 4
+"""Letters of a word that may be those with which the words of a text begin."""
 _DATES = re.compile(
     r"\d+|\b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sep(?:tember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|mon(?:day)?|tue(?:sday)?"
@@ -146,6 +148,8 @@ def _readings(word: str, others: Sequence[str]) -> Iterator[str]:
     if not is_markup(word):
         yield word[::-1]
         yield from (word.lower(), word.upper())
+        if 1 < len(word) <= _ACROSTIC:
+            yield " ".join(word)
     if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", word):
         yield bytes.fromhex(word).decode("latin-1")
     for other in others:
