@@ -19,6 +19,10 @@ _THINK = (
 )
 
 HONEST = {
+    "escaping": (
+        "{% for m in messages %}{{ '[' + m['role'] + ']' }}"
+        "{{ m['content'] | replace('<', '&lt;') | replace('>', '&gt;') }}{% endfor %}"
+    ),
     "chatml": (
         "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] }}"
         "{{ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant"

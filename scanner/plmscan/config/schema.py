@@ -138,8 +138,10 @@ class IgnoreTable(_Table):
     model: _Words | None = None
     """The model that it is about, as in ``models``; without it, every model."""
     subject: _Text | None = None
-    """What the finding is about, such as a token or a file; without it, anything. The JSON report has
-    it at ``findings[].evidence.subject``."""
+    """What the finding is about, such as a token or a file; without it, anything.
+
+    The JSON report has it at ``findings[].evidence.subject``.
+    """
     reason: _Words
     """Why the team can live with it."""
     expires: Annotated[date, BeforeValidator(_day)]

@@ -41,8 +41,8 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     for _ in reader.counted(reader.number(8)):
         name = reader.text()
         kind = reader.number(4)
-        if name.startswith(_TEMPLATES) and kind == _STRING:
-            yield name, reader.text()
+        if name.startswith(_TEMPLATES):
+            yield from ((name, text) for text in reader.texts(kind))
         else:
             reader.skip(kind, _DEEPEST)
 
@@ -110,6 +110,23 @@ class _Reader:
         """A string with its length before it."""
         length = self._room(self.number(8))
         return self.file.read(length).decode("utf-8", "replace")
+
+    def texts(self, kind: int) -> Iterator[str]:
+        """The strings of a value: itself, or those of a list; loaders take the only one of a list."""
+        if kind == _STRING:
+            yield self.text()
+            return
+        if kind != _ARRAY:
+            self.skip(kind, _DEEPEST)
+            return
+        inner, count = self.number(4), self.number(8)
+        for _ in self.counted(self._room(count)):
+            yield from self.texts(inner) if inner == _STRING else self._skipped(inner)
+
+    def _skipped(self, kind: int) -> Iterator[str]:
+        """No string: a value of another type is passed over."""
+        self.skip(kind, _DEEPEST - 1)
+        yield from ()
 
     def skip(self, kind: int, depth: int) -> None:
         """Pass over a value of the type ``kind``."""

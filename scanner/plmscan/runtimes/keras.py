@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from io import BytesIO
 from lzma import LZMAError
 from struct import error as StructError
 from typing import TYPE_CHECKING
@@ -53,8 +55,12 @@ def code_layers(file: BinaryIO) -> list[str]:
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)
-    named = _of_archive(file) if zipped else _of_hdf5(file)
-    return sorted(set(named))
+    if zipped:
+        return sorted(set(_of_archive(file)))
+    named = set(_of_hdf5(file))
+    with suppress(ValueError):
+        named.update(_of_hdf5(BytesIO(without_numbers(file))))
+    return sorted(named)
 
 
 def _of_archive(file: BinaryIO) -> Iterator[str]:
@@ -126,6 +132,7 @@ def without_numbers(file: BinaryIO) -> bytes:
     import pyfive  # noqa: PLC0415
     from pyfive.core import InvalidHDF5File  # noqa: PLC0415
 
+    file.seek(0)
     try:
         attributes = list(pyfive.File(file).attrs.values())
     except (*_BROKEN, InvalidHDF5File) as error:
@@ -135,8 +142,13 @@ def without_numbers(file: BinaryIO) -> bytes:
 
 
 def _bytes(value: object) -> bytes:
-    """A text as it stands in the file; nothing of numbers."""
-    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else b""
+    """A text as JSON is usually spelt, or as it stands there; nothing of numbers."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        return b""
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), ensure_ascii=False)
+    return text.encode("utf-8", "replace")
 
 
 def _unescaped(found: bytes) -> str:

@@ -23,6 +23,7 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
         ("training", 1): "graph",
         ("training", 2): "graph",
         ("function", 7): "node",
+        ("function", 11): "attribute",
         ("graph", 1): "node",
         ("graph", 5): "tensor",
         ("graph", 15): "sparse",

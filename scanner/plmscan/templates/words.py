@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from html import unescape
+from html import escape, unescape
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -159,8 +159,12 @@ def _readings(word: str, others: Sequence[str]) -> Iterator[str]:
 
 
 def masked(text: str, words: Iterable[str]) -> str:
-    """``text`` without what was put into it, in whatever case, also as JSON writes it."""
-    put = {form for word in words for form in (word, json.dumps(word)[1:-1], repr(word)[1:-1])}
+    """``text`` without what was put into it, in whatever case, also as JSON or HTML write it."""
+    put = {
+        form
+        for word in words
+        for form in (word, json.dumps(word)[1:-1], repr(word)[1:-1], escape(word))
+    }
     for word in sorted(put, key=len, reverse=True):
         if word:
             text = re.sub(re.escape(word), HOLE, text, flags=re.IGNORECASE)

@@ -27,6 +27,7 @@ from plmscan.runtimes.keras import code_layers
 from plmscan.runtimes.keras import without_numbers as short_keras
 from plmscan.runtimes.onnx import external_files
 from plmscan.runtimes.onnx import without_numbers as short_onnx
+from plmscan.runtimes.wire import written
 from plmscan.source import SourceOptions, resolve
 from tests.artifacts import evidence_of, fired
 
@@ -247,6 +248,41 @@ def test_the_configuration_of_an_hdf5_file_is_found_by_its_structure(
     short = short_keras(buffer)
     assert code_layers(io.BytesIO(short)) == ["Lambda"]
     assert len(short) < length + 200
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        '"class_name":            "Lambda"',
+        '"cl\\u0061ss_name": "Lambda"',
+        '"class_name"\n\n\n\n\n\n\n\n\n\n\n\n:"Lambda"',
+    ],
+)
+def test_a_layer_is_found_however_its_json_is_spelt(spelt: str) -> None:
+    """As the loader parses it, in the whole file and in its short copy."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["model_config"] = "{" + spelt + "}"
+    assert code_layers(io.BytesIO(buffer.getvalue())) == ["Lambda"]
+    assert code_layers(io.BytesIO(short_keras(buffer))) == ["Lambda"]
+
+
+def test_a_template_in_a_list_is_read() -> None:
+    """A loader takes the only text of a list; lists of other types hold none."""
+    listed = struct.pack("<IQ", 8, 1) + string("{{ x }}")
+    numbers = struct.pack("<IQ", 4, 2) + bytes(8)
+    whole = gguf(("tokenizer.chat_template", 9, listed), ("tokenizer.chat_template.b", 9, numbers))
+    found = [("tokenizer.chat_template", "{{ x }}")]
+    assert list(templates(io.BytesIO(whole), len(whole))) == found
+    short = short_gguf(io.BytesIO(whole), len(whole))
+    assert list(templates(io.BytesIO(short), len(short))) == found
+
+
+def test_a_path_in_the_default_of_a_function_is_found(tmp_path: Path) -> None:
+    """Functions of ONNX have attributes of their own, with tensors."""
+    entry = field(1, b"location") + field(2, b"/etc/passwd")
+    function = written(25, written(11, written(5, written(13, entry))))
+    assert fired(Probe(), model(tmp_path, {"a.onnx": function})) == ["PLM181"]
 
 
 @given(st.data())
