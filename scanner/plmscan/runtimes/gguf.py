@@ -112,7 +112,7 @@ class _Reader:
         return self.file.read(length).decode("utf-8", "replace")
 
     def texts(self, kind: int) -> Iterator[str]:
-        """The strings of a value: itself, or those of a list; loaders take the only one of a list."""
+        """The strings of a value: itself, or those of a list, as loaders take a list of one."""
         if kind == _STRING:
             yield self.text()
             return
