@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.runtimes.wire import Field
 
-__all__ = ["external_files", "python_operations", "without_numbers"]
+__all__ = ["files_and_operations", "without_numbers"]
 
 _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     {
@@ -54,24 +54,23 @@ _TO_OPERATION = (7, 1, 4)
 """The same to the name of an operation: of the model, of a graph, of a node."""
 
 
-def external_files(file: BinaryIO, size: int) -> list[str]:
-    """Paths of the files in which the tensors of a model lie, sorted, as they are written.
+def files_and_operations(file: BinaryIO, size: int) -> tuple[list[str], list[str]]:
+    """What a model reaches beyond its graph: files in which its tensors lie, and calls of Python.
+
+    Returns:
+        Paths as they are written, and names of operations; both sorted, each once.
 
     Raises:
         ValueError: the file is no ONNX model, or has more parts than any.
     """
-    entries = (field for kind, field in _parts(file, size) if kind == "entry")
-    return sorted({path for entry in entries for path in _locations(file, entry)})
-
-
-def python_operations(file: BinaryIO, size: int) -> list[str]:
-    """Names of operations that call Python, sorted, each once.
-
-    Raises:
-        ValueError: the file is no ONNX model, or has more parts than any.
-    """
-    named = {text(file, field) for kind, field in _parts(file, size) if kind == "operation"}
-    return sorted(named & _PYTHON)
+    paths: set[str] = set()
+    operations: set[str] = set()
+    for kind, field in _parts(file, size):
+        if kind == "entry":
+            paths.update(_locations(file, field))
+        else:
+            operations.add(text(file, field))
+    return sorted(paths), sorted(operations & _PYTHON)
 
 
 def _parts(file: BinaryIO, size: int) -> Iterator[tuple[str, Field]]:
@@ -98,13 +97,9 @@ def without_numbers(file: BinaryIO, size: int) -> bytes:
     Raises:
         ValueError: the file is no ONNX model, or has more parts than any.
     """
-    found: set[bytes] = set()
-    for kind, field in _parts(file, size):
-        if kind == "entry":
-            found.update(_nested(_location(path), _TO_ENTRY) for path in _locations(file, field))
-        elif text(file, field) in _PYTHON:
-            found.add(_nested(text(file, field).encode(), _TO_OPERATION))
-    return b"".join(sorted(found))
+    paths, operations = files_and_operations(file, size)
+    entries = [_nested(_location(path), _TO_ENTRY) for path in paths]
+    return b"".join([*entries, *(_nested(name.encode(), _TO_OPERATION) for name in operations)])
 
 
 def _location(path: str) -> bytes:

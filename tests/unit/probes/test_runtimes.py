@@ -25,7 +25,7 @@ from plmscan.runtimes.gguf import templates
 from plmscan.runtimes.gguf import without_numbers as short_gguf
 from plmscan.runtimes.keras import code_layers
 from plmscan.runtimes.keras import without_numbers as short_keras
-from plmscan.runtimes.onnx import external_files
+from plmscan.runtimes.onnx import files_and_operations
 from plmscan.runtimes.onnx import without_numbers as short_onnx
 from plmscan.runtimes.wire import written
 from plmscan.source import SourceOptions, resolve
@@ -202,7 +202,7 @@ def test_groups_are_passed_over(tmp_path: Path) -> None:
 def test_zeros_are_no_message() -> None:
     """No field has the number 0, so a file of zeros is refused by its first byte."""
     with pytest.raises(ValueError, match="without a number"):
-        external_files(io.BytesIO(bytes(99)), 99)
+        files_and_operations(io.BytesIO(bytes(99)), 99)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=5))
@@ -210,8 +210,9 @@ def test_a_shortened_onnx_model_reads_the_same_files(paths: list[str]) -> None:
     """The copy of a large model says what all of it says."""
     whole = onnx(*paths)
     short = short_onnx(io.BytesIO(whole), len(whole))
-    found = external_files(io.BytesIO(whole), len(whole))
-    assert external_files(io.BytesIO(short), len(short)) == found == sorted(set(paths))
+    found, _ = files_and_operations(io.BytesIO(whole), len(whole))
+    again, _ = files_and_operations(io.BytesIO(short), len(short))
+    assert again == found == sorted(set(paths))
 
 
 @given(st.dictionaries(st.text("abc._", max_size=9), st.text(max_size=99), max_size=4))

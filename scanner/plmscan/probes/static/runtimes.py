@@ -13,7 +13,7 @@ from plmscan.layout import leaves
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 from plmscan.runtimes.keras import code_layers
-from plmscan.runtimes.onnx import external_files, python_operations
+from plmscan.runtimes.onnx import files_and_operations
 from plmscan.runtimes.tensorflow import reaching_operations
 from plmscan.runtimes.torchscript import code_files
 from plmscan.runtimes.wire import TooManyPartsError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Observation
     from plmscan.source import Artifact
+
+    _Found = Mapping[str, list[str]]
 
 __all__ = ["Probe"]
 
@@ -97,7 +99,7 @@ def _listed(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
 def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
     """What one file can do besides computing; nothing where that is nothing."""
     path = artifact.readable[name]
-    for metric, read in _LOOKS[kind]:
+    for read in _LOOKS[kind]:
         try:
             with path.open("rb") as file:
                 found = read(file, path.stat().st_size)
@@ -105,33 +107,38 @@ def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
             problem = f"{kind}, which could not be read: {in_one_line(error)}."
             yield Gap(name, problem, blocks_pass=isinstance(error, TooManyPartsError))
             return
-        if found:
-            yield Evidence(_ID, name, {metric: float(len(found))}, {"found": some(found)})
+        for metric, names in found.items():
+            if names:
+                yield Evidence(_ID, name, {metric: float(len(names))}, {"found": some(names)})
 
 
-def _outside(file: BinaryIO, size: int) -> list[str]:
-    """Paths out of the folder that an ONNX model reads."""
-    return [path for path in external_files(file, size) if leaves(path)]
+def _of_onnx(file: BinaryIO, size: int) -> _Found:
+    """Paths out of the folder that an ONNX model reads, and its calls of Python."""
+    paths, operations = files_and_operations(file, size)
+    outside = [path for path in paths if leaves(path)]
+    return {"outside_files": outside, "reaching_operations": operations}
 
 
-def _whole(read: Callable[[BinaryIO], list[str]], file: BinaryIO, _size: int) -> list[str]:
+def _whole(
+    metric: str, read: Callable[[BinaryIO], list[str]], file: BinaryIO, _size: int
+) -> _Found:
     """What ``read`` finds, which needs no size."""
-    return read(file)
+    return {metric: read(file)}
 
 
-def _native(_file: BinaryIO, _size: int) -> list[str]:
+def _native(_file: BinaryIO, _size: int) -> _Found:
     """A native program is one whatever it holds."""
-    return ["machine code"]
+    return {"native_programs": ["machine code"]}
 
 
-_LOOKS: dict[str, tuple[tuple[str, Callable[[BinaryIO, int], list[str]]], ...]] = {
-    Kind.ONNX: (("outside_files", _outside), ("reaching_operations", python_operations)),
-    Kind.HDF5: (("code_layers", partial(_whole, code_layers)),),
-    Kind.TORCHSCRIPT: (("program_files", partial(_whole, code_files)),),
+_LOOKS: dict[str, tuple[Callable[[BinaryIO, int], _Found], ...]] = {
+    Kind.ONNX: (_of_onnx,),
+    Kind.HDF5: (partial(_whole, "code_layers", code_layers),),
+    Kind.TORCHSCRIPT: (partial(_whole, "program_files", code_files),),
     Kind.ZIP: (
-        ("code_layers", partial(_whole, code_layers)),
-        ("program_files", partial(_whole, code_files)),
+        partial(_whole, "code_layers", code_layers),
+        partial(_whole, "program_files", code_files),
     ),
-    Kind.TENSORFLOW: (("reaching_operations", partial(_whole, reaching_operations)),),
-    Kind.PROGRAM: (("native_programs", _native),),
+    Kind.TENSORFLOW: (partial(_whole, "reaching_operations", reaching_operations),),
+    Kind.PROGRAM: (_native,),
 }
