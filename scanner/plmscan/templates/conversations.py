@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     Build = Callable[[Said], dict[str, Any]]
 
 __all__ = [
-    "ASSISTANT", "FIELDS", "GIVEN", "IDENTIFIERS", "Key", "Named", "Scenario", "Vocabulary",
-    "scenarios",
+    "ASSISTANT", "CALL_ID", "FIELDS", "GIVEN", "IDENTIFIERS", "Key", "Named", "Said", "Scenario",
+    "Vocabulary", "says", "scenarios",
 ]  # fmt: skip
 
 FIELDS = (
@@ -26,7 +26,7 @@ ASSISTANT = frozenset({"assistant", "thinking"})
 """Those of them that the model wrote: what it thought aloud is often left out later."""
 IDENTIFIERS = frozenset({"name", "property"})
 """Those that hold an identifier rather than a text."""
-_CALL_ID = "abcdef123"
+CALL_ID = "abcdef123"
 """Nine characters, as some templates demand."""
 GIVEN: Mapping[str, object] = {
     "bos_token": "<s>",
@@ -82,6 +82,8 @@ class Scenario:
     """What the template is rendered with, from what is said in a field."""
     is_usual: bool = False
     """Whether most programs have such conversations, so that more is tried with it."""
+    is_made_up: bool = False
+    """Whether it holds names that the template asks for, which nobody else would have."""
 
     def given(self, said: Said) -> dict[str, Any]:
         """The variables of the template, with every key that programs write known as such."""
@@ -119,7 +121,7 @@ def _keyed(value: Any) -> Any:  # noqa: ANN401 - any part of a conversation
     return value
 
 
-def _says(role: str, content: object, **more: object) -> dict[str, Any]:
+def says(role: str, content: object, **more: object) -> dict[str, Any]:
     """One message."""
     return {"role": role, "content": content, **more}
 
@@ -128,10 +130,10 @@ def _plain(said: Said) -> dict[str, Any]:
     """System prompt, question, answer, question."""
     return {
         "messages": [
-            _says("system", said("system")),
-            _says("user", said("user"), name=said("name")),
-            _says("assistant", said("assistant"), reasoning_content=said("thinking")),
-            _says("user", said("last")),
+            says("system", said("system")),
+            says("user", said("user"), name=said("name")),
+            says("assistant", said("assistant"), reasoning_content=said("thinking")),
+            says("user", said("last")),
         ],
     }
 
@@ -140,9 +142,9 @@ def _bare(said: Said) -> dict[str, Any]:
     """The same without a system prompt, and without thinking."""
     return {
         "messages": [
-            _says("user", said("user")),
-            _says("assistant", said("assistant")),
-            _says("user", said("last")),
+            says("user", said("user")),
+            says("assistant", said("assistant")),
+            says("user", said("last")),
         ],
     }
 
@@ -151,9 +153,9 @@ def _continued(said: Said) -> dict[str, Any]:
     """A conversation that ends with the assistant's words, to which nothing is to be added."""
     return {
         "messages": [
-            _says("developer", said("system")),
-            _says("user", said("user")),
-            _says("assistant", said("assistant"), thinking=said("thinking")),
+            says("developer", said("system")),
+            says("user", said("user")),
+            says("assistant", said("assistant"), thinking=said("thinking")),
         ],
         "add_generation_prompt": False,
         "continue_final_message": True,
@@ -162,17 +164,17 @@ def _continued(said: Said) -> dict[str, Any]:
 
 def _of_role(role: str, said: Said) -> dict[str, Any]:
     """A conversation with a role that only some templates know."""
-    special = _says(role, said("tool"), name=said("name"), tool_call_id=_CALL_ID)
-    call = _call(said, _CALL_ID)
+    special = says(role, said("tool"), name=said("name"), tool_call_id=CALL_ID)
+    call = _call(said, CALL_ID)
     return {
         "messages": [
             {**special, "content": said("system")},
-            _says("user", said("user")),
-            _says("assistant", said("assistant"), tool_calls=[call]),
+            says("user", said("user")),
+            says("assistant", said("assistant"), tool_calls=[call]),
             special,
             {**special, "content": [{"type": "text", "text": said("tool")}]},
-            _says("assistant", said("assistant")),
-            _says("user", said("last")),
+            says("assistant", said("assistant")),
+            says("user", said("last")),
             special,
         ],
         "tools": [_tool(said)],
@@ -190,7 +192,12 @@ def _schema(said: Said, types: Sequence[str]) -> dict[str, Any]:
     }
     properties: dict[str, Any] = {
         "zz_place": {**text, "enum": ["here", "there"], "nullable": True},
-        Named(said("property")): {**text, "default": said("description"), "minLength": 1},
+        Named(said("property")): {
+            **text,
+            "default": said("description"),
+            "enum": [said("description")],
+            "minLength": 1,
+        },
         "zz_days": {"type": ["integer", "null"], "description": said("description"), "default": 3},
         "zz_more": inner,
         "zz_many": {"type": "array", "items": inner, "description": said("description")},
@@ -217,7 +224,7 @@ def _simple(said: Said) -> dict[str, Any]:
     """The parameters of an ordinary tool."""
     text = {"type": "string", "description": said("description")}
     properties = {"zz_place": {**text, "enum": ["here"]}, Named(said("property")): text}
-    return {"type": "object", "properties": properties, "required": ["zz_place"]}
+    return {"type": "object", "properties": properties, "required": ["zz_place", said("property")]}
 
 
 def _tool(said: Said, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -236,7 +243,7 @@ def _tool(said: Said, parameters: dict[str, Any] | None = None) -> dict[str, Any
 def _schema_only(said: Said, types: Sequence[str]) -> dict[str, Any]:
     """Tools with parameters of every type, and a question."""
     return {
-        "messages": [_says("user", said("last"))],
+        "messages": [says("user", said("last"))],
         "tools": [_tool(said, _schema(said, types)), _tool(said, {})],
     }
 
@@ -258,15 +265,15 @@ def _call(said: Said, name: str) -> dict[str, Any]:
 
 def _with_tools(said: Said) -> dict[str, Any]:
     """A conversation with tool calls, their results, documents and tools."""
-    call = _call(said, _CALL_ID)
+    call = _call(said, CALL_ID)
     return {
         "messages": [
-            _says("system", said("system")),
-            _says("user", said("user")),
-            _says("assistant", "", tool_calls=[call], reasoning_content=said("thinking")),
-            _says("tool", said("tool"), name=said("name"), tool_call_id=_CALL_ID),
-            _says("assistant", said("assistant")),
-            _says("user", said("last")),
+            says("system", said("system")),
+            says("user", said("user")),
+            says("assistant", "", tool_calls=[call], reasoning_content=said("thinking")),
+            says("tool", said("tool"), name=said("name"), tool_call_id=CALL_ID),
+            says("assistant", said("assistant")),
+            says("user", said("last")),
         ],
         "tools": [_tool(said)],
         "documents": [_document(said)],
@@ -285,7 +292,7 @@ def _tools_bare(said: Said) -> dict[str, Any]:
     call = _call(said, _LONG_ID)
     call["function"]["arguments"] = '{"zz_place": "' + said("argument") + '"}'
     messages = given["messages"][1:]
-    messages[1] = _says("assistant", None, tool_calls=[call], thinking=said("thinking"))
+    messages[1] = says("assistant", None, tool_calls=[call], thinking=said("thinking"))
     messages[2] = {**messages[2], "tool_call_id": _LONG_ID}
     return {**given, "messages": messages}
 
@@ -294,14 +301,14 @@ def _tool_last(said: Said) -> dict[str, Any]:
     """A conversation that stops at the results of two calls of tools."""
     given = _with_tools(said)
     system, user, asks, answer = given["messages"][:4]
-    calls = [*asks["tool_calls"], _call(said, _CALL_ID)]
+    calls = [*asks["tool_calls"], _call(said, CALL_ID)]
     asks = {**asks, "content": said("assistant"), "tool_calls": calls}
     return {**given, "messages": [system, user, asks, answer, answer]}
 
 
 def _flat(said: Said, types: Sequence[str]) -> dict[str, Any]:
     """Tools, calls and results without the usual wrapping, and all contents in parts."""
-    call = _call(said, _CALL_ID)
+    call = _call(said, CALL_ID)
     result = {"output": said("tool"), "call": call["function"], "outputs": [{"a": said("tool")}]}
     given = _parts(said, types)
     first, user, assistant, answer, last = given["messages"]
@@ -311,8 +318,8 @@ def _flat(said: Said, types: Sequence[str]) -> dict[str, Any]:
             user,
             {**assistant, "tool_calls": [call["function"]]},
             {**answer, "content": [{"type": "text", "text": said("tool")}, result]},
-            _says("assistant", None, tool_calls=[call], function_call=call["function"]),
-            _says("tool", result, name=said("name"), tool_call_id=_CALL_ID),
+            says("assistant", None, tool_calls=[call], function_call=call["function"]),
+            says("tool", result, name=said("name"), tool_call_id=CALL_ID),
             last,
         ],
         "tools": [_tool(said)["function"], _tool(said)],
@@ -337,11 +344,11 @@ def _parts(said: Said, types: Sequence[str]) -> dict[str, Any]:
     thinking = {"type": "thinking", "thinking": said("thinking")}
     return {
         "messages": [
-            _says("system", words("system")),
-            _says("user", [*words("user"), others[0]]),
-            _says("assistant", [thinking, *words("assistant")]),
-            _says("tool", [*words("tool"), *others], name="tool", tool_call_id=_CALL_ID),
-            _says("user", [*others, *words("last")]),
+            says("system", words("system")),
+            says("user", [*words("user"), others[0]]),
+            says("assistant", [thinking, *words("assistant")]),
+            says("tool", [*words("tool"), *others], name="tool", tool_call_id=CALL_ID),
+            says("user", [*others, *words("last")]),
         ],
     }
 
@@ -367,17 +374,17 @@ def _mapped(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
 
     return {
         "messages": [
-            _says("system", {**holds("system"), "type": "text"}),
-            _says("user", holds("user")),
-            _says("assistant", holds("assistant")),
-            _says("user", holds("last")),
+            says("system", {**holds("system"), "type": "text"}),
+            says("user", holds("user")),
+            says("assistant", holds("assistant")),
+            says("user", holds("last")),
         ],
     }
 
 
 def _nested(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
     """Contents that are mappings of parts, of every type that the template knows."""
-    call = _call(said, _CALL_ID)["function"]
+    call = _call(said, CALL_ID)["function"]
     texts = {key: said("thinking") for key in vocabulary.keys if not key.endswith("s")}
     lists = {key: [{**call, "output": said("tool")}] for key in vocabulary.keys if key[-1:] == "s"}
     blocks = [
@@ -387,8 +394,8 @@ def _nested(said: Said, vocabulary: Vocabulary) -> dict[str, Any]:
     parts = {key: [{"type": "text", "text": said("user")}] for key in content}
     return {
         "messages": [
-            _says("user", parts),
-            _says("assistant", content),
-            _says("user", said("last")),
+            says("user", parts),
+            says("assistant", content),
+            says("user", said("last")),
         ],
     }

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SELECTORS", "Asking", "Flow", "flow_of"]
 
-SELECTORS = frozenset({"format", "id", "index", "mime_type", "role", "tool_call_id", "type"})
+SELECTORS = frozenset({"id", "index", "role", "tool_call_id", "type"})
 """Keys whose values say what kind of thing something is: programs write them, not people."""
+_KINDS = frozenset({"format", "mime_type"})
+"""Keys whose values do so too, but may be chosen freely."""
 _COLLECTIONS = frozenset(
     {"conversation", "custom_tools", "documents", "enum", "message", "messages", "parameters"}
     | {"properties", "required", "tool_calls", "tools"}
@@ -45,6 +47,8 @@ _ITEMS = {
 }  # fmt: skip
 _STRUCTURES = frozenset({*_ITEMS.values(), "function", "parameters"})
 """Mappings whose keys programs write."""
+_NAMES = frozenset({"key", "name"})
+"""Values that name something."""
 _NAMED = frozenset({"arguments", "properties"})
 """Mappings whose keys people choose, such as the parameters of their tools."""
 _INPUTS = re.compile(
@@ -108,6 +112,8 @@ class Asking:
     """Whether it compares one input with another, such as two names."""
     is_structural: bool = False
     """Whether it looks for a key in a mapping whose keys programs write."""
+    is_of_kind: bool = False
+    """Whether it asks what kind of thing something is, as templates may."""
     inputs: set[int] = field(default_factory=set)
     """Which of its operands, by position, are made of the text or the date."""
 
@@ -120,10 +126,16 @@ class Flow:
     """Places that ask, by their node of the syntax tree."""
     keys: set[str] = field(default_factory=set)
     """Keys that are looked up in messages, tools and the like."""
+    children: dict[str, set[str]] = field(default_factory=dict)
+    """Those of them that are looked up in what is found under another key, by that key."""
     kinds: dict[str, set[str]] = field(default_factory=dict)
     """What roles, types and the like are compared with, by the key that holds these."""
+    names: dict[str, set[str]] = field(default_factory=dict)
+    """What names are compared with: of tools under ``name``, of their parameters under ``key``."""
     options: dict[str, set[object]] = field(default_factory=dict)
     """Variables that nothing in the template sets, with the constants they are compared with."""
+    lists: set[str] = field(default_factory=set)
+    """Those of them in which something is sought."""
     clocks: set[str] = field(default_factory=set)
     """Those of them that hold a date, going by their name."""
     inputs: set[str] = field(default_factory=set)
@@ -471,6 +483,7 @@ class _Reader:
             return self._of_loop(held, key)
         if held.text:
             self.flow.keys.add(key)
+            self.flow.children.setdefault(held.leaf, set()).add(key)
             return (
                 Value(leaf=key)
                 if key in SELECTORS
@@ -507,6 +520,8 @@ class _Reader:
             left, right = values[position], values[position + 1]
             if operand.op in ("in", "notin") and right.text:
                 self.flow.keys.update(w for w in left.strings if w.isidentifier())
+            if operand.op in ("in", "notin") and right.leaf in self.flow.options:
+                self.flow.lists.add(right.leaf)
             self._compare(node, left, right, position, is_order=is_order)
             if operand.op in ("in", "notin") and right.leaf in _STRUCTURES and len(values) == _PAIR:
                 self._structural(node)
@@ -524,6 +539,8 @@ class _Reader:
         for one, other in ((left, right), (right, left)):
             if one.leaf in SELECTORS:
                 self.flow.kinds.setdefault(one.leaf, set()).update(other.strings)
+            if one.leaf in _NAMES:
+                self.flow.names.setdefault(one.leaf, set()).update(other.strings)
             is_option = one.leaf in self.flow.options and not (one.text or one.date)
             if is_option and other.known is not None:
                 self.flow.options[one.leaf].update(other.strings, other.numbers)
@@ -816,6 +833,7 @@ class _Reader:
         asking.is_open |= is_open or unknown
         is_plain = all(values[i].leaf and values[i].text for i in inputs)
         asking.is_direct |= is_plain and isinstance(node, nodes.Compare) and not is_open
+        asking.is_of_kind |= all(values[i].leaf in _KINDS for i in inputs)
         asking.is_mutual |= asking.is_direct and all(value.leaf == "key" for value in others)
         asking.answers |= answers
         asking.inputs |= {i + offset for i in inputs}

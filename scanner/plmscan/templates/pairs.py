@@ -10,6 +10,7 @@ from plmscan.templates.words import HOLE, prose, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from plmscan.templates.watching import Rendered
 
@@ -56,6 +57,13 @@ class Pair:
         gone = set() if is_own else other - one
         changed = (added | gone).difference(find(left_out))
         return len(changed) >= (_SOME_PROSE if is_own else 1)
+
+    def adds_to(self, known: AbstractSet[str]) -> bool:
+        """Whether the first has words that no usual conversation has: more than a name of a thing."""
+        if self.one.error or self.other.error:
+            return False
+        one, other = (set(prose(text)) for text in self._hidden())
+        return len(one - other - known) >= _SOME_PROSE
 
     def _hidden(self) -> tuple[str, str]:
         """Both texts without what may differ."""

@@ -21,15 +21,18 @@ from plmscan.templates.conversations import (
 from plmscan.templates.dates import dates
 from plmscan.templates.pairs import Pair, shown
 from plmscan.templates.sandbox import CostError
+from plmscan.templates.shaped import Shape
 from plmscan.templates.words import (
     candidates,
     carrier,
     forms,
     is_markup,
     is_switch,
+    is_token,
     markup_in,
     masked,
     neutrals,
+    prose,
     together,
     without_dates,
 )
@@ -49,6 +52,7 @@ __all__ = ["Effect", "Trials"]
 
 _MOST_WORK = 4_000_000
 """Nodes and steps of all renderings together: three seconds, and six on a slow machine."""
+_MOST_KEYS = 60
 _MOST_WORDS = 150
 _LONGEST_WORD = 60
 _MOST_OPTIONS = 24
@@ -78,7 +82,7 @@ _SCHEMA_WORDS = frozenset(
     | {"type"}
 )
 """Words of JSON Schema: templates that walk through a schema take them for its own."""
-_HONEST = {"name": _TOOL_NAMES, "property": _SCHEMA_WORDS}
+_KNOWN = {"name": _TOOL_NAMES, "property": _SCHEMA_WORDS}
 _SHAPES = (
     "q", "qq", "qqq", "Q", "QQ", "Qq", "qq qq", "Qq Qq", "qwq", "qwqw", "wq wq", "7", "42", "4.2",
     "0", "2", "3", "qq7", "q-q", " qq", "qq ", "QQ QQ", "qqqq", "w", "q" * 11, "q" * 60, "q " * 40,
@@ -106,10 +110,15 @@ class Effect:
 class _Place:
     """Where a question is put to what somebody wrote."""
 
-    settings: list[Setting] = field(default_factory=list)
-    """Conversations and options in which that happens."""
-    fields: set[str] = field(default_factory=set)
-    """The fields whose words were asked; all, where a text was changed beyond recognition."""
+    met: dict[int, tuple[Setting, set[str]]] = field(default_factory=dict)
+    """Conversations and options in which that happens, with the fields whose words were asked.
+
+    All fields, where a text was changed beyond recognition.
+    """
+
+    def note(self, setting: Setting, fields: Iterable[str]) -> None:
+        """Remember that words of ``fields`` were asked."""
+        self.met.setdefault(id(setting), (setting, set()))[1].update(fields)
 
 
 class Trials:
@@ -120,18 +129,13 @@ class Trials:
         self._template = template
         self._flow = flow
         self._askings = list(flow.askings.values())
-        self._scenarios = scenarios(
-            Vocabulary(
-                tuple(sorted(flow.keys)[:60]),
-                tuple(sorted(flow.kinds.get("role", ()))),
-                tuple(sorted(flow.kinds.get("type", ()))),
-            )
-        )
+        self._scenarios = _conversations(flow)
         self._usual = [scenario for scenario in self._scenarios if scenario.is_usual]
         self._options = list(_variants(flow))
         self._places: dict[int, _Place] = {}
         self._own = self._own_words()
         self._markup: set[str] = set()
+        self._prose: set[str] = set()
         self._without_markup: dict[tuple[object, ...], Rendered] = {}
         self._tried: set[tuple[str, str, bool]] = set()
         self.effects: list[Effect] = []
@@ -182,18 +186,22 @@ class Trials:
             output = self._render(setting, lambda field: f"mola {marks[field]}")
             self._note(setting, output)
             self._markup.update(markup_in(output.text))
+            self._prose.update(() if setting[0].is_made_up else prose(output.text))
 
     def _note(self, setting: Setting, output: Rendered) -> list[int]:
         """Remember where questions are put to texts; those that never were before."""
         new = [key for key in output.met if key not in self._places]
         for key, values in output.met.items():
             place = self._places.setdefault(key, _Place())
-            place.settings.append(setting)
             for value in values:
-                marks = _MARK.findall(repr(value))
-                place.fields.update(_MARKS.get(mark.lower(), "") for mark in marks)
-                place.fields.update(() if marks else FIELDS)
+                place.note(setting, self._fields_of(value))
         return new
+
+    def _fields_of(self, value: object) -> Iterable[str]:
+        """The fields whose words are in what was asked."""
+        marks = _MARK.findall(repr(value))
+        is_own = isinstance(value, str) and value in self._own
+        return [_MARKS.get(mark.lower(), "") for mark in marks] or (() if is_own else FIELDS)
 
     def _settings(self) -> Iterator[Setting]:
         """Kinds of conversations, and choices of options for the most usual kinds."""
@@ -220,10 +228,11 @@ class Trials:
         """Try what is asked for; then, where that leaves something open, all that could be."""
         words = {word for asking in askings for word in asking.words}
         numbers = {number for asking in askings for number in asking.numbers}
-        turned = [word[::-1] for word in _by_kind(words) if not is_markup(word)]
+        changed = {word for a in askings if not a.is_direct for word in a.words}
+        turned = [word[::-1] for word in _by_kind(changed) if not is_markup(word)]
         self._try_each([*_by_kind(words), *turned, *together(words)], words)
         seen = (self._template.seen(key) for key in self._keys_of_open())
-        words |= {word for met in seen for word in met.words if word not in self._own}
+        words |= {word for met in seen for word in met.words} - self._own
         words |= {str(n) for n in numbers}
         self._try_each(_by_kind(words), words)
         if self.effects:
@@ -241,7 +250,7 @@ class Trials:
     def _own_words(self) -> set[str]:
         """Texts and keys that the tries put in by themselves."""
         built = (scenario.given(lambda field: field) for scenario in self._scenarios)
-        return {word for given in built for word in _texts_in(given)}
+        return {_HELPER, *(word for given in built for word in _texts_in(given))}
 
     def _is_blind(self, key: int) -> bool:
         """Whether it is unknown what an open question asks for, so that it could be anything."""
@@ -267,9 +276,8 @@ class Trials:
             texts = self._forms(behind, word, usual, thoroughly=thoroughly)
             for key in self._try_word(word, texts, usual):
                 told = f"{behind} {word}".strip()
-                seen = {*self._askings[key].words, *self._template.seen(key).words}
                 if told.count(" ") < _MOST_BEHIND:
-                    todo += [(told, further) for further in _by_kind(seen)]
+                    todo += [(told, further) for further in _by_kind(self._sought(key))]
 
     def _forms(self, behind: str, word: str, usual: str, *, thoroughly: bool) -> list[str]:
         """Texts in which a word stands; behind others, if it is only asked for there."""
@@ -295,36 +303,38 @@ class Trials:
 
     def _selections(self, word: str, text: str) -> Iterator[tuple[Setting, AbstractSet[str]]]:
         """Where to put the text: everywhere, then in one field at a time."""
-        settings, asked = self._places_of(word)
+        places = self._places_of(word)
         everywhere = frozenset(FIELDS) - IDENTIFIERS
         if is_switch(word):
             everywhere -= {"system"}
         groups = (everywhere - ASSISTANT, ASSISTANT) if is_markup(word) else (everywhere,)
         is_main = text == word or (text.find(word) > 0 and not text.endswith(word))
-        for setting in settings if everywhere & asked else ():
-            if text == word or setting[1] is self._options[0]:
+        for setting, asked in places:
+            if everywhere & asked and (text == word or setting[1] is self._options[0]):
                 yield from ((setting, group) for group in groups)
-        for field_ in FIELDS if is_main and not is_markup(word) else ():
-            is_tried = field_ in everywhere or (
-                text == word and not is_switch(word) and word not in _HONEST.get(field_, ("",))
-            )
-            if field_ in asked and is_tried:
-                yield from ((setting, frozenset({field_})) for setting in settings[:2])
+        for field_ in FIELDS if is_main else ():
+            is_tried = not is_markup(word) and (field_ in everywhere or text == word)
+            if is_tried or (is_switch(word) and field_ == "system"):
+                asking = [setting for setting, asked in places if field_ in asked]
+                yield from ((setting, frozenset({field_})) for setting in asking[:2])
 
-    def _places_of(self, word: str) -> tuple[list[Setting], set[str]]:
+    def _places_of(self, word: str) -> list[tuple[Setting, set[str]]]:
         """Conversations and fields in which a word is asked for; all, where that is unknown."""
-        keys = [
-            key
-            for key, asking in enumerate(self._askings)
-            if self._asks_texts(key)
-            and (word in asking.words or word in self._template.seen(key).words)
-        ]
-        keys = keys or [key for key in range(len(self._askings)) if self._asks_texts(key)]
+        texts = [key for key in range(len(self._askings)) if self._asks_texts(key)]
+        parts = {word, word[::-1], *word.split()}
+        keys = [key for key in texts if not parts.isdisjoint(self._sought(key))]
+        keys = keys or [key for key in texts if not self._askings[key].is_direct] or texts
         places = [self._places[key] for key in keys if key in self._places]
         if not places or len(places) < len(keys):
-            return list(self._settings()), set(FIELDS)
-        found = {id(setting): setting for place in places for setting in place.settings}
-        return list(found.values()), {field for place in places for field in place.fields}
+            return [(setting, set(FIELDS)) for setting in self._settings()]
+        found = _Place()
+        for setting, fields in (met for place in places for met in place.met.values()):
+            found.note(setting, fields)
+        return list(found.met.values())
+
+    def _sought(self, key: int) -> set[str]:
+        """What a question asks for, as far as it is known by now."""
+        return {*self._askings[key].words, *set(self._template.seen(key).words) - {_HELPER}}
 
     def _pair(
         self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
@@ -343,9 +353,15 @@ class Trials:
 
         for other, neutral in zip(outputs[1:], texts[1:], strict=True):
             pair = Pair(outputs[0], other, hide, (f"{text} {usual}", f"{neutral} {usual}"))
-            if pair.differs():
+            if pair.adds_to(self._prose) if self._may_matter(word, fields) else pair.differs():
                 return outputs, pair
         return outputs, None
+
+    def _may_matter(self, word: str, fields: AbstractSet[str]) -> bool:
+        """Whether templates may treat a word in their own way there, as long as they add little."""
+        asked = [asking for asking in self._askings if word in asking.words]
+        is_known = all(word in _KNOWN.get(field, ()) for field in fields)
+        return is_known or (bool(asked) and all(asking.is_of_kind for asking in asked))
 
     def _pair_of_markup(
         self, word: str, text: str, usual: str, where: tuple[Setting, AbstractSet[str]]
@@ -368,6 +384,10 @@ class Trials:
         is_own = is_switch(word) or self._markup.issuperset(markup_in(word) or [word])
         is_cut = is_own or fields <= ASSISTANT
         thoughts = " ".join([*self._own, _HELPER, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
+        if is_switch(word) and fields == {"system"}:
+            thoughts = " ".join([thoughts, *self._prose])
+        if is_token(word) and "refusal" in (output.error, other.error):
+            return [output], None
         return [output], pair if pair.differs_in_words(thoughts, is_own=is_own) else None
 
     # Shapes ----------------------------------------------------------------------------------
@@ -420,6 +440,21 @@ class Trials:
         return False
 
 
+def _conversations(flow: Flow) -> tuple[Scenario, ...]:
+    """Kinds of conversations, with all that the template looks for in them."""
+    keys = tuple(sorted(flow.keys)[:_MOST_KEYS])
+    kinds = tuple(sorted(flow.kinds.get("type", ())))
+    shape = Shape(
+        keys,
+        {key: tuple(sorted(inner)) for key, inner in flow.children.items()},
+        tuple(sorted(flow.names.get("key", ()))),
+        tuple(sorted(flow.names.get("name", ()))),
+        kinds,
+    )
+    roles = tuple(sorted(flow.kinds.get("role", ())))
+    return (*scenarios(Vocabulary(keys, roles, kinds)), *shape.scenarios())
+
+
 def _variants(flow: Flow) -> Iterator[dict[str, object]]:
     """Choices of the variables that a program may set."""
     free = {
@@ -429,6 +464,7 @@ def _variants(flow: Flow) -> Iterator[dict[str, object]]:
     }  # fmt: skip
     yield {}
     choices: list[dict[str, object]] = [dict.fromkeys(free, True)] if free else []
+    choices += [{name: [_HELPER]} for name in free if name in flow.lists]
     choices += [{name: value} for name, vs in free.items() for value in sorted(vs, key=repr)]
     choices += [{name: chosen} for chosen in (True, False) for name in free]
     yield from choices[:_MOST_OPTIONS]

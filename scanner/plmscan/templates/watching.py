@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import KeysView, ValuesView
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateError, Undefined, nodes
 from jinja2.visitor import NodeTransformer
 
 from plmscan.templates.conversations import Key, Named
@@ -58,12 +59,14 @@ class _Watching(Sandbox):
     def __init__(self) -> None:
         """An environment that has seen nothing."""
         super().__init__(_STEPS)
-        self.seen: dict[int, Seen] = {}
+        self.noted: dict[int, Seen] = {}
         self.met: dict[int, list[object]] = {}
 
     def asked(self, key: int, value: object) -> object:
-        """Note that ``value``, made of the user's text or the date, is asked."""
-        seen = self.seen.setdefault(key, Seen())
+        """Note that ``value``, made of the user's text or the date, is asked; not that it lacks."""
+        if value is None or isinstance(value, Undefined):
+            return value
+        seen = self.noted.setdefault(key, Seen())
         seen.was_reached = True
         if _is_scalar(value):
             seen.was_scalar = True
@@ -73,7 +76,7 @@ class _Watching(Sandbox):
 
     def sought(self, key: int, value: object) -> object:
         """Note what it is asked for."""
-        seen = self.seen.setdefault(key, Seen())
+        seen = self.noted.setdefault(key, Seen())
         for word in _words(value):
             if len(seen.words) < _MOST_WORDS:
                 seen.words[word] = None
@@ -82,7 +85,7 @@ class _Watching(Sandbox):
     def answered(self, key: int, value: object) -> object:
         """Note the answer."""
         with suppress(TemplateError):
-            self.seen.setdefault(key, Seen()).outcomes.add(bool(value))
+            self.noted.setdefault(key, Seen()).outcomes.add(bool(value))
         return value
 
 
@@ -97,6 +100,7 @@ class Watched:
             jinja2.TemplateError: jinja cannot compile it.
         """
         self._sandbox = _Watching()
+        self._seen: dict[int, Seen] = {}
         self._sandbox.refill()
         self.keys = {id(node): key for key, node in enumerate(askings)}
         self.size = sum(1 for _ in tree.find_all(nodes.Node))
@@ -111,29 +115,45 @@ class Watched:
 
     def seen(self, key: int) -> Seen:
         """What happened at one place until now."""
-        return self._sandbox.seen.get(key, Seen())
+        return self._seen.get(key, Seen())
+
+    def _remember(self) -> None:
+        """Add what happened in the last rendering to what happened before."""
+        for key, new in self._sandbox.noted.items():
+            seen = self._seen.setdefault(key, Seen())
+            seen.was_scalar |= new.was_scalar
+            seen.was_reached |= new.was_reached
+            seen.outcomes |= new.outcomes
+            for word in new.words:
+                if len(seen.words) < _MOST_WORDS:
+                    seen.words[word] = None
 
     def render(self, given: Mapping[str, object], now: datetime | None = None) -> Rendered:
-        """Render it.
+        """Render it; an output that costs too much is an error like others.
+
+        What happened at the places that ask only counts where something came out.
 
         Raises:
-            CostError: it takes more than any chat template needs.
+            CostError: it calls itself without end, or takes more memory than there is.
         """
         self._sandbox.refill()
         met = self._sandbox.met = {}
+        self._sandbox.noted = {}
         if now is not None:
             self._sandbox.now = now
         try:
             rendered = Rendered(self._template.render(given), met=met)
         except RaisedError as error:
             rendered = Rendered(str(error), "refusal", met)
-        except (CostError, MemoryError) as error:
+        except MemoryError as error:
             raise CostError(str(error)) from error
         except RecursionError as error:
             msg = "calls nested deeper than a chat template needs"
             raise CostError(msg) from error
         except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
             rendered = Rendered("", type(error).__name__, met)
+        if rendered.error in ("", "refusal"):
+            self._remember()
         self.used += self.size // 2 + self._sandbox.allowance - self._sandbox.left
         return rendered
 
@@ -241,7 +261,7 @@ def _is_scalar(value: object) -> bool:
     """Whether it is what somebody wrote: a text or number, several, or keys that people chose."""
     if isinstance(value, dict):
         return any(isinstance(key, Named) for key in value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, KeysView, ValuesView)):
         return any(isinstance(item, str) and not isinstance(item, Key) for item in value)
     return isinstance(value, (str, int, float, bytes)) and not isinstance(value, Key)
 

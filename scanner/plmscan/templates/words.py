@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
-    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "markup_in", "masked",
+    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "is_token", "markup_in", "masked",
     "neutrals", "prose", "together", "without_dates", "written",
 ]  # fmt: skip
 
@@ -29,6 +29,7 @@ _COMMAND = re.compile(r"/\w+|CONTINUE_FINAL_MESSAGE_TAG")
 _SWITCH = re.compile(
     r"/(?:no_?)?think|<think_o(?:n|ff)>|detailed thinking o(?:n|ff)|/system_override"
 )
+_TOKENS = re.compile(r"(?:<\|[^<>|]*\|>\w*)+")
 _EMPTY = frozenset({"", "none", "null", "true", "false"})
 _CARRIERS = ("mola nire tuba", "keld vosp ghyf", "12 34 56")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -54,7 +55,8 @@ def is_markup(text: str) -> bool:
     if any(unicodedata.category(c) in ("Cf", "Zs") and c != " " for c in text):
         return False  # nobody sees it, so it is for somebody who knows
     rest = _MARKUP.sub("", text)
-    if _COMMAND.fullmatch(text.strip()) or rest.strip().lower() in _EMPTY:
+    is_command = _COMMAND.fullmatch(text.strip()) is not None or is_switch(text)
+    if is_command or rest.strip().lower() in _EMPTY:
         return True
     return not any(character.isalnum() for character in rest)
 
@@ -62,6 +64,11 @@ def is_markup(text: str) -> bool:
 def is_switch(text: str) -> bool:
     """Whether it is made of switches for thinking aloud, which publishers teach their users."""
     return bool(text.strip()) and not _SWITCH.sub("", text).strip()
+
+
+def is_token(text: str) -> bool:
+    """Whether it is made of special tokens such as ``<|channel|>``, which a template may refuse."""
+    return _TOKENS.fullmatch(text.strip()) is not None
 
 
 def markup_in(text: str) -> set[str]:
