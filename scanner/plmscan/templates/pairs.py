@@ -59,7 +59,7 @@ class Pair:
         return len(changed) >= (_SOME_PROSE if is_own else 1)
 
     def adds_to(self, known: AbstractSet[str]) -> bool:
-        """Whether the first has words that no usual conversation has: more than a name of a thing."""
+        """Whether the first has words that no usual conversation has, beyond a name or two."""
         if self.one.error or self.other.error:
             return False
         one, other = (set(prose(text)) for text in self._hidden())

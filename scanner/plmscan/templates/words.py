@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
-    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "is_token", "markup_in", "masked",
-    "neutrals", "prose", "together", "without_dates", "written",
+    "HOLE", "candidates", "carrier", "forms", "is_markup", "is_switch", "is_token", "markup_in",
+    "masked", "neutrals", "prose", "together", "without_dates", "written",
 ]  # fmt: skip
 
 _MARKUP = re.compile(
