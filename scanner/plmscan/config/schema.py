@@ -140,7 +140,7 @@ class IgnoreTable(_Table):
     subject: _Text | None = None
     """What the finding is about, such as a token or a file; without it, anything.
 
-    The JSON report has it at ``findings[].evidence.subject``.
+    Every report shows it with the finding.
     """
     reason: _Words
     """Why the team can live with it."""

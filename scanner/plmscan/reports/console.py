@@ -209,8 +209,15 @@ def _findings(groups: Sequence[Alike]) -> Iterator[RenderableType]:
             (group.confidence, "dim"),
         )
         yield from _bullets([*group.messages])
+        yield Padding(Text(visible(_subjects(group)), style="dim"), (0, 0, 0, 2))
         yield _bullet("→", group.waiver or group.first.remediation)
     yield from _more(groups)
+
+
+def _subjects(group: Alike) -> str:
+    """What a waiver of these findings has to name."""
+    hidden = [more(group.subjects_left_out)] if group.subjects_left_out else []
+    return f"subject {' '.join([', '.join(group.subjects), *hidden])}"
 
 
 def _by_probe(told: Sequence[Statement]) -> Iterator[RenderableType]:

@@ -165,10 +165,17 @@ def _group(group: Alike) -> str:
     """Findings of one rule as an item with items in it."""
     head = f"- **{group.severity}** {_code(group.first.rule)}, {group.confidence}"
     inner = [*_cut_list(map(_prose, group.messages), MOST)]
+    inner += [_subjects(group)]
     inner += [_prose(group.waiver)] if group.waiver else []
     inner += [f"What to do: {_prose(group.first.remediation)}"]
     waived = ", **waived**" if group.waiver else ""
     return "\n".join([f"{head}{waived}", *(f"  - {line}" for line in inner)])
+
+
+def _subjects(group: Alike) -> str:
+    """What a waiver of these findings has to name."""
+    hidden = [more(group.subjects_left_out)] if group.subjects_left_out else []
+    return f"Subject: {' '.join([', '.join(map(_code, group.subjects)), *hidden])}"
 
 
 def _by_probe(told: Iterable[Statement]) -> str:

@@ -7,6 +7,7 @@ a model says: whoever shows them makes them `visible`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.evidence import ProbeStatus, Report, Verdict
 from plmscan.reports.wording import (
+    MOST,
     TEXTS_LEGEND,
     bytes_of,
     margin,
@@ -44,6 +46,8 @@ __all__ = [
 
 _Key = tuple[str, tuple[int, ...]]
 """Text and ids of a trigger."""
+_LONGEST_SUBJECT = 100
+"""Characters of a subject that is shown with its finding; a part of one would be no use."""
 _TEXTS = "text-inspection"
 """The probe whose evidence is about given texts."""
 
@@ -91,6 +95,22 @@ class Alike:
     def waiver(self) -> str:
         """Why they do not count; empty if they do."""
         return waiver(self.first.waived) if self.first.waived else ""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What a waiver has to name, quoted as YAML reads it; none that is too long."""
+        short_ones = (one for one in self._subjects if len(one) <= _LONGEST_SUBJECT)
+        return tuple(json.dumps(one, ensure_ascii=False) for one in short_ones)[:MOST]
+
+    @property
+    def subjects_left_out(self) -> int:
+        """How many more there are."""
+        return len(self._subjects) - len(self.subjects)
+
+    @property
+    def _subjects(self) -> tuple[str, ...]:
+        """What they are about, each once."""
+        return tuple(dict.fromkeys(f.evidence.subject for f in (self.first, *self.rest)))
 
     @property
     def messages(self) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from plmscan.evidence import Confidence, Evidence, Finding, Gap, Report, Severity, Verdict
 from plmscan.reports import Format, Screen, render
@@ -146,10 +148,10 @@ def test_the_margin_of_a_pass_cannot_write_to_the_terminal() -> None:
 
 
 def test_long_lists_are_cut_openly() -> None:
-    """A hundred triggers do not bury the verdict; the count says what is left out."""
+    """A hundred triggers, and their subjects, bury no verdict; a count says what is left out."""
     many = report(run(*(hit(f"t{n}", z=200.0 - n) for n in range(100))))
     text = render(many, Format.CONSOLE)
-    assert text.count("and 88 more in the JSON report") == 1
+    assert text.count("and 88 more in the JSON report") == 2
     assert "The same holds for 99 more of the triggers above." in text
     assert "t11" in text
     assert "t12" not in text
@@ -161,6 +163,34 @@ def test_findings_without_a_trigger_are_told_one_by_one() -> None:
     text = render(report(run(*code, probe="custom-code")), Format.CONSOLE)
     assert all(f"code{n}.py is code that the model brings along." in text for n in range(3))
     assert text.count("Read it before it runs.") == 1
+
+
+@pytest.mark.parametrize("told", [Format.CONSOLE, Format.MARKDOWN, Format.HTML])
+def test_the_subject_that_a_waiver_has_to_name_stands_with_its_finding(told: Format) -> None:
+    """Reports for people quote it, so nobody has to look for it in the JSON report."""
+    page = html.unescape(render(poisoned(), told))
+    assert re.search(r"subject:? +<?c?o?d?e?>?`?\"modeling_odd.py\"", page, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "subject", ["cf", ' a "b" \\c', "\u202ex\u200b\n\x1b", "\U000e0041\xa0", ""]
+)
+def test_what_is_shown_of_a_subject_can_be_written_into_a_configuration(subject: str) -> None:
+    """YAML reads back what the finding is about, also where it cannot be seen."""
+    made = report(run(hit(subject)))
+    (line,) = re.findall(
+        r"^ *subject (.*)$", render(made, Format.CONSOLE, Screen(200)), re.MULTILINE
+    )
+    assert yaml.safe_load(line) == subject
+
+
+def test_subjects_that_are_too_many_or_too_long_are_counted() -> None:
+    """A part of a subject would match nothing, so it is not shown as if it did."""
+    made = report(run(*(hit(f"w{n:02}") for n in range(20)), hit("x" * 101)))
+    (line,) = re.findall(
+        r"^ *subject (.*)$", render(made, Format.CONSOLE, Screen(400)), re.MULTILINE
+    )
+    assert line.endswith('"w11" and 9 more in the JSON report')
 
 
 def test_gaps_of_several_probes_are_told_once_each() -> None:
