@@ -74,10 +74,15 @@ class Waivers:
     known: Known | None = None
     """Its baseline; None without one."""
 
+    @property
+    def in_force(self) -> tuple[Ignore, ...]:
+        """The ignores whose last day has not passed."""
+        return tuple(ignore for ignore in self.ignores if not self._is_over(ignore))
+
     def waived(self, finding: Finding) -> Waived | None:
         """Why ``finding`` does not count; None if it does."""
-        for ignore in self.ignores:
-            if ignore.covers(finding) and not self._is_over(ignore):
+        for ignore in self.in_force:
+            if ignore.covers(finding):
                 last_day = ignore.expires.isoformat()
                 return Waived("ignore", ignore.reason, ignore.place, last_day)
         if self.known is None:

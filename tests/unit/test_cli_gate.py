@@ -252,6 +252,39 @@ class TestConfiguration:
         assert words in " ".join(result.stdout.split())
         assert "plmscan.yaml:6" in result.stdout
 
+    @pytest.mark.usefixtures("repo")
+    def test_a_waiver_that_matches_nothing_is_told(self) -> None:
+        """With its line and what the rule found, if the rule had something to judge."""
+        waivers = {
+            "rule: PLM145": None,
+            "rule: PLM145, subject: chat_template.jinja": None,
+            "rule: PLM201": None,  # with --files-only, nothing looks for triggers
+            "rule: PLM145, subject: chat.jinja": "about 'chat.jinja': the rule found something "
+            "about 'chat_template.jinja'. Correct the waiver or remove it.",
+            "rule: PLM145, model: ./models/good": ": the rule found nothing. Correct the waiver or "
+            "remove it.",
+            "rule: PLM999": ": there is no such rule. `plmscan rules` lists them.",
+        }
+        lines = [f"  - {{{one}, reason: Ours., expires: 2999-01-01}}\n" for one in waivers]
+        configure(f"{BOTH}ignore:\n{''.join(lines)}")
+        wanted = [
+            f"at plmscan.yaml:{line} matches no finding {remark}".replace(" :", ":")
+            for line, remark in enumerate(waivers.values(), start=6)
+            if remark
+        ]
+        for result in (run("check"), run("check")):  # the second tells what is in the cache
+            told = re.findall(r"note: The waiver of PLM\d+ (.*)", result.stderr)
+            assert told == wanted
+
+    @pytest.mark.usefixtures("repo")
+    def test_a_waiver_of_a_model_without_a_report_may_be_right(self) -> None:
+        """Nothing is said of one that is about a model that was not asked for, or not scanned."""
+        waiver = "{rule: PLM144, reason: Ours., expires: 2999-01-01, model: ./models/bad}"
+        configure(f"{BOTH}ignore: [{waiver}]\n")
+        assert "The waiver of" not in run("check", "./models/good").stderr
+        shutil.rmtree("models/bad")
+        assert "The waiver of" not in run("check").stderr
+
     def test_a_configuration_of_the_model_itself_is_not_used(
         self, repo: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

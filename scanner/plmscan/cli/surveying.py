@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.cli.guard import mistake, say
 from plmscan.cli.progress import watching
+from plmscan.cli.waiving import unmatched
 from plmscan.errors import PlmscanError
 from plmscan.reports import Detail
 from plmscan.rules import overridden
@@ -48,7 +49,10 @@ def surveyed(
             if len(jobs) > 1 and isinstance(outcome, Refusal):
                 say(f"error: {job.source}: {outcome.diagnostics}")
             entries.append(Entry(outcome, job.place))
-    return Survey(tuple(entries))
+    survey = Survey(tuple(entries))
+    for remark in unmatched(jobs, survey):
+        say(f"note: {remark}")
+    return survey
 
 
 def _outcome(job: Job, watcher: Watcher, cache: Cache | None, *, debug: bool) -> Report | Refusal:
