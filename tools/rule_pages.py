@@ -66,7 +66,8 @@ def probe_page() -> str:
         "# Probes",
         (
             "A probe measures one property of a model and judges nothing. [Rules](rules/index.md) "
-            "compare its metrics, and [so can rules of yours](extending.md#add-a-rule)."
+            "compare its metrics, and [so can rules of yours](extending.md#add-a-rule). The message "
+            "of a rule can name metrics, details and the `subject` in braces."
         ),
     ]
     for title, ids in _KINDS.items():
@@ -74,6 +75,7 @@ def probe_page() -> str:
         for probe_id in ids:
             probe = _probe(probe_id)
             parts += [f"### {probe_id}", *map(one_line, _paragraphs(probe)), _metrics(probe)]
+            parts += [_details(probe)] if probe.details else []
             parts.append("References: " + "; ".join(map(_linked, probe.references)) + ".")
     return "\n\n".join(parts) + "\n"
 
@@ -82,6 +84,12 @@ def _metrics(probe: AnyProbe) -> str:
     """A table of what a probe measures."""
     rows = [f"| `{name}` | {one_line(meaning)} |" for name, meaning in probe.metrics.items()]
     return "\n".join(["| metric | what it is |\n|---|---|", *rows])
+
+
+def _details(probe: AnyProbe) -> str:
+    """A table of what else messages can say."""
+    rows = [f"| `{name}` | {one_line(meaning)} |" for name, meaning in probe.details.items()]
+    return "\n".join(["| detail | what it is |\n|---|---|", *rows])
 
 
 def one_line(text: str) -> str:

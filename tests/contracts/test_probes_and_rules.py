@@ -25,14 +25,14 @@ from plmscan.probes import (
 from plmscan.rules import Rule, load_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from plmscan.probes.base import AnyProbe
 
 RULES = {rule.id: rule for rule in load_rules()}
 PROBES = (*static_ids(), *comparison_ids(), *dynamic_ids(), *text_ids())
 SHOWN_ONLY = {"demonstration"}
 """Probes whose evidence people look at, and no rule judges."""
-FROM_EVIDENCE = {"subject", "trigger", "location", "target_label"}
-"""What a message may name besides metrics and details."""
 
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 each_probe = pytest.mark.parametrize("probe_id", PROBES)
@@ -47,9 +47,23 @@ def probe(probe_id: str) -> AnyProbe:
     return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
 
 
+def source_of(probe_id: str) -> ast.Module:
+    """The probe's file, parsed."""
+    return ast.parse(Path(inspect.getfile(type(probe(probe_id)))).read_text(encoding="utf-8"))
+
+
+def named_details(probe_id: str) -> Iterator[object]:
+    """The keys of the details that the probe's file writes down where it makes evidence."""
+    for node in ast.walk(source_of(probe_id)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Evidence":
+            given = [*node.args[3:4], *(k.value for k in node.keywords if k.arg == "details")]
+            keys = [key for one in given if isinstance(one, ast.Dict) for key in one.keys]
+            yield from (key.value for key in keys if isinstance(key, ast.Constant))
+
+
 def words_in_source(probe_id: str) -> set[str]:
     """Every text in the probe's file, among them the names of its details."""
-    tree = ast.parse(Path(inspect.getfile(type(probe(probe_id)))).read_text(encoding="utf-8"))
+    tree = source_of(probe_id)
     constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
     keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     return keywords | {node.value for node in constants if isinstance(node.value, str)}
@@ -69,9 +83,20 @@ def test_a_rule_compares_declared_metrics(rule: Rule) -> None:
 
 @each_rule
 def test_a_message_names_what_there_is(rule: Rule) -> None:
-    """Each placeholder is a metric, a detail that the probe's file names, or part of evidence."""
-    known = probe(rule.probe).metrics.keys() | FROM_EVIDENCE | words_in_source(rule.probe)
-    assert rule.placeholders <= known
+    """Each placeholder is a metric or a detail that its probe declares, or the subject."""
+    made = probe(rule.probe)
+    assert rule.placeholders <= {*made.metrics, *made.details, "subject"}
+
+
+@each_probe
+def test_a_probe_declares_what_messages_can_say(probe_id: str) -> None:
+    """Details have meanings, their names stand in the probe's file, and no other ones do."""
+    made = probe(probe_id)
+    from_trigger = {"trigger", "location", "target_label"}
+    assert made.details.keys() <= words_in_source(probe_id) | from_trigger
+    assert made.details.keys() >= set(named_details(probe_id))
+    assert made.details.keys().isdisjoint(made.metrics)
+    assert all(made.details.values())
 
 
 @each_rule

@@ -5,9 +5,10 @@ and why) and `Coverage` (what it searched).  It never judges: thresholds live in
 
 Adding a probe is one file in ``probes/static``, ``probes/dynamic``, ``probes/comparison`` or
 ``probes/texts`` that defines one class named ``Probe``; the file name, with hyphens, is its id.
-Contract tests hold it to the rest: declared metrics, a reference, a docstring whose second
-paragraph says why the measurement points at a backdoor, one positive and one negative fixture, and
-a rule, unless what it yields is only shown; then nothing that goes wrong in it may withhold a pass.
+Contract tests hold it to the rest: declared metrics and details, a reference, a docstring whose
+second paragraph says why the measurement points at a backdoor, one positive and one negative
+fixture, and a rule, unless what it yields is only shown; then nothing that goes wrong in it may
+withhold a pass.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class _Probe(ABC):
 
     metrics: ClassVar[Mapping[str, str]]
     """Metric name to its meaning and unit; rules may compare only these."""
+    details: ClassVar[Mapping[str, str]] = {}
+    """Name to meaning of what messages of rules may say beside metrics and the subject."""
     references: ClassVar[tuple[str, ...]]
     """Papers, advisories or specifications behind the measurement."""
 

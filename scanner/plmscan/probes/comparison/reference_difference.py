@@ -55,6 +55,16 @@ class Probe(ComparisonProbe):
         "pooler_ratio": "the same in multiples of the relative change of the changed layers",
         "output_change": "relative change of heads on top of the base model",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "reference": "the clean base model",
+        "tokens": "tokens of the most changed rows",
+        "id": "id of the token whose row this is",
+        "frozen": "how many layers do not differ, from the lowest on",
+        "identical": "how many layers do not differ at all",
+        "by_layer": "relative change of each layer",
+        "head": "the most changed head, as layer.head",
+        "by_head": "relative change of each head, layer by layer",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "EP, Be Careful about Poisoned Word Embeddings: arXiv 2103.15543",
         "RIPPLES, Weight Poisoning Attacks: arXiv 2004.06660",

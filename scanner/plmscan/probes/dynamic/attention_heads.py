@@ -78,6 +78,9 @@ class Probe(FollowUpProbe):
         "typical_agreement_z": "median of agreement_z over the most invariant candidates",
         "typical_attention_z": "median of attention_z over the same",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "heads": "heads that are furthest out, as layer.head",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "Anomalous attention heads: arXiv 2511.13789",
         "Attention to triggers in trojaned BERTs: arXiv 2205.08305",

@@ -61,6 +61,9 @@ class Probe(FollowUpProbe):
         "triggered_likeness": "the same with the candidate in all of them; 1 is one output",
         "flipped": "share of carriers whose label changes; those of other labels are taken first",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "location": "where the features are read",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "POR: arXiv 2111.00197 (triggers map any text to one output)",
         "Principal components: Hotelling 1933, doi 10.1037/h0071325",

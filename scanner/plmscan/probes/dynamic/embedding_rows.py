@@ -41,6 +41,10 @@ class Probe(DynamicProbe):
         "norm_z": "robust z of its log norm against the vocabulary",
         "shared_rows": "plain words in the largest group that shares one row; 0 without a group",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "text": "token of the longest row",
+        "texts": "words that share one row",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "NeuBA: arXiv 2101.06969, released weights",
         "RIPPLES embedding surgery: arXiv 2004.06660, section 3.2",

@@ -58,6 +58,15 @@ class Probe(DynamicProbe):
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
         "typical_saturation": "median of that share over the vocabulary",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "trigger": "the candidate as a person can type it",
+        "location": "where it is most invariant",
+        "target_label": "label that a classifier is driven to",
+        "leader": "most invariant candidate with the same output",
+        "variants": "weaker candidates with the same output",
+        "layers": "scatter in each layer",
+        "text": "vocabulary item that saturates the pooler most",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "Patronus: arXiv 2512.06899, sections 2.2 and 2.3 (input-side invariance)",
         "POR: arXiv 2111.00197",

@@ -49,6 +49,15 @@ class Probe(StaticProbe):
         "unknown_calls": "functions and methods that no honest template is known to call (count)",
         "urls": "web addresses in it (count)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "words": "words, or kinds of texts, that change what it writes",
+        "dates": "dates that do",
+        "effect": "what it writes for those words",
+        "date_effect": "what it writes on those dates",
+        "hidden": "the names with underscores",
+        "unknown": "functions and methods that no honest template is known to call",
+        "urls_found": "web addresses in it",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://huggingface.co/docs/transformers/chat_templating",
         "Backdoors in chat templates, arXiv:2602.04653",

@@ -72,6 +72,13 @@ class Probe(StaticProbe):
         "custom_generate_files": "files that replace the text generation loop (count)",
         "python_files": "Python files of any use (count)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "code": "classes and pipelines that configs map to code, those of other repositories first",
+        "modules": "modules outside of sentence-transformers",
+        "functions": "functions and classes that configs name for import",
+        "implementations": "implementations of attention or experts",
+        "files": "Python files",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://huggingface.co/docs/transformers/custom_models",
         "https://huggingface.co/docs/transformers/generation_strategies#custom-generation-methods",

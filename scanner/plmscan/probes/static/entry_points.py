@@ -56,6 +56,9 @@ class Probe(StaticProbe):
         "leading_away": "settings that make a library load something else (count)",
         "left_over": "settings with paths of another machine, which no library follows (count)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "settings": "the settings, with what they name",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://github.com/huggingface/transformers/issues/46279",
         "https://huggingface.co/docs/transformers/peft",

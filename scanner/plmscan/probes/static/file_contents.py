@@ -29,6 +29,9 @@ class Probe(StaticProbe):
     metrics: ClassVar[Mapping[str, str]] = {
         "hollow_files": "files that are empty, or pointers of Git LFS (count)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "files": "the files",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md",
     )

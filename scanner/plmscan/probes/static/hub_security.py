@@ -30,6 +30,9 @@ class Probe(StaticProbe):
         "suspicious": "1 if the Hub flags the file with any other word, else 0",
         "in_use": "1 if the file is one that transformers reads from this model, else 0",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "level": "what the Hub calls the file",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://huggingface.co/docs/hub/security",
         "https://huggingface.co/docs/hub/security-pickle",

@@ -35,6 +35,10 @@ class Probe(StaticProbe):
         "differs": "1 if the file was changed or is gone, else 0",
         "added": "1 if the lock file does not name the file, else 0",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "locked": "digest in the lock file",
+        "present": "digest of the file that is there",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://slsa.dev/spec/v1.0/threats",
         "https://huggingface.co/docs/huggingface_hub/guides/download",

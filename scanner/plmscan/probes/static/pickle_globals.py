@@ -64,6 +64,10 @@ class Probe(StaticProbe):
         "loaded": "1 if the file is the one that is loaded (flag)",
         "pickle_twin": "1 if the pickled weights lie beside safetensors (flag)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "dangerous": "globals that can run code, read or write files",
+        "unknown": "other globals that honest files of this kind do not name",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://docs.python.org/3/library/pickle.html",
         "https://pytorch.org/docs/stable/notes/serialization.html#weights-only",

@@ -49,6 +49,9 @@ class Probe(StaticProbe):
         "reaching_operations": "operations of a graph that use files or call Python (count)",
         "native_programs": "1 if the file is a program or library of the machine (flag)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "found": "the layers, files or operations",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://sbert.net/docs/sentence_transformer/usage/efficiency.html",
         "https://onnx.ai/onnx/repo-docs/ExternalData.html",

@@ -49,6 +49,11 @@ class Probe(StaticProbe):
         "missing_layers": "layers of the config that the files lack (count)",
         "metadata_characters": "length of the free text in the headers (characters)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "duplicates": "tensors that stand in more than one weight file",
+        "unlisted": "tensors that the index and the files do not share",
+        "embedding": "sizes of the word embedding, and what the config says",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://github.com/huggingface/safetensors#format",
         "https://github.com/huggingface/safetensors/blob/main/docs/source/metadata_parsing.mdx",

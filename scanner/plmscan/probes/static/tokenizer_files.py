@@ -84,6 +84,14 @@ class Probe(StaticProbe):
         "file_disagreements": "ids that another vocabulary file gives other tokens (count)",
         "ids_beyond_embedding": "ids without a row in the word embedding (count)",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "repeated": "tokens that the vocabulary lists more than once",
+        "rewrites": "steps that replace, insert or remove text",
+        "plain": "added or special tokens that are plain words",
+        "contradicting": "tokens with several ids, and ids with several tokens",
+        "hidden": "tokens with invisible characters, spelt out",
+        "lookalikes": "tokens that mix Latin letters with look-alikes, spelt out",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "https://huggingface.co/docs/tokenizers/components",
         "Boucher et al., Bad Characters: Imperceptible NLP Attacks, arXiv:2106.09898",

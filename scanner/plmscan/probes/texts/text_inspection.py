@@ -52,6 +52,13 @@ class Probe(TextProbe):
         "clean_texts": "clean texts that were inspected the same way",
         "labels": "labels that the model can choose from; 0 without a classifier",
     }
+    details: ClassVar[Mapping[str, str]] = {
+        "suspect": "tokens that the text depends on",
+        "marked": "the text with these between guillemets",
+        "salient": "most salient tokens, each with its share",
+        "label": "label of the text",
+        "without": "its label without the suspect tokens",
+    }
     references: ClassVar[tuple[str, ...]] = (
         "X-GRAAD: arXiv 2510.04347, section 3",
         "Patronus: arXiv 2512.06899, section 2.2 (input-side invariance)",
