@@ -80,6 +80,7 @@ def evidence_of(probe: StaticProbe, artifact: Artifact) -> list[Evidence]:
     """What ``probe`` measures, once it is clear that it declares all of it."""
     found = [o for o in probe.inspect(artifact) if isinstance(o, Evidence)]
     assert all(e.metrics.keys() <= probe.metrics.keys() for e in found)
+    assert all(e.details.keys() <= probe.details.keys() for e in found)
     return found
 
 

@@ -66,8 +66,8 @@ def probe_page() -> str:
         "# Probes",
         (
             "A probe measures one property of a model and judges nothing. [Rules](rules/index.md) "
-            "compare its metrics, and [so can rules of yours](extending.md#add-a-rule). The message "
-            "of a rule can name metrics, details and the `subject` in braces."
+            "compare its metrics, and [so can rules of yours](extending.md#add-a-rule). The "
+            "message of a rule can name metrics, details and the `subject` in braces."
         ),
     ]
     for title, ids in _KINDS.items():

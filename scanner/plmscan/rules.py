@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from enum import IntEnum
     from importlib.resources.abc import Traversable
 
-__all__ = ["Comparison", "Rule", "load_rules", "overridden", "unknown_metrics"]
+__all__ = ["Comparison", "Rule", "load_rules", "overridden", "rules_in", "unknown_metrics"]
 
 _CHECKOUT = Path(__file__).parents[2] / "rules"
 _LONGEST_WORD = 200
@@ -225,6 +225,15 @@ def _rules_dir() -> Traversable:
 
 def _read_folder(folder: Traversable) -> dict[str, Rule]:
     """Rules by id of the YAML files in ``folder``, which must hold some."""
+    return _by_id(rules_in(folder))
+
+
+def rules_in(folder: Traversable) -> tuple[tuple[str, Rule], ...]:
+    """Name and rule of each YAML file in ``folder``, of which there must be some.
+
+    Raises:
+        RuleError: a file breaks the format, or there is none.
+    """
     try:
         files = sorted((f for f in folder.iterdir() if _is_rule(f)), key=lambda f: f.name)
     except OSError as error:
@@ -233,7 +242,7 @@ def _read_folder(folder: Traversable) -> dict[str, Rule]:
     if not files:
         msg = f"The rules folder {folder} holds no .yaml file."
         raise RuleError(msg, "A scan without rules would pass everything.")
-    return _by_id([(file.name, _read(file)) for file in files])
+    return tuple((file.name, _read(file)) for file in files)
 
 
 def _is_rule(file: Traversable) -> bool:

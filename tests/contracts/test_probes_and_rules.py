@@ -22,6 +22,7 @@ from plmscan.probes import (
     text_ids,
     text_probe,
 )
+from plmscan.probes.known_rules import Declared, declared
 from plmscan.rules import Rule, load_rules
 
 if TYPE_CHECKING:
@@ -137,6 +138,13 @@ def test_a_probe_declares_what_it_measures(probe_id: str) -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in made.metrics)
     assert all(made.metrics.values())
     assert made.references
+
+
+@each_probe
+def test_what_a_probe_declares_can_be_read_without_it(probe_id: str) -> None:
+    """Its file says in plain values what rules can compare and say, so nobody has to import it."""
+    made = probe(probe_id)
+    assert declared(probe_id) == Declared(made.metrics, made.details)
 
 
 def test_ids_are_unique() -> None:

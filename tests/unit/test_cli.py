@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import plmscan
@@ -99,6 +100,15 @@ def test_rules_need_no_torch() -> None:
     assert (explained.returncode, explained.stderr.strip()) == (0, "IMPORTED")
     assert explained.stdout.startswith(f"{first} ")
     assert "fires when" in explained.stdout
+
+
+def test_a_rule_of_a_team_is_explained_wherever_its_folder_is_named(rules: str) -> None:
+    """Before the command or behind the id."""
+    (named,) = yaml.safe_load_all(STRICT_RULE)
+    first = run("rules", "--rules", rules, "explain", named["id"])
+    second = run("rules", "explain", named["id"], "--rules", rules)
+    assert (first.exit_code, first.stdout) == (0, second.stdout)
+    assert first.stdout.startswith(f"{named['id']} {named['name']}\n")
 
 
 def test_files_and_judging_need_no_torch(model: str, saved: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from plmscan.errors import RuleError
 from plmscan.evidence import Confidence, Evidence, Severity
+from plmscan.probes.known_rules import checked_rules
 from plmscan.rules import Comparison, load_rules, overridden
 from tests.specimens import PLANTED, SWEEP, hit
 
@@ -121,6 +122,37 @@ def test_a_file_that_is_no_rule_is_named(tmp_path: Path, text: str, complaint: s
     with pytest.raises(RuleError, match=r"rule\.yaml") as raised:
         load_rules(write(tmp_path, text))
     assert complaint in raised.value.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint", "remedy"),
+    [
+        (
+            {"probe": "trigger-swep"},
+            "probe names trigger-swep, which",
+            "Probes are attention-heads",
+        ),
+        ({"when": {"zz": {"gte": 8}}}, "when.zz is no metric of trigger-sweep", "conjunction, cor"),
+        ({"message": "{loudness}."}, "message names {loudness}, which is neither", "null_size, p_"),
+        ({"probe": "custom-code", "when": {"kernels": {"gt": 0}}}, "names {z}", "named_functions,"),
+    ],
+)
+def test_a_rule_that_names_what_does_not_exist_is_refused(
+    tmp_path: Path, changes: dict[str, Any], complaint: str, remedy: str
+) -> None:
+    """File, key and what there is are named: otherwise it would never fire, or say nothing."""
+    extra = write(tmp_path, yaml.safe_dump(RIGHT | changes))
+    with pytest.raises(RuleError, match=r"Rule file rule\.yaml is wrong: ") as raised:
+        checked_rules(extra)
+    assert complaint in raised.value.problem
+    assert remedy in raised.value.remedy
+
+
+def test_a_rule_can_say_metrics_details_and_the_subject(tmp_path: Path) -> None:
+    """The lists are those of the probe's page."""
+    message = "{subject} at {location} drives to {target_label} (z {z:.1f}, like {leader})."
+    extra = write(tmp_path, yaml.safe_dump(RIGHT | {"message": message}))
+    assert checked_rules(extra) == load_rules(extra)
 
 
 def test_two_files_with_one_id_are_refused(tmp_path: Path) -> None:

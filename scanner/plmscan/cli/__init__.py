@@ -346,9 +346,9 @@ def doctor(
 @_rules_app.callback(invoke_without_command=True)
 def _list_rules(ctx: typer.Context, *, rules: ask.Rules = None) -> None:
     """List the rules; `explain ID` tells all about one."""
-    from plmscan.rules import load_rules  # noqa: PLC0415 - keeps --help quick
+    from plmscan.probes.known_rules import checked_rules  # noqa: PLC0415 - keeps --help quick
 
-    ctx.obj = load_rules(rules)
+    ctx.obj = checked_rules(rules)
     if ctx.invoked_subcommand is None:
         for rule in ctx.obj:
             typer.echo(f"{rule.id}  {rule.severity.name.lower():<8}  {rule.probe:<20}  {rule.name}")
@@ -358,9 +358,14 @@ def _list_rules(ctx: typer.Context, *, rules: ask.Rules = None) -> None:
 def _explain_rule(
     ctx: typer.Context,
     rule_id: Annotated[str, typer.Argument(metavar="ID", help="Such as PLM201.")],
+    *,
+    rules: ask.Rules = None,
 ) -> None:
     """Explain what a rule looks for, why it matters and what to do."""
-    found: dict[str, Rule] = {rule.id: rule for rule in ctx.obj}
+    from plmscan.probes.known_rules import checked_rules  # noqa: PLC0415 - keeps --help quick
+
+    known: tuple[Rule, ...] = ctx.obj if rules is None else checked_rules(rules)
+    found = {rule.id: rule for rule in known}
     rule_id = rule_id.upper()
     if rule_id not in found:
         msg = f"There is no rule {rule_id}."

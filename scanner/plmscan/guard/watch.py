@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from plmscan.inspection import Inspected, Inspector
+from plmscan.probes.known_rules import checked_rules
 from plmscan.probes.texts.text_inspection import evidence_of
-from plmscan.rules import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ class Watch:
             TextsError: too few of the texts fit this model.
             UnsupportedModelError: the architecture gives no attention maps.
         """
-        judges = tuple(rule for rule in load_rules(rules) if rule.probe == "text-inspection")
+        judges = tuple(rule for rule in checked_rules(rules) if rule.probe == "text-inspection")
         return cls(_Remembering.of(model, budget), judges)
 
     def suspicions(

@@ -45,7 +45,6 @@ from plmscan.scan.events import (
 from plmscan.scan.execution import Executor, Facts, ModelJob
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
 from plmscan.scan.reporting import (
-    check_metrics,
     identified,
     make_report,
     rejudge,
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Observation, Scalar
     from plmscan.loading import LoadedModel
-    from plmscan.probes.base import AnyProbe, ComparisonProbe, DynamicProbe
+    from plmscan.probes.base import ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact, SourceOptions
 
@@ -247,14 +246,10 @@ def _runs(job: ModelJob, executor: Executor, on_progress: Callable[[Progress], N
 
 
 def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) -> _Runs:
-    """Load the model of ``job`` and run the probes that need it, in this process.
-
-    Raises:
-        RuleError: a rule compares what its probe does not measure.
-    """
+    """Load the model of ``job`` and run the probes that need it, in this process."""
     settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
     budget = Budget(job.carriers, settings.effort, settings.seed, watch.deadline)
-    stage = _Stage(settings, job.rules, budget, watch)
+    stage = _Stage(settings, budget, watch)
     if settings.inspected is None:
         return (yield from _model_stage(job, stage))
     return (yield from _text_stage(job.artifact, job.inspected, stage))
@@ -324,8 +319,6 @@ class _Stage:
 
     settings: Settings
     """What the user asked for."""
-    rules: Collection[Rule]
-    """Rules that will judge."""
     budget: Budget
     """Limits of the probes."""
     watch: _Watch
@@ -335,18 +328,11 @@ class _Stage:
         """The limits of one probe, whose progress is told under its id."""
         return replace(self.budget, on_progress=self.watch.teller(probe_id))
 
-    def check_rules(self, probes: Mapping[str, AnyProbe]) -> None:
-        """Refuse a rule that compares what its probe does not measure."""
-        for rule in self.rules:
-            if rule.probe in probes:
-                check_metrics(rule, probes[rule.probe])
-
 
 def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     """Load the model, compare it, and run the probes that search it, those that follow up last."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
-    compared = {} if job.reference is None else {i: comparison_probe(i) for i in comparison_ids()}
-    stage.check_rules({**compared, **probes})
+    compared = () if job.reference is None else comparison_ids()
     searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
     order = [*compared, *searching]
 
@@ -374,7 +360,6 @@ def _nothing(_model: LoadedModel, _budget: Budget) -> Iterator[Event]:
 
 def _text_stage(artifact: Artifact, texts: Sequence[str], stage: _Stage) -> _Runs:
     """Load the model and inspect given texts with it."""
-    stage.check_rules({probe_id: text_probe(probe_id) for probe_id in text_ids()})
 
     def run(probe_id: str, model: LoadedModel, _earlier: Sequence[ProbeRun]) -> ProbeRun:
         told = stage.told(probe_id)

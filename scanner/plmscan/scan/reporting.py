@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.errors import ArtifactError, RuleError
+from plmscan.errors import ArtifactError
 from plmscan.evidence import ModelIdentity, Report, Verdict
 from plmscan.headers import parameter_count
 from plmscan.policy import decide
@@ -16,10 +16,10 @@ from plmscan.probes import (
     comparison_ids,
     dynamic_ids,
     static_ids,
-    static_probe,
     text_ids,
 )
-from plmscan.rules import load_rules, overridden, unknown_metrics
+from plmscan.probes.known_rules import checked_rules
+from plmscan.rules import overridden
 from plmscan.scan.execution import Facts
 from plmscan.scan.settings import Settings
 from plmscan.version import __version__
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import ProbeRun, Scalar, Severity
     from plmscan.policy import Decision
-    from plmscan.probes.base import AnyProbe
     from plmscan.rules import Rule
     from plmscan.scan.execution import ModelJob
     from plmscan.source import Artifact
     from plmscan.waivers import Waivers
 
-__all__ = ["check_metrics", "identified", "make_report", "rejudge", "rules_for", "versions"]
+__all__ = ["identified", "make_report", "rejudge", "rules_for", "versions"]
 
 _LIBRARIES = (
     "torch",
@@ -53,17 +52,9 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
     """The rules that these settings can apply.
 
     Raises:
-        RuleError: a file breaks the format, or a rule names an unknown probe or metric.
+        RuleError: a file breaks the format, or names a probe, metric or detail that is unknown.
     """
-    rules = load_rules(settings.rules)
-    known = {*static_ids(), *comparison_ids(), *dynamic_ids(), *text_ids()}
-    for rule in rules:
-        if rule.probe not in known:
-            msg = f"Rule {rule.id} names the probe {rule.probe}, which does not exist."
-            raise RuleError(msg, f"Probes are {', '.join(sorted(known))}.")
-        # The packaged rules are tested, so nobody has to wait for the probes to be imported.
-        if settings.rules is not None and rule.probe in static_ids():
-            check_metrics(rule, static_probe(rule.probe))
+    rules = checked_rules(settings.rules)
     run = {*static_ids(), *_model_ids(settings)}
     return tuple(rule for rule in rules if rule.probe in run)
 
@@ -76,13 +67,6 @@ def _model_ids(settings: Settings) -> tuple[str, ...]:
         return text_ids()
     compared = () if settings.reference is None else comparison_ids()
     return (*compared, *dynamic_ids())
-
-
-def check_metrics(rule: Rule, probe: AnyProbe) -> None:
-    """Refuse a rule that compares what its probe does not measure."""
-    for metric in unknown_metrics(rule, probe.metrics):
-        msg = f"Rule {rule.id} compares {metric}, which the probe {rule.probe} does not measure."
-        raise RuleError(msg, f"It measures {', '.join(sorted(probe.metrics))}.")
 
 
 def make_report(
