@@ -209,7 +209,7 @@ def waived() -> Report:
         replace(finding, waived=ignored if finding.rule == "PLM201" else known)
         for finding in made.findings
     )
-    reason = "All probes completed, and no finding is high or above; 4 waived."
+    reason = "All checks that apply are complete, and no finding is high or above; 4 waived."
     return replace(made, verdict=Verdict.PASS, reasons=(reason,), findings=marked)
 
 

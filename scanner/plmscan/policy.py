@@ -27,6 +27,8 @@ __all__ = ["Decision", "decide"]
 
 _NAMED = 8
 """Subjects that one reason names."""
+_COMPLETE = "All checks that apply are complete"
+"""True beside a probe that was skipped: it found nothing to look at, or was not asked for."""
 _CAUSES = (
     ProbeStatus.FAILED,
     ProbeStatus.TIMED_OUT,
@@ -188,11 +190,11 @@ def _idle_rules(runs: Sequence[ProbeRun], rules: Iterable[Rule]) -> Iterator[str
 def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str:
     """The reason of a pass."""
     if fail_on is None:
-        return "All probes completed; --fail-on none lets no finding fail."
+        return f"{_COMPLETE}; --fail-on none lets no finding fail."
     bar = "critical" if fail_on is Severity.CRITICAL else f"{fail_on.name.lower()} or above"
     waived = sum(finding.waived is not None for finding in findings)
     milder = len(findings) - waived
     besides = [f"{n} {what}" for n, what in ((milder, "milder below"), (waived, "waived")) if n]
     if waived:
-        return f"All probes completed, and no finding that counts is {bar}; {', '.join(besides)}."
-    return "; ".join([f"All probes completed, and no finding is {bar}", *besides]) + "."
+        return f"{_COMPLETE}, and no finding that counts is {bar}; {', '.join(besides)}."
+    return "; ".join([f"{_COMPLETE}, and no finding is {bar}", *besides]) + "."

@@ -25,7 +25,9 @@ def test_a_completed_scan_without_findings_passes() -> None:
     decision = judge(run(hit(z=2.0)))
     assert decision.verdict is Verdict.PASS
     assert decision.findings == ()
-    assert decision.reasons == ("All probes completed, and no finding is high or above.",)
+    assert decision.reasons == (
+        "All checks that apply are complete, and no finding is high or above.",
+    )
 
 
 @pytest.mark.parametrize(

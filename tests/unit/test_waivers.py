@@ -43,9 +43,8 @@ def test_an_ignored_finding_is_told_and_does_not_fail() -> None:
     """It stays in the report with who, why and until when."""
     decision = judged("cf", waivers=ignoring())
     assert decision.verdict is Verdict.PASS
-    assert decision.reasons == (
-        "All probes completed, and no finding that counts is high or above; 1 waived.",
-    )
+    (reason,) = decision.reasons
+    assert reason.endswith("complete, and no finding that counts is high or above; 1 waived.")
     (finding,) = decision.findings
     assert finding.waived
     assert (finding.waived.by, finding.waived.place) == ("ignore", "plmscan.yaml:12")

@@ -160,10 +160,12 @@ def test_the_process_is_left_as_it_was(model: str, settings: Settings) -> None:
 
 
 def test_files_only_stops_before_the_model(model: str) -> None:
-    """The file probes decide alone; the report says what was not run."""
+    """The file probes decide alone; the report says what was not run, and not that all was."""
     report = check(model, FILES_ONLY)
     assert report.verdict is Verdict.PASS
-    assert report.reasons[0].startswith("Only the files were checked.")
+    (reason,) = report.reasons
+    assert reason.startswith("Only the files were checked. All checks that apply are complete,")
+    assert ProbeStatus.SKIPPED in {run.status for run in report.probes}
     assert set(runs(report)) == {*static_ids(), "loading"}
     assert report.probes[-1].gaps[0].subject == "behaviour of the model"
 
