@@ -321,6 +321,11 @@ class TestLockAndBaseline:
         assert run("lock", "./models/good").exit_code == 0
         assert "locks 2 models." in run("lock", "./models/bad").stderr
 
+    def test_locking_quietly_tells_a_line_a_model(self) -> None:
+        """As a quiet check does, so that one option serves both in a pipeline."""
+        result = run("lock", "--quiet", "./models/good", "./models/bad")
+        assert (result.exit_code, len(result.stderr.splitlines())) == (0, 3)
+
     def test_nothing_is_locked_if_one_cannot_be_found(self) -> None:
         """Half a lock file would be taken for a whole one."""
         result = run("lock", "./models/good", "./nowhere")

@@ -293,6 +293,7 @@ def lock(
     cache_dir: ask.CacheDir = None,
     allow_pickle: ask.AllowPickle = False,
     all_files: ask.AllFiles = False,
+    quiet: ask.Quiet = False,
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
@@ -304,7 +305,8 @@ def lock(
         allow_pickle=allow_pickle or None,
         all_files=all_files or None,
     )
-    path, count = lock_models(_asked(models, None, config, None, given), output)
+    detail = _detail(quiet=quiet, verbose=False)
+    path, count = lock_models(_asked(models, None, config, None, given), output, detail)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
 
 
@@ -319,10 +321,13 @@ def baseline(
 ) -> None:
     """Write the findings of a saved REPORT as known ones, for `check --baseline`."""
     from plmscan.cli.saved import read_saved  # noqa: PLC0415 - keeps --help quick
-    from plmscan.config import write_baseline  # noqa: PLC0415
+    from plmscan.config import left_out, write_baseline  # noqa: PLC0415
 
-    known = counted(write_baseline(output, read_saved(file)), "known finding")
+    survey = read_saved(file)
+    known = counted(write_baseline(output, survey), "known finding")
     say(f"{output} holds {known}. Look at each, then commit the file.")
+    for remark in left_out(survey):
+        say(f"note: {remark}")
 
 
 @app.command(short_help="Look at versions, device, caches and the Hub.")

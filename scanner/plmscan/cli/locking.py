@@ -11,6 +11,7 @@ from plmscan.cli.plan import targets
 from plmscan.cli.progress import watching
 from plmscan.config import Lock, read_lock, write_lock
 from plmscan.config.lock import LOCK_NAME
+from plmscan.reports import Detail
 from plmscan.scan import Progress, Settings
 from plmscan.source import resolve
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["lock_models"]
 
 
-def lock_models(asked: Asked, output: Path | None) -> tuple[Path, int]:
+def lock_models(
+    asked: Asked, output: Path | None, detail: Detail = Detail.NORMAL
+) -> tuple[Path, int]:
     """Resolve every model anew and write what it is made of; the file, and how many models.
 
     Models that are named join those of the lock file; without any, those of the configuration
-    replace them.
+    replace them.  A brief ``detail`` shows no progress.
 
     Raises:
         PlmscanError: a model cannot be found, and then nothing is written.
@@ -35,15 +38,15 @@ def lock_models(asked: Asked, output: Path | None) -> tuple[Path, int]:
     path = output or (Path(LOCK_NAME) if config is None else config.lock)
     joins = asked.models and path.exists()
     before = read_lock(path) if joins else Lock(path, {})
-    lock = before.with_models(_resolved(target, asked) for target in found)
+    lock = before.with_models(_resolved(target, asked, detail) for target in found)
     write_lock(lock)
     return path, len(lock.models)
 
 
-def _resolved(target: Target, asked: Asked) -> tuple[str, str | None, Artifact]:
+def _resolved(target: Target, asked: Asked, detail: Detail) -> tuple[str, str | None, Artifact]:
     """One model as it is now: how it is asked for, in which revision, and what it is."""
     options = Settings(**{**target.options, **asked.options}).source_options
-    with watching() as watcher:
+    with watching(detail) as watcher:
         artifact = resolve(target.source, options, partial(_tell, watcher))
     say(f"{target.source}: {artifact.revision or 'a folder'}, {len(artifact.files)} files")
     return target.source, options.revision, artifact

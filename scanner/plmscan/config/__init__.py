@@ -8,7 +8,7 @@ new ones fail.  People write the first; plmscan writes the other two, for people
 
 from __future__ import annotations
 
-from plmscan.config.baseline import read_baseline, write_baseline
+from plmscan.config.baseline import left_out, read_baseline, write_baseline
 from plmscan.config.find import find_config, lies_in_a_model
 from plmscan.config.lock import Lock, LockedModel, read_lock, write_lock
 from plmscan.config.read import Config, ConfiguredModel, read_config
@@ -21,6 +21,7 @@ __all__ = [
     "LockedModel",
     "config_schema",
     "find_config",
+    "left_out",
     "lies_in_a_model",
     "read_baseline",
     "read_config",

@@ -14,6 +14,8 @@ from pydantic import Field
 from plmscan.config.files import seen_from_here
 from plmscan.config.written import Written, read_written, write_json
 from plmscan.errors import ReportError
+from plmscan.evidence import ProbeStatus
+from plmscan.probes.words import counted
 from plmscan.survey import Refusal
 from plmscan.waivers import Known, fingerprint, fingerprint_of
 
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
     from plmscan.evidence import Finding, Report
     from plmscan.survey import Survey
 
-__all__ = ["SCHEMA", "read_baseline", "write_baseline"]
+__all__ = ["SCHEMA", "left_out", "read_baseline", "write_baseline"]
 
 SCHEMA = "plmscan.baseline/v1"
 """Name and version of the format."""
 _AGAIN = "Write the baseline anew; what must count for nothing by hand is an ignore."
+_ENDED = (ProbeStatus.FAILED, ProbeStatus.TIMED_OUT)
+"""Ends of a probe that leave a gap that nobody has named."""
 _NOT_KNOWN = frozenset({"lock-drift"})
 """Probes whose findings a baseline never holds: a wanted change of a file belongs in the lock."""
 
@@ -88,6 +92,30 @@ def read_baseline(path: Path) -> Known:
     models = _read(path).models.values()
     found = frozenset(finding.fingerprint for findings in models for finding in findings)
     return Known(found, seen_from_here(path).as_posix())
+
+
+def left_out(survey: Survey) -> Iterator[str]:
+    """What of ``survey`` no baseline holds, a sentence a kind."""
+    findings = [finding for report in survey.reports for finding in report.findings]
+    rest = [finding for finding in findings if not _belongs(finding)]
+    about_lock = sum(finding.evidence.probe in _NOT_KNOWN for finding in rest)
+    if about_lock:
+        about = counted(about_lock, "finding")
+        yield f"Left out: {about} about the lock file, which `plmscan lock` writes anew."
+    if waived := len(rest) - about_lock:
+        yield f"Left out: {counted(waived, 'finding')} that the configuration waives until a day."
+    if gaps := sum(map(_gaps, survey.reports)):
+        unread = counted(gaps, "thing")
+        yield (
+            f"Left out: {unread} that could not be checked. Neither a baseline nor a waiver makes "
+            "up for that: nobody knows what is there."
+        )
+
+
+def _gaps(report: Report) -> int:
+    """How many things that were not checked keep the model of ``report`` from a pass."""
+    ended = [run for run in report.probes if run.status in _ENDED]
+    return len(ended) + sum(gap.blocks_pass for run in report.probes for gap in run.gaps)
 
 
 def _require_reports(survey: Survey) -> None:

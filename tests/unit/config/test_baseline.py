@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plmscan.config import read_baseline, write_baseline
+from plmscan.config import left_out, read_baseline, write_baseline
 from plmscan.errors import ReportError
 from plmscan.evidence import Evidence, Finding, Report, Severity, Verdict, Waived
 from plmscan.reports.json_v1 import from_json, to_json
@@ -135,6 +135,19 @@ def test_drift_is_never_known() -> None:
     drift = DRIFT.finding(replace(hit("model.safetensors"), probe="lock-drift"))
 
     assert write_baseline(PATH, Survey.of(report(drift))) == 0
+
+
+def test_what_a_baseline_leaves_out_is_told() -> None:
+    """Drift, waived findings, and what was not checked: no pass comes of any baseline there."""
+    drift = DRIFT.finding(replace(hit("model.safetensors"), probe="lock-drift"))
+    ignored = replace(found(), waived=Waived("ignore", "Ours.", "plmscan.yaml:1", "2999-01-01"))
+    survey = Survey.of(report(drift, drift, ignored, found("mn")), unfinished())
+
+    lock, waived, unchecked = left_out(survey)
+    assert lock.startswith("Left out: 2 findings about the lock file")
+    assert waived.startswith("Left out: 1 finding that the configuration waives")
+    assert unchecked.startswith("Left out: 1 thing that could not be checked.")
+    assert not list(left_out(Survey.of(report(found()))))
 
 
 def test_a_saved_report_gives_the_same_baseline() -> None:
