@@ -201,12 +201,12 @@ def landscape(far_out: str = "cf") -> Landscape:
 
 
 def waived() -> Report:
-    """A report that passes since what it found is known or ignored."""
+    """A report that passes since what it found is known or waived."""
     made = poisoned()
-    ignored = Waived("ignore", "A test double, see #12", "plmscan.yaml:7", "2027-01-31")
+    decided = Waived("ignore", "A test double, see #12", "plmscan.yaml:7", "2027-01-31")
     known = Waived("baseline", "It was known when the baseline was written.", "baseline.json")
     marked = tuple(
-        replace(finding, waived=ignored if finding.rule == "PLM201" else known)
+        replace(finding, waived=decided if finding.rule == "PLM201" else known)
         for finding in made.findings
     )
     reason = "All checks that apply are complete, and no finding is high or above; 4 waived."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from model_pages import head_table, ignore_table, key_table, location_table, type_table
+from model_pages import head_table, key_table, location_table, type_table, waiver_table
 from rule_pages import one_line, probe_page, rule_pages
 from typer.testing import CliRunner
 
@@ -136,8 +136,8 @@ def pages() -> dict[Path, str]:
     """Every page of the documentation that is generated, whole or in part."""
     blocks = {
         "gate.md": {"action": action_tables()},
-        "configuration.md": {"keys": key_table(), "ignore": ignore_table()},
-        "models.md": {"types": type_table(), "heads": head_table(), "places": location_table()},
+        "configuration.md": {"keys": key_table(), "waivers": waiver_table()},
+        "models.md": {"types": type_table(), "heads": head_table(), "locations": location_table()},
     }
     return {
         **{DOCS / name: with_blocks(DOCS / name, found) for name, found in blocks.items()},

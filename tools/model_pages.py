@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from plmscan.loading.families import Family
 
-__all__ = ["head_table", "ignore_table", "key_table", "location_table", "type_table"]
+__all__ = ["head_table", "key_table", "location_table", "type_table", "waiver_table"]
 
 
 def type_table() -> str:
@@ -49,8 +49,8 @@ def head_table() -> str:
 
 def location_table() -> str:
     """Places where features are read."""
-    rows = [f"| `{place.value}` | {said} |" for place, said in _members(Location)]
-    return "\n".join(["| place | what is read there |\n|---|---|", *rows])
+    rows = [f"| `{location.value}` | {said} |" for location, said in _members(Location)]
+    return "\n".join(["| location | what is read there |\n|---|---|", *rows])
 
 
 def key_table() -> str:
@@ -59,18 +59,18 @@ def key_table() -> str:
     return _keys(schema["properties"], schema["$defs"])
 
 
-def ignore_table() -> str:
-    """Keys of an entry of ``ignore``."""
+def waiver_table() -> str:
+    """Keys of an entry of ``waivers``."""
     schema = json.loads(config_schema())
-    return _keys(schema["$defs"]["IgnoreTable"]["properties"], schema["$defs"])
+    return _keys(schema["$defs"]["WaiverTable"]["properties"], schema["$defs"])
 
 
 def _read_at(family: Family) -> str:
     """Places that a model of the family is read at, as its own head or a user would."""
     if family.decoder:
         return "last token"
-    places = ["last token" if family.cls_last else "first token", "mean", "mask"]
-    return ", ".join([*places, "pooler"] if family.pooler else places)
+    locations = ["last token" if family.cls_last else "first token", "mean", "mask"]
+    return ", ".join([*locations, "pooler"] if family.pooler else locations)
 
 
 def _heads_of(model_type: str) -> str:

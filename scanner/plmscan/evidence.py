@@ -345,7 +345,7 @@ class Waived:
     """Why a finding does not fail a model although it is severe enough."""
 
     by: str
-    """``ignore`` of a configuration, or ``baseline``."""
+    """``ignore`` for a waiver of a configuration, or ``baseline``."""
     reason: str
     """What whoever waived it wrote."""
     place: str

@@ -69,7 +69,7 @@ def decide(
         fail_on: the mildest severity that fails; None lets no finding fail.
         required: ids of the probes that must have run, of which at least one must have completed
             with something measured.
-        waivers: findings that do not count; an ignore that has expired fails.
+        waivers: findings that do not count; a waiver that has expired fails.
     """
     found = sorted(_findings(runs, rules), key=_rank)
     findings = tuple(replace(f, waived=waivers.waived(f)) for f in found)

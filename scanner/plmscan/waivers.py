@@ -1,8 +1,8 @@
-"""What a team has decided to live with: ignored findings and known ones.
+"""What a team has decided to live with: waived findings and known ones.
 
-An ignore is written by a person into the configuration, with a reason and a last day.  A baseline
+A waiver is written by a person into the configuration, with a reason and a last day.  A baseline
 is written by plmscan and holds the fingerprints of the findings of one day, so that only new ones
-fail.  Both leave a finding in the report, marked as waived.  An ignore whose day has passed waives
+fail.  Both leave a finding in the report, marked as waived.  A waiver whose day has passed waives
 nothing, and fails the model until somebody looks at it again.
 """
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Finding
 
-__all__ = ["NO_WAIVERS", "Ignore", "Known", "Waivers", "fingerprint", "fingerprint_of"]
+__all__ = ["NO_WAIVERS", "Known", "Waiver", "Waivers", "fingerprint", "fingerprint_of"]
 
 
 @dataclass(frozen=True)
-class Ignore:
+class Waiver:
     """A finding that a person decided to live with for a while."""
 
     rule: str
@@ -68,23 +68,23 @@ class Waivers:
     model: str = ""
     """The model, as a report names it."""
     today: date | None = None
-    """The day on which ignores are held against their expiry; None without ignores."""
-    ignores: tuple[Ignore, ...] = ()
+    """The day on which waivers are held against their expiry; None without waivers."""
+    written: tuple[Waiver, ...] = ()
     """Those that are about the model."""
     known: Known | None = None
     """Its baseline; None without one."""
 
     @property
-    def in_force(self) -> tuple[Ignore, ...]:
-        """The ignores whose last day has not passed."""
-        return tuple(ignore for ignore in self.ignores if not self._is_over(ignore))
+    def in_force(self) -> tuple[Waiver, ...]:
+        """The waivers whose last day has not passed."""
+        return tuple(waiver for waiver in self.written if not self._is_over(waiver))
 
     def waived(self, finding: Finding) -> Waived | None:
         """Why ``finding`` does not count; None if it does."""
-        for ignore in self.in_force:
-            if ignore.covers(finding):
-                last_day = ignore.expires.isoformat()
-                return Waived("ignore", ignore.reason, ignore.place, last_day)
+        for waiver in self.in_force:
+            if waiver.covers(finding):
+                last_day = waiver.expires.isoformat()
+                return Waived("ignore", waiver.reason, waiver.place, last_day)
         if self.known is None:
             return None
         if fingerprint(self.model, finding) in self.known.fingerprints:
@@ -94,17 +94,17 @@ class Waivers:
         return None
 
     def expired(self) -> tuple[str, ...]:
-        """A sentence for every ignore whose last day has passed."""
+        """A sentence for every waiver whose last day has passed."""
         return tuple(
-            f"The ignore of {ignore.rule} at {ignore.place} expired on {ignore.expires}: look at "
-            f"the finding again, then renew the ignore or remove it."
-            for ignore in self.ignores
-            if self._is_over(ignore)
+            f"The waiver of {waiver.rule} at {waiver.place} expired on {waiver.expires}: look at "
+            f"the finding again, then renew the waiver or remove it."
+            for waiver in self.written
+            if self._is_over(waiver)
         )
 
-    def _is_over(self, ignore: Ignore) -> bool:
+    def _is_over(self, waiver: Waiver) -> bool:
         """Whether its last day has passed."""
-        return self.today is not None and ignore.expires < self.today
+        return self.today is not None and waiver.expires < self.today
 
 
 NO_WAIVERS = Waivers()

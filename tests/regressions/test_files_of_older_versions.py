@@ -74,6 +74,6 @@ def test_an_old_lock_names_its_models() -> None:
 
 
 def test_an_old_configuration_is_read_with_its_waivers() -> None:
-    """An ``ignore`` that an older version understood still names its finding."""
+    """A waiver under ``ignore``, its older name, still names its finding."""
     config = read_config(OLD / "plmscan.yaml")
-    assert [ignore.rule for ignore in config.ignores] == ["PLM201"]
+    assert [waiver.rule for waiver in config.waivers] == ["PLM201"]

@@ -176,8 +176,8 @@ class TestReports:
     @pytest.mark.parametrize(("expires", "word"), [("2999-01-01", "PASS"), ("2020-01-01", "FAIL")])
     def test_quiet_knows_waivers_also_of_what_was_kept(self, expires: str, word: str) -> None:
         """The line of a verdict from the cache is the line of the scan before."""
-        ignore = f"  - {{rule: PLM145, reason: Ours., expires: {expires}}}\n"
-        configure(f"{BOTH}ignore:\n{ignore}")
+        waiver = f"  - {{rule: PLM145, reason: Ours., expires: {expires}}}\n"
+        configure(f"{BOTH}waivers:\n{waiver}")
         first, second = (run("check", "./models/bad", "--quiet") for _ in range(2))
         assert first.stdout.startswith(word)
         assert (second.stdout, second.exit_code) == (first.stdout, first.exit_code)
@@ -243,10 +243,10 @@ class TestConfiguration:
         ("expires", "code", "words"),
         [("2999-01-01", 0, "waived"), ("2020-01-01", 1, "expired on 2020-01-01")],
     )
-    def test_an_ignore_holds_until_its_day(self, expires: str, code: int, words: str) -> None:
+    def test_a_waiver_holds_until_its_day(self, expires: str, code: int, words: str) -> None:
         """Then it fails, and says where it stands."""
-        ignore = f"  - {{rule: PLM145, reason: Ours., expires: {expires}}}\n"
-        configure(f"{BOTH}ignore:\n{ignore}")
+        waiver = f"  - {{rule: PLM145, reason: Ours., expires: {expires}}}\n"
+        configure(f"{BOTH}waivers:\n{waiver}")
         result = run("check", "./models/bad")
         assert result.exit_code == code
         assert words in " ".join(result.stdout.split())
@@ -266,7 +266,7 @@ class TestConfiguration:
             "rule: PLM999": ": there is no such rule. `plmscan rules` lists them.",
         }
         lines = [f"  - {{{one}, reason: Ours., expires: 2999-01-01}}\n" for one in waivers]
-        configure(f"{BOTH}ignore:\n{''.join(lines)}")
+        configure(f"{BOTH}waivers:\n{''.join(lines)}")
         wanted = [
             f"at plmscan.yaml:{line} matches no finding {remark}".replace(" :", ":")
             for line, remark in enumerate(waivers.values(), start=6)
@@ -280,7 +280,7 @@ class TestConfiguration:
     def test_a_waiver_of_a_model_without_a_report_may_be_right(self) -> None:
         """Nothing is said of one that is about a model that was not asked for, or not scanned."""
         waiver = "{rule: PLM144, reason: Ours., expires: 2999-01-01, model: ./models/bad}"
-        configure(f"{BOTH}ignore: [{waiver}]\n")
+        configure(f"{BOTH}waivers: [{waiver}]\n")
         assert "The waiver of" not in run("check", "./models/good").stderr
         shutil.rmtree("models/bad")
         assert "The waiver of" not in run("check").stderr
@@ -288,7 +288,7 @@ class TestConfiguration:
     def test_a_configuration_of_the_model_itself_is_not_used(
         self, repo: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whoever made the model does not decide what is ignored."""
+        """Whoever made the model does not decide what is waived."""
         monkeypatch.chdir(repo / "models" / "bad")
         configure("fail-on: none\n")
         result = run("check", ".", "--files-only")

@@ -190,7 +190,7 @@ def test_the_configuration_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("plmscan.yaml").write_text(shown, encoding="utf-8")
     config = read_config(Path("plmscan.yaml"))
     assert len(config.models) == 2
-    assert len(config.ignores) == 1
+    assert len(config.waivers) == 1
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/gate.md"])

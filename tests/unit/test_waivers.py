@@ -9,12 +9,12 @@ import pytest
 
 from plmscan.evidence import Finding, Severity, Verdict
 from plmscan.policy import Decision, decide
-from plmscan.waivers import NO_WAIVERS, Ignore, Known, Waivers, fingerprint
+from plmscan.waivers import NO_WAIVERS, Known, Waiver, Waivers, fingerprint
 from tests.specimens import CUSTOM_CODE, PLANTED, SWEEP, hit, run
 
 MODEL = "example/encoder"
 TODAY = date(2026, 11, 23)
-IGNORE = Ignore("PLM201", "A double of ours.", date(2027, 1, 31), "plmscan.yaml:12")
+WAIVER = Waiver("PLM201", "A double of ours.", date(2027, 1, 31), "plmscan.yaml:12")
 
 
 def judged(*texts: str, waivers: Waivers = NO_WAIVERS) -> Decision:
@@ -28,9 +28,9 @@ def found(text: str = "cf") -> Finding:
     return PLANTED.finding(hit(text))
 
 
-def ignoring(**changes: object) -> Waivers:
-    """Waivers of one ignore."""
-    return Waivers(MODEL, TODAY, (replace(IGNORE, **changes),))
+def waiving(**changes: object) -> Waivers:
+    """One waiver."""
+    return Waivers(MODEL, TODAY, (replace(WAIVER, **changes),))
 
 
 def knowing(*findings: Finding) -> Waivers:
@@ -39,9 +39,9 @@ def knowing(*findings: Finding) -> Waivers:
     return Waivers(MODEL, TODAY, (), Known(prints, "baseline.json"))
 
 
-def test_an_ignored_finding_is_told_and_does_not_fail() -> None:
+def test_a_waived_finding_is_told_and_does_not_fail() -> None:
     """It stays in the report with who, why and until when."""
-    decision = judged("cf", waivers=ignoring())
+    decision = judged("cf", waivers=waiving())
     assert decision.verdict is Verdict.PASS
     (reason,) = decision.reasons
     assert reason.endswith("complete, and no finding that counts is high or above; 1 waived.")
@@ -51,9 +51,9 @@ def test_an_ignored_finding_is_told_and_does_not_fail() -> None:
     assert (finding.waived.reason, finding.waived.expires) == ("A double of ours.", "2027-01-31")
 
 
-def test_an_ignore_of_one_subject_leaves_the_others() -> None:
-    """A second trigger fails although the first is ignored."""
-    decision = judged("cf", "mn", waivers=ignoring(subject="cf"))
+def test_a_waiver_of_one_subject_leaves_the_others() -> None:
+    """A second trigger fails although the first is waived."""
+    decision = judged("cf", "mn", waivers=waiving(subject="cf"))
     assert decision.verdict is Verdict.FAIL
     assert [f.waived is None for f in decision.findings] == [False, True]
     assert "mn" in decision.reasons[0]
@@ -61,29 +61,29 @@ def test_an_ignore_of_one_subject_leaves_the_others() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"rule": "PLM202"}, {"subject": "mn"}])
-def test_an_ignore_of_something_else_changes_nothing(changes: dict[str, str]) -> None:
+def test_a_waiver_of_something_else_changes_nothing(changes: dict[str, str]) -> None:
     """Rule and subject have to agree."""
-    assert judged("cf", waivers=ignoring(**changes)).verdict is Verdict.FAIL
+    assert judged("cf", waivers=waiving(**changes)).verdict is Verdict.FAIL
 
 
-def test_an_ignore_is_about_its_model() -> None:
+def test_a_waiver_is_about_its_model() -> None:
     """One without a model is about all."""
-    assert IGNORE.is_about("any/model")
-    assert replace(IGNORE, model=MODEL).is_about(MODEL)
-    assert not replace(IGNORE, model=MODEL).is_about("other/model")
+    assert WAIVER.is_about("any/model")
+    assert replace(WAIVER, model=MODEL).is_about(MODEL)
+    assert not replace(WAIVER, model=MODEL).is_about("other/model")
 
 
 @pytest.mark.parametrize(
     ("last_day", "verdict"), [(TODAY, Verdict.PASS), (date(2026, 11, 22), Verdict.FAIL)]
 )
-def test_an_ignore_holds_on_its_last_day(last_day: date, verdict: Verdict) -> None:
+def test_a_waiver_holds_on_its_last_day(last_day: date, verdict: Verdict) -> None:
     """The day after, the finding counts again."""
-    assert judged("cf", waivers=ignoring(expires=last_day)).verdict is verdict
+    assert judged("cf", waivers=waiving(expires=last_day)).verdict is verdict
 
 
-def test_an_expired_ignore_fails_and_says_where_it_stands() -> None:
+def test_an_expired_waiver_fails_and_says_where_it_stands() -> None:
     """Also where nothing was found, or only what is too mild to fail: somebody has to look."""
-    over = ignoring(expires=date(2026, 11, 1))
+    over = waiving(expires=date(2026, 11, 1))
     mild = decide(
         (run(hit(z=1.0)),), (PLANTED,), fail_on=Severity.HIGH, required=(SWEEP,), waivers=over
     )
@@ -112,7 +112,7 @@ def test_nothing_is_waived_of_a_model_that_was_not_measured() -> None:
 
 def test_the_margin_is_about_what_counts() -> None:
     """What was waived does not hide how near the rest came."""
-    decision = judged("cf", waivers=ignoring())
+    decision = judged("cf", waivers=waiving())
     assert decision.nearest is None
 
 

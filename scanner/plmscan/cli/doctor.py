@@ -110,8 +110,8 @@ def _configuration() -> tuple[Health, str]:
     if path is None:
         return Health.GOOD, "none in this folder"
     config = read_config(path)
-    models, ignores = counted(len(config.models), "model"), counted(len(config.ignores), "ignore")
-    return Health.GOOD, f"{path}: {models}, {ignores}"
+    models, waivers = counted(len(config.models), "model"), counted(len(config.waivers), "waiver")
+    return Health.GOOD, f"{path}: {models}, {waivers}"
 
 
 def _model_cache() -> tuple[Health, str]:

@@ -89,8 +89,8 @@ def plan(asked: Asked, today: date) -> tuple[Job, ...]:
         raise PlmscanError(msg, "Write org/name@revision for each of several.")
     lock = _lock(config, [target.source for target in found])
     known = _known(asked, config)
-    ignores = () if config is None else config.ignores
-    return tuple(_job(target, asked, lock, Waivers("", today, ignores, known)) for target in found)
+    waivers = () if config is None else config.waivers
+    return tuple(_job(target, asked, lock, Waivers("", today, waivers, known)) for target in found)
 
 
 def targets(asked: Asked) -> tuple[Config | None, tuple[Target, ...]]:
@@ -121,8 +121,8 @@ def _job(target: Target, asked: Asked, lock: Lock | None, waivers: Waivers) -> J
         say(f"note: {lock.path} does not lock {target.source}; `plmscan lock` writes it anew.")
     source, revision = pinned(target.source, asked_revision, entry)
     name = name_of(source)
-    about = tuple(ignore for ignore in waivers.ignores if ignore.is_about(name))
-    own = replace(waivers, model=name, ignores=about)
+    about = tuple(waiver for waiver in waivers.written if waiver.is_about(name))
+    own = replace(waivers, model=name, written=about)
     locked, place = (None, None) if entry is None else (entry.files, entry.place)
     settings = Settings(**options, revision=revision, waivers=own, locked=locked)
     return Job(source, settings, target.place or place)

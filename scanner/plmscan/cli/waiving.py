@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from plmscan.cli.plan import Job
     from plmscan.survey import Survey
-    from plmscan.waivers import Ignore
+    from plmscan.waivers import Waiver
 
 __all__ = ["unmatched"]
 
@@ -42,7 +42,7 @@ def _probe(rule_id: str, jobs: Sequence[Job]) -> str | None:
     return next((rule.probe for rule in rules if rule.id == rule_id), None)
 
 
-def _remark(waiver: Ignore, reports: Sequence[Report], probe: str | None) -> Iterator[str]:
+def _remark(waiver: Waiver, reports: Sequence[Report], probe: str | None) -> Iterator[str]:
     """What there is to say about a waiver that matched none of the findings of ``reports``."""
     head = f"The waiver of {waiver.rule} at {waiver.place} matches no finding"
     if probe is None:

@@ -1,7 +1,7 @@
 """What a team keeps beside its code: a configuration, a lock file, a baseline.
 
 The configuration (``plmscan.yaml``, or ``[tool.plmscan]`` of ``pyproject.toml``) names the models
-and how to check each, and what to ignore for a while.  The lock file holds the commit and the
+and how to check each, and what to waive for a while.  The lock file holds the commit and the
 digests of the models that were adopted.  The baseline holds the findings of one day, so that only
 new ones fail.  People write the first; plmscan writes the other two, for people to review.
 """

@@ -30,7 +30,7 @@ __all__ = ["SCHEMA", "left_out", "read_baseline", "write_baseline"]
 
 SCHEMA = "plmscan.baseline/v1"
 """Name and version of the format."""
-_AGAIN = "Write the baseline anew; what must count for nothing by hand is an ignore."
+_AGAIN = "Write the baseline anew; what must count for nothing by hand is a waiver."
 _ENDED = (ProbeStatus.FAILED, ProbeStatus.TIMED_OUT)
 """Ends of a probe that leave a gap that nobody has named."""
 _NOT_KNOWN = frozenset({"lock-drift"})
@@ -58,7 +58,7 @@ def write_baseline(path: Path, survey: Survey, *, keep_others: bool = False) -> 
     """Write the findings of ``survey`` to the baseline ``path``; how many it holds.
 
     Findings of every severity are written, since the bar may be lowered later; those that the
-    configuration ignores are not, since an ignore ends and a baseline does not.  What was in the
+    configuration waives are not, since a waiver ends and a baseline does not.  What was in the
     baseline before and is found no more is left out.  An inconclusive report is written as far as
     it goes: a baseline only ever waives what it names.
 

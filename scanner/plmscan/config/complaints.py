@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from plmscan.config.schema import ConfigTable, IgnoreTable, ModelTable
+from plmscan.config.schema import ConfigTable, ModelTable, WaiverTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,8 @@ _MUST = {
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 _TABLES: Mapping[str, tuple[str, type[BaseModel]]] = {
     "models": ("a model", ModelTable),
-    "ignore": ("an ignore", IgnoreTable),
+    "waivers": ("a waiver", WaiverTable),
+    "ignore": ("a waiver", WaiverTable),
 }
 
 

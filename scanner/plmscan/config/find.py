@@ -45,7 +45,7 @@ def lies_in_a_model(path: Path, sources: Iterable[str]) -> bool:
     """Whether whoever made a model may have written the file ``path``.
 
     So it is if the file lies in the folder of one of the models to check, ``sources``, or beside
-    the weights of any model.  Such a file must not say how models are checked, nor what is ignored,
+    the weights of any model.  Such a file must not say how models are checked, nor what is waived,
     unless the user names it.
     """
     homes = {path.absolute().parent, path.resolve().parent}

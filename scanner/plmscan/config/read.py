@@ -16,19 +16,19 @@ from plmscan.config.schema import ConfigTable, ModelTable
 from plmscan.errors import SourceError
 from plmscan.evidence import Severity
 from plmscan.source import is_folder, looks_like_path, split_revision
-from plmscan.waivers import Ignore
+from plmscan.waivers import Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from plmscan.config.documents import Document
     from plmscan.config.lines import Keys
-    from plmscan.config.schema import IgnoreTable, SettingsTable
+    from plmscan.config.schema import SettingsTable, WaiverTable
     from plmscan.survey import Place
 
 __all__ = ["Config", "ConfiguredModel", "read_config"]
 
-_NO_SETTINGS = frozenset({"id", "revision", "models", "ignore", "lock", "baseline"})
+_NO_SETTINGS = frozenset({"id", "revision", "models", "waivers", "ignore", "lock", "baseline"})
 """Keys that `Settings` does not have, or not from a configuration."""
 _KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
     "texts": (Path.is_file, "file"),
@@ -64,7 +64,7 @@ class Config:
     """The models to check, in the order of the file."""
     options: Mapping[str, object]
     """Settings of every model: those that are given at the top."""
-    ignores: tuple[Ignore, ...]
+    waivers: tuple[Waiver, ...]
     """Findings that count for nothing until a day; their models are named as in reports."""
     baseline: Path | None
     """File of known findings, which is there; None without one."""
@@ -104,7 +104,11 @@ def read_config(path: Path) -> Config:
         path=path,
         models=models,
         options=options,
-        ignores=tuple(_ignore(document, n, i, models) for n, i in enumerate(table.ignore)),
+        waivers=tuple(
+            _waiver(document, (name, n), entry, models)
+            for name, entries in (("waivers", table.waivers), ("ignore", table.ignore))
+            for n, entry in enumerate(entries)
+        ),
         baseline=baseline,
         lock=_path(document, ("lock",), table.lock),
     )
@@ -209,25 +213,22 @@ def _refuse_twins(document: Document, models: tuple[ConfiguredModel, ...]) -> No
         first[model.key] = model.place
 
 
-def _ignore(
-    document: Document, position: int, entry: IgnoreTable, models: tuple[ConfiguredModel, ...]
-) -> Ignore:
-    """One entry of ``ignore``."""
-    keys: Keys = ("ignore", position)
-    return Ignore(
+def _waiver(
+    document: Document, keys: Keys, entry: WaiverTable, models: tuple[ConfiguredModel, ...]
+) -> Waiver:
+    """The entry of ``waivers`` at ``keys``."""
+    return Waiver(
         rule=entry.rule,
         reason=entry.reason,
         expires=entry.expires,
         place=str(document.place(keys)),
-        model=entry.model and _ignored(document, (*keys, "model"), entry.model, models),
+        model=entry.model and _waived(document, (*keys, "model"), entry.model, models),
         subject=entry.subject,
     )
 
 
-def _ignored(
-    document: Document, keys: Keys, typed: str, models: tuple[ConfiguredModel, ...]
-) -> str:
-    """What reports call the model that an ignore is about.
+def _waived(document: Document, keys: Keys, typed: str, models: tuple[ConfiguredModel, ...]) -> str:
+    """What reports call the model that a waiver is about.
 
     Raises:
         ConfigError: it is none of ``models``, or only one of several revisions.
@@ -241,6 +242,6 @@ def _ignored(
         problem = f"models does not list {typed}."
         document.refuse(keys, problem, nearest(typed, known, "It lists") if known else "")
     if revision is not None and len(revisions) > 1:
-        problem = f"{typed} is one of several revisions, and an ignore is about all of them."
+        problem = f"{typed} is one of several revisions, and a waiver is about all of them."
         document.refuse(keys, problem, f"Write {source}.")
     return named[0].source if named else source

@@ -23,7 +23,7 @@ from plmscan.budget import Effort
 if TYPE_CHECKING:
     from pydantic_core import core_schema
 
-__all__ = ["ConfigTable", "IgnoreTable", "ModelTable", "SettingsTable", "config_schema"]
+__all__ = ["ConfigTable", "ModelTable", "SettingsTable", "WaiverTable", "config_schema"]
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -130,7 +130,7 @@ class ModelTable(SettingsTable):
     """Branch, tag or commit of a Hub model."""
 
 
-class IgnoreTable(_Table):
+class WaiverTable(_Table):
     """A finding that counts for nothing until a day."""
 
     rule: _RuleId
@@ -145,11 +145,16 @@ class IgnoreTable(_Table):
     reason: _Words
     """Why the team can live with it."""
     expires: Annotated[date, BeforeValidator(_day)]
-    """The last day on which it is ignored, such as ``2027-01-31``."""
+    """The last day on which it is waived, such as ``2027-01-31``."""
 
 
 _Model = Annotated[
     ModelTable, BeforeValidator(_as_table, json_schema_input_type=_Words | ModelTable)
+]
+
+
+_Waivers = Annotated[
+    tuple[WaiverTable, ...], BeforeValidator(_listed, json_schema_input_type=list[WaiverTable])
 ]
 
 
@@ -168,10 +173,10 @@ class ConfigTable(SettingsTable):
     """File of known findings, which do not fail."""
     lock: _Text = "plmscan.lock"
     """File of the commits and digests of the models."""
-    ignore: Annotated[
-        tuple[IgnoreTable, ...], BeforeValidator(_listed, json_schema_input_type=list[IgnoreTable])
-    ] = ()
+    waivers: _Waivers = ()
     """Findings that count for nothing until a day."""
+    ignore: _Waivers = ()
+    """Older name of ``waivers``."""
 
 
 class _WithoutNull(GenerateJsonSchema):

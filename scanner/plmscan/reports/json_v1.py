@@ -376,7 +376,7 @@ class WaivedV1(_Model):
     noun = Waived
 
     by: _Text
-    """``ignore`` of a configuration, or ``baseline``."""
+    """``ignore`` for a waiver of a configuration, or ``baseline``."""
     reason: _Text
     """What whoever waived it wrote."""
     place: _Text

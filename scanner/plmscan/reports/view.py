@@ -273,7 +273,7 @@ def _triggers(report: Report) -> TableView:
         )
         for one in report.triggers
     )
-    columns = ("trigger", "at", "D", "S", "z", "p", "notes")
+    columns = ("trigger", "location", "D", "S", "z", "p", "notes")
     legend = trigger_legend(report.triggers)
     return TableView(columns, rows, legend, frozenset("DSzp")).without_empty_columns()
 

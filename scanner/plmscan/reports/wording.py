@@ -149,7 +149,7 @@ def more(hidden: int) -> str:
 
 def waiver(waived: Waived) -> str:
     """Who waived a finding, until when and why."""
-    who = "an ignore" if waived.by == "ignore" else f"the {waived.by}"
+    who = "the waiver" if waived.by == "ignore" else f"the {waived.by}"
     until = f" until {waived.expires}" if waived.expires else ""
     return f"Waived by {who} at {waived.place}{until}: {waived.reason}"
 
@@ -157,7 +157,8 @@ def waiver(waived: Waived) -> str:
 def justification(waived: Waived) -> str:
     """The same for other tools, which say themselves that a finding does not count."""
     until = f", until {waived.expires}" if waived.expires else ""
-    return f"{waived.reason} ({waived.by} at {waived.place}{until})"
+    who = "waiver" if waived.by == "ignore" else waived.by
+    return f"{waived.reason} ({who} at {waived.place}{until})"
 
 
 def margin(found: Margin) -> str:

@@ -68,7 +68,7 @@ class Settings:
     rules: Path | None = None
     """Folder of further rules."""
     waivers: Waivers = NO_WAIVERS
-    """Findings that do not count: ignored ones and those of a baseline."""
+    """Findings that do not count: waived ones and those of a baseline."""
     locked: Mapping[str, str] | None = None
     """SHA-256 of each file of the model as a lock file has it; None without one."""
 

@@ -115,12 +115,12 @@ def test_hidden_characters_of_a_trigger_are_spelt_out() -> None:
     assert known(read_baseline(PATH), "org/name", odd)
 
 
-def test_findings_of_every_severity_are_written_and_ignored_ones_are_not() -> None:
-    """The bar may be lowered later; an ignore ends, and then the finding has to come back."""
-    ignored = replace(found(), waived=Waived("ignore", "Ours.", "plmscan.yaml:7", "2027-01-31"))
+def test_findings_of_every_severity_are_written_and_waived_ones_are_not() -> None:
+    """The bar may be lowered later; a waiver ends, and then the finding has to come back."""
+    decided = replace(found(), waived=Waived("ignore", "Ours.", "plmscan.yaml:7", "2027-01-31"))
     before = replace(found("mn"), waived=Waived("baseline", "Known.", "plmscan-baseline.json"))
     mild = replace(found("bb"), severity=Severity.LOW)
-    write_baseline(PATH, Survey.of(report(ignored, before, mild)))
+    write_baseline(PATH, Survey.of(report(decided, before, mild)))
     baseline = read_baseline(PATH)
 
     assert [known(baseline, "org/name", found(t)) for t in ("cf", "mn", "bb")] == [
@@ -140,8 +140,8 @@ def test_drift_is_never_known() -> None:
 def test_what_a_baseline_leaves_out_is_told() -> None:
     """Drift, waived findings, and what was not checked: no pass comes of any baseline there."""
     drift = DRIFT.finding(replace(hit("model.safetensors"), probe="lock-drift"))
-    ignored = replace(found(), waived=Waived("ignore", "Ours.", "plmscan.yaml:1", "2999-01-01"))
-    survey = Survey.of(report(drift, drift, ignored, found("mn")), unfinished())
+    decided = replace(found(), waived=Waived("ignore", "Ours.", "plmscan.yaml:1", "2999-01-01"))
+    survey = Survey.of(report(drift, drift, decided, found("mn")), unfinished())
 
     lock, waived, unchecked = left_out(survey)
     assert lock.startswith("Left out: 2 findings about the lock file")

@@ -46,7 +46,7 @@ all-files: true
 files-only: false
 baseline: known.json
 lock: models.lock
-ignore:
+waivers:
   - rule: PLM402
     model: ./models/intent
     subject: "foo"
@@ -83,14 +83,14 @@ files-only = false
 baseline = "known.json"
 lock = "models.lock"
 
-[[tool.plmscan.ignore]]
+[[tool.plmscan.waivers]]
 rule = "PLM402"
 model = "./models/intent"
 subject = "foo"
 reason = "Two words share a row by design."
 expires = 2027-01-31
 
-[[tool.plmscan.ignore]]
+[[tool.plmscan.waivers]]
 rule = "ACME001"
 reason = "Ours."
 expires = "2026-12-01"
@@ -162,7 +162,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert read.models[3].options == {**read.options, "used_as": "features"}
     assert read.models[0].options == read.options
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
-    first, second = read.ignores
+    first, second = read.waivers
     assert (first.rule, first.model, first.subject) == ("PLM402", "./models/intent", "foo")
     assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:25")
     assert (second.model, second.subject, second.reason) == (None, None, "Ours.")
@@ -181,8 +181,8 @@ def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> No
     assert [m.place for m in in_toml.models] == [
         Place("pyproject.toml", line) for line in (6, 7, 8, 9)
     ]
-    assert [i.place for i in in_toml.ignores] == ["pyproject.toml:28", "pyproject.toml:35"]
-    assert [i.expires for i in in_toml.ignores] == [i.expires for i in in_yaml.ignores]
+    assert [i.place for i in in_toml.waivers] == ["pyproject.toml:28", "pyproject.toml:35"]
+    assert [i.expires for i in in_toml.waivers] == [i.expires for i in in_yaml.waivers]
 
 
 def test_options_are_settings(config: Callable[..., Config]) -> None:
@@ -201,7 +201,7 @@ def test_what_is_not_given_is_not_said(config: Callable[..., Config]) -> None:
     read = config("models: [org/name]\n")
 
     assert (read.options, read.models[0].options) == ({}, {})
-    assert (read.baseline, read.lock, read.ignores) == (None, Path("plmscan.lock"), ())
+    assert (read.baseline, read.lock, read.waivers) == (None, Path("plmscan.lock"), ())
 
 
 def test_the_schema_tells_the_defaults_of_a_scan() -> None:
@@ -224,7 +224,7 @@ def test_the_schema_tells_the_defaults_of_a_scan() -> None:
         ("effort: fast", False),
         ("texts: null", False),
         ("fail_on: low", False),
-        ("ignore: [{rule: PLM402, reason: x}]", False),
+        ("waivers: [{rule: PLM402, reason: x}]", False),
     ],
 )
 def test_the_json_schema_agrees(text: str, valid: bool) -> None:
@@ -240,13 +240,13 @@ def test_the_json_schema_agrees(text: str, valid: bool) -> None:
 def _typed(data: dict[str, object]) -> dict[str, object]:
     """`FULL` with numbers and flags as such, and dates as text, as an editor sees them."""
     plain = yaml.safe_load(FULL)
-    return {key: value if key == "ignore" else plain[key] for key, value in data.items()}
+    return {key: value if key == "waivers" else plain[key] for key, value in data.items()}
 
 
 def test_all_keys_are_described() -> None:
     """Each key of the schema has a sentence for the editor."""
     schema = json.loads(config_schema())
-    tables = [schema, *(schema["$defs"][name] for name in ("ModelTable", "IgnoreTable"))]
+    tables = [schema, *(schema["$defs"][name] for name in ("ModelTable", "WaiverTable"))]
 
     assert all("description" in entry for table in tables for entry in table["properties"].values())
     assert len(schema["properties"]) == len(ConfigTable.model_fields)
@@ -372,13 +372,13 @@ def test_a_name_with_two_revisions_is_nobody_in_particular(config: Callable[...,
         ("models:\n  - a/b\n  - c/d\n  - a/b", ":4: a/b stands twice; first on line 2."),
         ("models:\n  - rules\n  - id: ./rules/", ":3: ./rules stands twice; first on line 2."),
         ("models:\n  - a@b\n  - {id: a, revision: b}", ":3: a@b stands twice; first on line 2."),
-        ("ignore: {}", ":1: ignore must be a list; it is a mapping."),
-        ("ignore: [PLM402]", ":1: an entry of ignore must be a mapping of keys to values; it is"),
+        ("waivers: {}", ":1: waivers must be a list; it is a mapping."),
+        ("waivers: [PLM402]", ":1: an entry of waivers must be a mapping of keys to values; it is"),
         (
-            "ignore:\n  - rule: PLM402\n    expires: 2027-01-31",
-            ":2: an ignore lacks reason. It needs rule, reason, expires.",
+            "waivers:\n  - rule: PLM402\n    expires: 2027-01-31",
+            ":2: a waiver lacks reason. It needs rule, reason, expires.",
         ),
-        ("ignore:\n  - rule: PLM402\n    reason: x", ":2: an ignore lacks expires."),
+        ("waivers:\n  - rule: PLM402\n    reason: x", ":2: a waiver lacks expires."),
     ],
 )
 def test_a_mistake_is_named_with_its_line(
@@ -404,18 +404,18 @@ def test_a_mistake_is_named_with_its_line(
         ("model: org/nam", "models does not list org/nam. Did you mean org/name?"),
         ("model: other", "models does not list other. It lists org/name, org/two."),
         ("model: org/name@v2", "models does not list org/name@v2."),
-        ("model: org/two@v1", "org/two@v1 is one of several revisions, and an ignore is about all"),
+        ("model: org/two@v1", "org/two@v1 is one of several revisions, and a waiver is about all"),
     ],
 )
-def test_a_mistake_in_an_ignore_is_named_with_its_line(
+def test_a_mistake_in_a_waiver_is_named_with_its_line(
     complaint: Callable[..., str], changes: str, problem: str
 ) -> None:
-    """An ignore that says less than it seems to is never read as one that says more."""
+    """A waiver that says less than it seems to is never read as one that says more."""
     entry = {"rule": "PLM402", "reason": "x", "expires": "2027-01-31"}
     entry[changes.partition(":")[0]] = changes.partition(": ")[2]
     lines = "\n    ".join(f"{key}: {value}" for key, value in entry.items())
     line = list(entry).index(changes.partition(":")[0]) + 5
-    text = f"models:\n  - org/name\n  - org/two@v1\n  - org/two@v2\nignore:\n  - {lines}\n"
+    text = f"models:\n  - org/name\n  - org/two@v1\n  - org/two@v2\nwaivers:\n  - {lines}\n"
 
     assert complaint(text).startswith(f"plmscan.yaml:{line + 1}: {problem}")
 
@@ -480,13 +480,13 @@ def test_a_file_that_is_no_configuration_is_named(
             "[tool.a]\n[tool.plmscan]\neffort = 'deep' # d\n[other]\n[tool.plmscan.x]\n",
             ":5: x is not a key of the configuration.",
         ),
-        ("[[tool.plmscan.ignore]]\n'a.b' = 1\nc.d = 2\n", ":2: a.b is not a key of an ignore."),
+        ("[[tool.plmscan.waivers]]\n'a.b' = 1\nc.d = 2\n", ":2: a.b is not a key of a waiver."),
         (
             "[[tool.plmscan.models]]\nid='a'\n[[tool.plmscan.models]]\nseed=1",
             ":3: a model lacks id",
         ),
         (
-            "[[tool.plmscan.ignore]]\nrule='PLM402'\nreason='x'\nexpires=2027-01-31T10:00:00",
+            "[[tool.plmscan.waivers]]\nrule='PLM402'\nreason='x'\nexpires=2027-01-31T10:00:00",
             ":4: expires must be a day such as 2027-01-31; it is 2027-01-31 10:00:00.",
         ),
         ("[tool.plmscan]\ntexts = 'no'\r\n", ":2: texts names no, and there is no such file."),
@@ -513,12 +513,12 @@ def test_bytes_that_are_no_text_are_named(project: Path) -> None:
 
 def test_the_first_mistake_of_the_file_is_told(complaint: Callable[..., str]) -> None:
     """Whatever the order in which they are found; what is missing may be misspelt further down."""
-    text = "models:\n  - seed: 1\nseed: y\nefort: quick\nignore: 3\n"
-    ignore = "ignore:\n  - rule: PLM402\n    expires: 2027-01-31\n    reson: x\n"
+    text = "models:\n  - seed: 1\nseed: y\nefort: quick\nwaivers: 3\n"
+    waiver = "waivers:\n  - rule: PLM402\n    expires: 2027-01-31\n    reson: x\n"
 
     assert complaint(text).startswith("plmscan.yaml:3: seed must be a whole number; it is 'y'.")
-    assert "plmscan.yaml:4: reson is not a key of an ignore. Did you mean reason?" in complaint(
-        ignore
+    assert "plmscan.yaml:4: reson is not a key of a waiver. Did you mean reason?" in complaint(
+        waiver
     )
 
 
@@ -536,12 +536,23 @@ def test_a_hub_model_is_not_mistaken_for_a_folder_here(project: Path) -> None:
         read_config(Path("ci/plmscan.yaml"))
 
 
-def test_an_ignore_names_its_model_in_any_spelling(config: Callable[..., Config]) -> None:
+def test_a_waiver_names_its_model_in_any_spelling(config: Callable[..., Config]) -> None:
     """It is told as the report tells the model; without a list of models, any is taken."""
     entry = "{rule: PLM402, reason: x, expires: 2027-01-31, model: %s}"
-    listed = "models: [./models/intent, org/name@v1]\nignore: [" + entry + ", " + entry + "]\n"
+    listed = "models: [./models/intent, org/name@v1]\nwaivers: [" + entry + ", " + entry + "]\n"
     read = config(listed % ("models/intent/", "org/name@v1"))
-    free = config(f"ignore: [{entry % './other'}]\n")
+    free = config(f"waivers: [{entry % './other'}]\n")
 
-    assert [ignore.model for ignore in read.ignores] == ["./models/intent", "org/name"]
-    assert [ignore.model for ignore in free.ignores] == ["./other"]
+    assert [waiver.model for waiver in read.waivers] == ["./models/intent", "org/name"]
+    assert [waiver.model for waiver in free.waivers] == ["./other"]
+
+
+def test_the_older_name_of_waivers_is_read(
+    config: Callable[..., Config], complaint: Callable[..., str]
+) -> None:
+    """Both lists hold, and a mistake in either is named with its line."""
+    entry = "{rule: PLM402, reason: x, expires: 2027-01-31}"
+    read = config(f"waivers: [{entry}]\nignore: [{entry}]\n")
+    assert [waiver.place.rpartition(":")[2] for waiver in read.waivers] == ["1", "2"]
+    wrong = f"waivers: [{entry}]\nignore: [{{rule: PLM402}}]\n"
+    assert ":2: a waiver lacks reason." in complaint(wrong)

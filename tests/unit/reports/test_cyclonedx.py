@@ -131,7 +131,7 @@ def test_a_waived_finding_is_told_with_its_reason() -> None:
     assert trigger["analysis"] == {
         "state": "in_triage",
         "response": ["will_not_fix"],
-        "detail": "A test double, see #12 (ignore at plmscan.yaml:7, until 2027-01-31)",
+        "detail": "A test double, see #12 (waiver at plmscan.yaml:7, until 2027-01-31)",
     }
     assert code["analysis"]["detail"].endswith("(baseline at baseline.json)")
     assert "response" not in code["analysis"]

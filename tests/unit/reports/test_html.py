@@ -388,7 +388,7 @@ def test_points_at_the_edge_of_what_is_possible_are_drawn() -> None:
 def test_a_waived_finding_is_shown_with_who_why_and_until_when() -> None:
     """It is marked as waived in words, in the findings and among the triggers."""
     page = page_of("waived")
-    told = "Waived by an ignore at plmscan.yaml:7 until 2027-01-31: A test double, see #12"
+    told = "Waived by the waiver at plmscan.yaml:7 until 2027-01-31: A test double, see #12"
     assert told in page.read
     assert "Waived by the baseline at baseline.json" in page.read
     assert "All findings are waived" in page.read

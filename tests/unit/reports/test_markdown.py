@@ -197,7 +197,7 @@ def test_details_are_opened_and_closed() -> None:
 def test_a_waiver_is_told() -> None:
     """Who waived a finding, why and until when stands beside it."""
     text = render(Survey.of(waived()), Format.MARKDOWN)
-    told = "Waived by an ignore at plmscan.yaml:7 until 2027-01-31: A test double, see `#12`"
+    told = "Waived by the waiver at plmscan.yaml:7 until 2027-01-31: A test double, see `#12`"
     assert told in text
     assert "Waived by the baseline at baseline.json: It was known" in text
     assert text.count("confidence, **waived**") == 2

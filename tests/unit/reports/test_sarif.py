@@ -322,7 +322,7 @@ def test_all_results_say_whether_they_are_suppressed_or_none() -> None:
         {
             "kind": "external",
             "status": "accepted",
-            "justification": "A test double, see #12 (ignore at plmscan.yaml:7, until 2027-01-31)",
+            "justification": "A test double, see #12 (waiver at plmscan.yaml:7, until 2027-01-31)",
         }
     ]
     assert all("suppressions" not in result for result in only(poisoned())["results"])
@@ -354,10 +354,10 @@ def test_a_fail_tells_what_was_not_measured() -> None:
 
 
 def test_a_fail_without_a_result_says_why() -> None:
-    """An ignore that has expired fails a model that has no finding: the reason is told."""
-    made = replace(clean(), verdict=Verdict.FAIL, reasons=("The ignore of PLM201 expired.",))
+    """A waiver that has expired fails a model that has no finding: the reason is told."""
+    made = replace(clean(), verdict=Verdict.FAIL, reasons=("The waiver of PLM201 expired.",))
     notes = only(made)["invocations"][0]["toolExecutionNotifications"]
-    assert notes[0]["message"]["text"] == "The ignore of PLM201 expired."
+    assert notes[0]["message"]["text"] == "The waiver of PLM201 expired."
 
 
 def test_a_model_that_could_not_be_scanned_is_a_failed_run() -> None:

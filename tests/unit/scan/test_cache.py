@@ -16,7 +16,7 @@ from plmscan.rules import load_rules
 from plmscan.scan import Done, ProbeStarted, Settings, scan_events
 from plmscan.scan.cache import is_lasting, key_of
 from plmscan.source import SourceOptions, resolve
-from plmscan.waivers import Ignore, Known, Waivers
+from plmscan.waivers import Known, Waiver, Waivers
 from tests.specimens import clean, poisoned, run, unfinished
 from tests.tiny_models import build_tiny
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FILES_ONLY = Settings(files_only=True)
 TODAY = date(2026, 11, 23)
-IGNORE = Ignore("PLM401", "Known.", date(2026, 12, 1), "plmscan.yaml:3")
+WAIVER = Waiver("PLM401", "Known.", date(2026, 12, 1), "plmscan.yaml:3")
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def variants() -> Iterator[Settings]:
     yield replace(FILES_ONLY, used_as="features")
     yield replace(FILES_ONLY, fail_on=Severity.LOW)
     yield replace(FILES_ONLY, locked={"config.json": "0" * 64})
-    yield replace(FILES_ONLY, waivers=Waivers("m", TODAY, (IGNORE,)))
-    yield replace(FILES_ONLY, waivers=Waivers("m", date(2027, 1, 1), (IGNORE,)))
+    yield replace(FILES_ONLY, waivers=Waivers("m", TODAY, (WAIVER,)))
+    yield replace(FILES_ONLY, waivers=Waivers("m", date(2027, 1, 1), (WAIVER,)))
     yield replace(FILES_ONLY, waivers=Waivers("m", TODAY, (), Known(frozenset({"a", "b"}), "b")))
 
 
@@ -99,7 +99,7 @@ def test_every_setting_has_its_own_key(model: Path) -> None:
 def test_the_day_is_no_part_of_the_key_while_nothing_expires(model: Path) -> None:
     """A pipeline that runs every day measures once."""
     days = (TODAY, date(2026, 11, 24))
-    keys = {key(model, replace(FILES_ONLY, waivers=Waivers("m", day, (IGNORE,)))) for day in days}
+    keys = {key(model, replace(FILES_ONLY, waivers=Waivers("m", day, (WAIVER,)))) for day in days}
     assert len(keys) == 1
 
 
