@@ -211,11 +211,11 @@ def test_the_plots_are_drawn(show: Callable[[str], Shown]) -> None:
 
 
 def test_names_in_plots_are_legible(show: Callable[[str], Shown]) -> None:
-    """As the browser's own font draws them, no two names in a plot overlap."""
+    """As the browser's own font draws them, no two texts in a plot overlap, axes included."""
     shown = show("large")
     shown.look(width=360)
     overlaps = """[...document.querySelectorAll('svg.plot')].flatMap(svg => {
-      const boxes = [...svg.querySelectorAll('text.label')]
+      const boxes = [...svg.querySelectorAll('text')]
         .map(t => [t.textContent, t.getBoundingClientRect()]);
       return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) =>
         p.left + 1 < q.right && q.left + 1 < p.right && p.top + 3 < q.bottom && q.top + 3 < p.bottom

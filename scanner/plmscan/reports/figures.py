@@ -58,7 +58,7 @@ __all__ = [
 
 _SIZE = 11.0
 """Height of the letters of a label; a plot is drawn about as wide as a phone's screen."""
-_FRAME = Box(58, 8, 354, 262)
+_FRAME = Box(62, 8, 354, 262)
 """Where the two large plots draw."""
 _WIDTH, _HEIGHT = 360.0, 304.0
 _SMALL = Box(0, 0, 210, 160)

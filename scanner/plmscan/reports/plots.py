@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_READABLE = range(-4, 6)
-"""Powers of ten that people write out."""
+_READABLE = range(-4, 5)
+"""Powers of ten that are written out: longer ones leave no room for the title of the axis."""
 _FEW = 3
 """Powers of ten below which an axis also needs ticks between them."""
 _MANY = 7
@@ -133,7 +133,7 @@ class Logarithmic:
         if len(powers) >= _FEW:
             return tuple(powers)
         between = [
-            Tick(self(m * 10.0**e), f"{m * 10.0**e:,g}")
+            Tick(self(m * 10.0**e), f"{m * 10.0**e:,g}" if e in _READABLE else f"{m}·{power(e)}")
             for e in range(first - 1, last + 1)
             for m in (2, 5)
             if self.low <= m * 10.0**e <= self.high

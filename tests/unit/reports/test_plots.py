@@ -27,7 +27,7 @@ from plmscan.reports.plots import (
     squares,
 )
 
-FRAME = Box(58, 8, 354, 262)
+FRAME = Box(62, 8, 354, 262)
 SIZE = 11.0
 positive = st.floats(1e-12, 1e12)
 inside = st.tuples(st.floats(FRAME.left, FRAME.right), st.floats(FRAME.top, FRAME.bottom))
@@ -35,7 +35,7 @@ inside = st.tuples(st.floats(FRAME.left, FRAME.right), st.floats(FRAME.top, FRAM
 
 @pytest.mark.parametrize(
     ("exponent", "text"),
-    [(-7, "10⁻⁷"), (-4, "0.0001"), (-1, "0.1"), (0, "1"), (3, "1,000"), (5, "100,000"), (6, "10⁶")],
+    [(-7, "10⁻⁷"), (-4, "0.0001"), (-1, "0.1"), (0, "1"), (3, "1,000"), (4, "10,000"), (5, "10⁵")],
 )
 def test_powers_of_ten_read_as_people_write_them(exponent: int, text: str) -> None:
     """No exponent where a person would write none."""
@@ -76,6 +76,13 @@ def test_a_short_axis_is_divided_further() -> None:
     """Below three powers of ten also twice and five times are named."""
     axis = Logarithmic(0.15, 6.0, 0, 100)
     assert [tick.text for tick in axis.ticks()] == ["0.2", "0.5", "1", "2", "5"]
+
+
+@given(st.floats(1e-9, 1e12), st.floats(0.1, 9))
+def test_numbers_of_an_axis_leave_room_for_its_title(low: float, decades: float) -> None:
+    """Six characters at most, of which a browser's widest font still leaves the title alone."""
+    axis = Logarithmic(low, low * 10**decades, 0, 100)
+    assert all(len(tick.text) <= 6 for tick in axis.ticks())
 
 
 def test_what_has_no_logarithm_lies_at_the_start() -> None:
