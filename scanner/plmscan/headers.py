@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from plmscan.errors import ArtifactError
+from plmscan.json_objects import object_of
 from plmscan.source import refuse_hollow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from plmscan.source import Artifact
@@ -221,9 +222,9 @@ class _Objects:
         Raises:
             ValueError: a name comes twice, or there are too many tensors.
         """
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            msg = f"its header names {_short(_repeated(pairs))} twice"
+        found, again = object_of(pairs)
+        if again:
+            msg = f"its header names {_short(again[0])} twice"
             raise ValueError(msg)
         entry = self._entry(found) if found.keys() == _KEYS else None
         return found if entry is None else entry
@@ -253,16 +254,6 @@ def _counts(value: object, length: int | None = None) -> TypeGuard[list[int]]:
     if not isinstance(value, list) or length not in (None, len(value)):
         return False
     return not value or (set(map(type, value)) == {int} and min(value) >= 0)
-
-
-def _repeated(pairs: Iterable[tuple[str, object]]) -> str:
-    """The first name that comes again; readers disagree on which of its two values counts."""
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            return name
-        seen.add(name)
-    return ""
 
 
 def _checked_metadata(value: object) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plmscan.config.documents import Document
 from plmscan.config.files import read_text, write_whole
 from plmscan.config.lines import JsonLines
+from plmscan.json_objects import object_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,9 +76,7 @@ class _RepeatedKeyError(ValueError):
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON in which every key stands once."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _RepeatedKeyError(key)
-        found[key] = value
+    found, again = object_of(pairs)
+    if again:
+        raise _RepeatedKeyError(again[0])
     return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError, nodes
 
+from plmscan.errors import in_one_line
 from plmscan.templates.dataflow import flow_of
 from plmscan.templates.insides import hidden_names, unknown_calls
 from plmscan.templates.sandbox import CostError, Sandbox
@@ -72,7 +73,7 @@ def judge(source: str) -> Judgement:
         problem = f"It takes {error} to read, so what it does is unknown. {_REMEDY}"
         return Judgement(len(source), problems=(problem,))
     except _BROKEN as error:
-        problem = f"It cannot be parsed, so it may do anything: {_told(error):.200}."
+        problem = f"It cannot be parsed, so it may do anything: {_said(error)}."
         return Judgement(len(source), problems=(problem,))
     hidden = tuple(hidden_names(tree, flow.constants))
     unknown = tuple(unknown_calls(tree))
@@ -106,7 +107,7 @@ def _tried(tree: nodes.Template, flow: Flow) -> tuple[tuple[Effect, ...], tuple[
             f"Trying it takes {error}, so what it does is unknown. {_REMEDY}",
         )
     except _BROKEN as error:
-        return (), (f"It cannot be compiled, so it may do anything: {_told(error):.200}.",)
+        return (), (f"It cannot be compiled, so it may do anything: {_said(error)}.",)
     return tuple(trials.effects), () if trials.effects else tuple(
         map(_left_open, trials.open_ones())
     )
@@ -124,6 +125,6 @@ def _asked_for(asking: Asking) -> str:
     return " or ".join(sought[:3]) if sought else "something that only rendering computes"
 
 
-def _told(error: BaseException) -> str:
-    """An error on one line."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+def _said(error: BaseException) -> str:
+    """An error as a part of a sentence."""
+    return in_one_line(error, 200).rstrip(".")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plmscan.errors import ArtifactError, in_one_line
+from plmscan.json_objects import object_of
+from plmscan.json_objects import repeated as twice
 from plmscan.source import refuse_hollow
 from plmscan.vocabularies.charsmap import charsmap_rules
 from plmscan.vocabularies.pieces import read_pieces
@@ -163,9 +164,8 @@ def _read_tokenizer(path: Path) -> TokenizerData:
 
 def _noting(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
     """A JSON object; names that stand in it twice go to ``repeated``."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        repeated.extend(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+    found, again = object_of(pairs)
+    repeated.extend(again)
     return found
 
 
@@ -173,7 +173,7 @@ def _model_tokens(vocab: object, repeated: list[str]) -> dict[str, int]:
     """Id by token: a Unigram vocabulary is a list of tokens with scores, the others are objects."""
     if isinstance(vocab, list):
         texts = [_text(entry[0]) for entry in vocab]
-        repeated.extend(text for text, count in Counter(texts).items() if count > 1)
+        repeated.extend(twice(texts))
         return {text: number for number, text in enumerate(texts)}
     if not isinstance(vocab, dict):
         msg = "its model has no vocabulary"
@@ -199,9 +199,8 @@ def _read_lines(path: Path) -> TokenizerData:
     with path.open(encoding="utf-8", newline="") as file:
         lines = file.read().removesuffix("\n").split("\n")
     texts = [line.removesuffix("\r") for line in lines]
-    repeated = tuple(text for text, count in Counter(texts).items() if count > 1)
     tokens = {text: number for number, text in enumerate(texts)}
-    return TokenizerData(path.name, tokens, repeated)
+    return TokenizerData(path.name, tokens, twice(texts))
 
 
 def _read_map(path: Path) -> TokenizerData:
@@ -218,7 +217,7 @@ def _read_model(path: Path) -> TokenizerData:
     return TokenizerData(
         file=path.name,
         tokens=tokens,
-        repeated=tuple(text for text, count in Counter(pieces).items() if count > 1),
+        repeated=twice(pieces),
         added=tuple((text, tokens[text]) for text in defined),
         components=tuple(
             Component(place, "Precompiled", {"precompiled_charsmap": blob})

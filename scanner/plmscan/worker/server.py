@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, BinaryIO
 
-from plmscan.errors import PlmscanError
+from plmscan.errors import PlmscanError, in_one_line
 from plmscan.importing import library_at_fault
 from plmscan.memory import allowed_bytes, bounded_memory, can_bound_memory, ran_out
 from plmscan.probes import static_ids, static_probe
@@ -136,7 +136,7 @@ class _Server:
             if ran_out(error):
                 self._break(error, "worker")
                 return
-            words = " ".join(str(error).split())[:200]
+            words = in_one_line(error, 200)
             if library := library_at_fault(error):
                 self.tell(Mistaken(words, library))
             else:
