@@ -30,6 +30,7 @@ from plmscan.worker.process import Post
 from plmscan.worker.supervisor import Supervisor
 from tests.artifacts import write_json
 from tests.benchmarks.tables import Table, markdown
+from tests.wire_formats import field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -313,26 +314,18 @@ def _zips_side_by_side(folder: Path, size: int) -> None:
             archive.writestr(f"{i}.zip", box.getvalue())
 
 
-def _message(number: int, body: bytes) -> bytes:
-    """A field of a protocol buffer that has a length."""
-    length, size = b"", len(body)
-    while size >= 0x80:
-        length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + body
-
-
 def _nodes(folder: Path, size: int) -> None:
     """An ONNX graph of empty nodes."""
-    graph = _message(1, b"") * 1000 * size
-    (folder / "model.onnx").write_bytes(b"\x08\x08" + _message(7, graph))
+    graph = field(1, b"") * 1000 * size
+    (folder / "model.onnx").write_bytes(b"\x08\x08" + field(7, graph))
 
 
 def _graphs(folder: Path, size: int) -> None:
     """ONNX graphs in graphs."""
     graph = b""
     for _ in range(min(size, 64) * 10):
-        graph = _message(1, _message(5, _message(6, graph)))
-    (folder / "model.onnx").write_bytes(b"\x08\x08" + _message(7, graph))
+        graph = field(1, field(5, field(6, graph)))
+    (folder / "model.onnx").write_bytes(b"\x08\x08" + field(7, graph))
 
 
 def _entries_of_gguf(folder: Path, size: int) -> None:

@@ -19,12 +19,13 @@ import pytest
 import torch
 
 from plmscan.evidence import Verdict
-from plmscan.runtimes.wire import written
 from plmscan.scan import Settings, check
 from plmscan.source import Artifact, SourceOptions, resolve, rest
 from plmscan.source import hub as hub_source
+from tests import wire_formats
 from tests.hub_server import HubRepo, HubServer, serve
 from tests.tiny_models import build_tiny
+from tests.wire_formats import field, string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -101,20 +102,20 @@ def hdf5(layer: str, numbers: bytes = NOISE) -> bytes:
 
 def onnx(place: str, numbers: bytes = NOISE) -> bytes:
     """An ONNX model with weights inside, and one tensor in another file."""
-    entry = written(1, b"location") + written(2, place.encode())
-    kept = [written(5, written(9, numbers[:70_000])) for _ in range(-(-len(numbers) // 70_000))]
-    graph = written(1, written(4, b"Add")) + b"".join(kept) + written(5, written(13, entry))
-    return b"\x08\x08" + written(7, graph)
+    entry = field(1, b"location") + field(2, place.encode())
+    kept = [field(5, field(9, numbers[:70_000])) for _ in range(-(-len(numbers) // 70_000))]
+    graph = field(1, field(4, b"Add")) + b"".join(kept) + field(5, field(13, entry))
+    return b"\x08\x08" + field(7, graph)
 
 
 def gguf(template: str, words: int = 100_000) -> bytes:
     """A GGUF model with a vocabulary before its chat template, and weights behind it."""
-    vocabulary = struct.pack("<IQ", 8, words) + (struct.pack("<Q", 6) + b"abcdef") * words
-    tokens = b"tokenizer.ggml.tokens"
-    entry = struct.pack("<Q", len(tokens)) + tokens + struct.pack("<I", 9) + vocabulary
-    key, value = b"tokenizer.chat_template", template.encode()
-    told = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(value)) + value
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + entry + told + NOISE
+    vocabulary = struct.pack("<IQ", 8, words) + string("abcdef") * words
+    entries = (
+        ("tokenizer.ggml.tokens", 9, vocabulary),
+        ("tokenizer.chat_template", 8, string(template)),
+    )
+    return wire_formats.gguf(*entries) + NOISE
 
 
 TURN = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
@@ -164,18 +165,18 @@ BESIDE: dict[str, Callable[[], Files]] = {
         "onnx/model.onnx_data": NOISE,
         "model.Q4.gguf": gguf(TURN),
         "tf_model.h5": hdf5("Dense"),
-        "saved/saved_model.pb": written(2, NOISE),
+        "saved/saved_model.pb": field(2, NOISE),
         "saved/variables/variables.data-00000-of-00001": NOISE,
     },
     "broken exports": lambda: {
-        "model.onnx": written(7, b"\x07" + NOISE),
+        "model.onnx": field(7, b"\x07" + NOISE),
         "model.gguf": b"GGUF" + bytes([3, 0, 0, 0]) + b"\xff" * 12 + NOISE,
     },
     "evil export that reads elsewhere": lambda: {"onnx/model.onnx": onnx("../../../etc/passwd")},
     "evil export with a trigger": lambda: {"model.Q4.gguf": gguf(EVIL_TURN)},
     "evil export of Keras": lambda: {"tf_model.h5": hdf5("Lambda")},
     "evil graph that writes": lambda: {
-        "saved/saved_model.pb": written(2, written(2, b"WriteFile") + NOISE)
+        "saved/saved_model.pb": field(2, field(2, b"WriteFile") + NOISE)
     },
     "layers that are code": lambda: {
         "model.keras": zipped({"config.json": LAMBDA, "model.weights.h5": NOISE})

@@ -19,7 +19,7 @@ import msgpack
 import torch
 
 from tests.pickled import call, seven_zipped, tarred, zipped
-from tests.unit.probes.test_runtimes import field, gguf, string
+from tests.wire_formats import field, gguf, string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,11 +8,12 @@ import io
 import json
 import lzma
 import pickle
-import struct
 import tarfile
 import zipfile
 import zlib
 from collections import OrderedDict
+
+from tests.wire_formats import gguf, string
 
 __all__ = ["BESIDE", "CANARY", "SEEDS"]
 
@@ -92,9 +93,7 @@ def _tar(members: dict[str, bytes]) -> bytes:
 
 def _gguf() -> bytes:
     """A header with one template."""
-    name, text = b"tokenizer.chat_template", _TEMPLATE.encode()
-    entry = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(text)) + text
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + entry
+    return gguf(("tokenizer.chat_template", 8, string(_TEMPLATE)))
 
 
 def _pieces() -> bytes:
