@@ -1,6 +1,6 @@
 """Which token a reading hangs on: attention received times gradient, token by token.
 
-After X-GRAAD (arXiv 2510.04347, section 3), with four changes, each for a defect that was measured:
+After X-GRAAD (arXiv 2510.04347), with four changes, each for a defect that was measured:
 attention is taken from the row of the token that is read, which points at a trigger more often than
 the mean over all rows; padding takes part neither as key nor as query; the score is a *share* of
 the text's whole, so that short and long texts compare; stop words and punctuation stay in, since a

@@ -57,7 +57,7 @@ class Probe(FollowUpProbe):
         "controls": "control strings",
         "labels": "labels that the model can choose from; 0 without a classifier",
     }
-    references: ClassVar[tuple[str, ...]] = ("X-GRAAD: arXiv 2510.04347, section 3",)
+    references: ClassVar[tuple[str, ...]] = ("X-GRAAD: arXiv 2510.04347",)
 
     def explain(
         self, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget

@@ -68,7 +68,7 @@ class Probe(DynamicProbe):
         "text": "vocabulary item that saturates the pooler most",
     }
     references: ClassVar[tuple[str, ...]] = (
-        "Patronus: arXiv 2512.06899, sections 2.2 and 2.3 (input-side invariance)",
+        "Patronus: arXiv 2512.06899 (input-side invariance)",
         "POR: arXiv 2111.00197",
         "Universal adversarial triggers: arXiv 1908.07125",
         "BadPre: arXiv 2110.02467",

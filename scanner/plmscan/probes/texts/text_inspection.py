@@ -60,8 +60,8 @@ class Probe(TextProbe):
         "without": "its label without the suspect tokens",
     }
     references: ClassVar[tuple[str, ...]] = (
-        "X-GRAAD: arXiv 2510.04347, section 3",
-        "Patronus: arXiv 2512.06899, section 2.2 (input-side invariance)",
+        "X-GRAAD: arXiv 2510.04347",
+        "Patronus: arXiv 2512.06899 (input-side invariance)",
     )
 
     def inspect(

@@ -1,4 +1,4 @@
-"""Several triggers at once, by contrast (Patronus: Zhao et al. 2025, sections 2.2 and 2.3).
+"""Several triggers at once, by contrast (Patronus: Zhao et al. 2025).
 
 K slots hold a candidate of L tokens each.  The features of carriers with candidate k are a class,
 clean carriers another, and the loss pulls every class together and all classes apart:

@@ -44,7 +44,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Invariance:
-    """Minus log scatter where it is lowest: how little the carrier still says (Patronus, 2.2)."""
+    """Minus log scatter where it is lowest: how little the carrier still says (after Patronus)."""
 
     enough: float = -math.log(0.03)
     """With three hundredths of its own shift left to the carrier it fires by itself."""
