@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from plmscan.cli.guard import GuardedGroup
-from plmscan.cli.guarding import guard
+from plmscan.cli.guarding.command import guard
+from plmscan.cli.terminal.failures import CommandGroup
 from plmscan.loading import load
 from plmscan.reports.json_v1 import render, to_json
 from plmscan.survey import Survey
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 POISONED = with_trigger(HELD_OUT, "cf")
 PROGRAM = """
 import typer
-from plmscan.cli.guard import GuardedGroup
-from plmscan.cli.guarding import guard
-app = typer.Typer(cls=GuardedGroup)
+from plmscan.cli.terminal.failures import CommandGroup
+from plmscan.cli.guarding.command import guard
+app = typer.Typer(cls=CommandGroup)
 app.callback()(lambda: None)
 app.command()(guard)
 app(prog_name="plmscan")
 """
 """The command by itself."""
 
-app = typer.Typer(cls=GuardedGroup, rich_markup_mode=None)
+app = typer.Typer(cls=CommandGroup, rich_markup_mode=None)
 app.callback()(lambda: None)
 app.command()(guard)
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from plmscan.cli import app
-from plmscan.cli.machine import trouble
+from plmscan.cli.terminal.machine import trouble
 from plmscan.reports.json_v1 import from_json
 from tests.tiny_models import build_tiny
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.cli.saved import judged, read_saved
+from plmscan.cli.scanning.saved import judged, read_saved
 from plmscan.config import read_baseline
 from plmscan.config.lock import read_lock
 from plmscan.config.read import read_config

@@ -257,7 +257,9 @@ def broken(error: BaseException) -> object:
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_mistake_of_plmscan_is_owned_up_to(monkeypatch: pytest.MonkeyPatch, debug: bool) -> None:
     """An unexpected error is exit code 2 and a sentence; --debug adds the traceback."""
-    monkeypatch.setattr("plmscan.cli.surveying.scan_events", broken(ZeroDivisionError("oh\x1b[2J")))
+    monkeypatch.setattr(
+        "plmscan.cli.scanning.surveying.scan_events", broken(ZeroDivisionError("oh\x1b[2J"))
+    )
     result = run("check", "x", *(["--debug"] if debug else []))
     assert (result.exit_code, result.stdout) == (2, "")
     assert r"has a bug (ZeroDivisionError: oh\x1b[2J)" in result.stderr
@@ -267,7 +269,7 @@ def test_a_mistake_of_plmscan_is_owned_up_to(monkeypatch: pytest.MonkeyPatch, de
 
 def test_ctrl_c_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupted scan has exit code 130, which is neither pass nor fail."""
-    monkeypatch.setattr("plmscan.cli.surveying.scan_events", broken(KeyboardInterrupt()))
+    monkeypatch.setattr("plmscan.cli.scanning.surveying.scan_events", broken(KeyboardInterrupt()))
     result = run("check", "x")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "plmscan: error: interrupted; there is no verdict.\n"

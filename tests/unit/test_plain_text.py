@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plmscan.carriers import given_texts
-from plmscan.cli.plan import Asked, targets
-from plmscan.cli.saved import read_saved
+from plmscan.cli.scanning.plan import Asked, targets
+from plmscan.cli.scanning.saved import read_saved
 from plmscan.config import Lock, read_baseline, read_config, read_lock, write_baseline, write_lock
 from plmscan.errors import PlmscanError
 from plmscan.plain_text import NotTextError, decoded

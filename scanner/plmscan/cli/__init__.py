@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from plmscan.cli import options as ask
-from plmscan.cli.delivery import Delivery
-from plmscan.cli.guard import ERROR, GuardedGroup, mistake, say
-from plmscan.cli.guarding import guard as guard_texts
+from plmscan.cli.guarding.command import guard as guard_texts
+from plmscan.cli.rules import rules_app
+from plmscan.cli.terminal.delivery import Delivery
+from plmscan.cli.terminal.failures import ERROR, CommandGroup, mistake
+from plmscan.cli.terminal.stderr import say
 from plmscan.errors import PlmscanError, WorkerError
 from plmscan.probes.words import counted
 from plmscan.reports import Detail
@@ -29,17 +31,11 @@ from plmscan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from plmscan.cli.plan import Asked
-    from plmscan.cli.store import Store
-    from plmscan.rules import Rule
+    from plmscan.cli.scanning.plan import Asked
+    from plmscan.cli.scanning.store import Store
     from plmscan.survey import Survey
 
 __all__ = ["app", "leave", "main", "run"]
-
-
-_HARD_SPACE = "\N{NO-BREAK SPACE}"
-"""Keeps a comparison on one line."""
-_AND = f"{_HARD_SPACE}and{_HARD_SPACE}"
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -52,15 +48,14 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
 _SavedReport = Annotated[Path, typer.Argument(metavar="REPORT", help="A saved JSON report.")]
 
 app = typer.Typer(
-    cls=GuardedGroup,
+    cls=CommandGroup,
     help="Find backdoors in pre-trained language models before you adopt them.",
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_rules_app = typer.Typer(help="List and explain the rules.", rich_markup_mode=None)
-app.add_typer(_rules_app, name="rules")
+app.add_typer(rules_app, name="rules")
 
 
 @app.callback()
@@ -172,8 +167,8 @@ def inspect(
 ) -> None:
     """Look for triggers in given texts: which tokens decide each, and do they decide any text?"""
     _start_worker()
-    from plmscan.cli.plan import Job  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
+    from plmscan.cli.scanning.plan import Job  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.surveying import surveyed  # noqa: PLC0415
     from plmscan.scan import Settings  # noqa: PLC0415
 
     detail = _detail(quiet=quiet, verbose=verbose)
@@ -271,7 +266,7 @@ def judge(
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Judge the evidence of a saved REPORT again; nothing is measured."""
-    from plmscan.cli.saved import judged, read_saved  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.saved import judged, read_saved  # noqa: PLC0415 - keeps --help quick
 
     delivery = Delivery.of(report_format, output, report or (), attest)
     _finish(judged(read_saved(file), rules, baseline, fail_on), delivery)
@@ -320,7 +315,7 @@ def baseline(
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Write the findings of a saved REPORT as known ones, for `check --baseline`."""
-    from plmscan.cli.saved import read_saved  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.saved import read_saved  # noqa: PLC0415 - keeps --help quick
     from plmscan.config import left_out, write_baseline  # noqa: PLC0415
 
     survey = read_saved(file)
@@ -346,36 +341,6 @@ def doctor(
         typer.echo(fill(f"{mark:<6}{name:<16}{symptom.words}", 80, subsequent_indent=22 * " "))
     if Health.BAD in health:
         raise typer.Exit(2)
-
-
-@_rules_app.callback(invoke_without_command=True)
-def _list_rules(ctx: typer.Context, *, rules: ask.Rules = None) -> None:
-    """List the rules; `explain ID` tells all about one."""
-    from plmscan.probes.known_rules import checked_rules  # noqa: PLC0415 - keeps --help quick
-
-    ctx.obj = checked_rules(rules)
-    if ctx.invoked_subcommand is None:
-        for rule in ctx.obj:
-            typer.echo(f"{rule.id}  {rule.severity.name.lower():<8}  {rule.probe:<20}  {rule.name}")
-
-
-@_rules_app.command("explain")
-def _explain_rule(
-    ctx: typer.Context,
-    rule_id: Annotated[str, typer.Argument(metavar="ID", help="Such as PLM201.")],
-    *,
-    rules: ask.Rules = None,
-) -> None:
-    """Explain what a rule looks for, why it matters and what to do."""
-    from plmscan.probes.known_rules import checked_rules  # noqa: PLC0415 - keeps --help quick
-
-    known: tuple[Rule, ...] = ctx.obj if rules is None else checked_rules(rules)
-    found = {rule.id: rule for rule in known}
-    rule_id = rule_id.upper()
-    if rule_id not in found:
-        msg = f"There is no rule {rule_id}."
-        raise PlmscanError(msg, "`plmscan rules` lists them.")
-    typer.echo(_explanation(found[rule_id]))
 
 
 def run() -> None:
@@ -438,15 +403,15 @@ def _asked(
     given: Mapping[str, Any],
 ) -> Asked:
     """What the command line says about which models, and how to check them."""
-    from plmscan.cli.plan import Asked  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.plan import Asked  # noqa: PLC0415 - keeps --help quick
 
     return Asked(tuple(models or ()), models_file, config, baseline, given)
 
 
 def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool) -> Survey:
     """What there is to say of the models of this run, as of today."""
-    from plmscan.cli.plan import plan  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.surveying import surveyed  # noqa: PLC0415
+    from plmscan.cli.scanning.plan import plan  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.surveying import surveyed  # noqa: PLC0415
 
     jobs = plan(asked, datetime.now().astimezone().date())
     return surveyed(jobs, detail, cache, debug=debug)
@@ -462,7 +427,7 @@ def _start_worker() -> None:
 
 def _store() -> Store:
     """The cache of verdicts."""
-    from plmscan.cli.store import Store, store_folder  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.scanning.store import Store, store_folder  # noqa: PLC0415 - keeps --help quick
 
     return Store(store_folder())
 
@@ -471,22 +436,3 @@ def _finish(survey: Survey, delivery: Delivery) -> None:
     """Write the reports, then exit with the verdict."""
     delivery.deliver(survey)
     raise typer.Exit(survey.verdict.value)
-
-
-def _explanation(rule: Rule) -> str:
-    """A rule for people."""
-    facts = {
-        "severity": rule.severity.name.lower(),
-        "confidence": rule.confidence.name.lower(),
-        "probe": rule.probe,
-        "fires when": rule.condition.replace(" ", _HARD_SPACE).replace(_AND, " and "),
-        "says": rule.message,
-        "what to do": rule.remediation,
-        "since": rule.since,
-    }
-    lines = [
-        fill(f"{name:<12}{value}", 80, subsequent_indent=12 * " ") for name, value in facts.items()
-    ]
-    head = [f"{rule.id} {rule.name}", "", fill(rule.description, 80), ""]
-    text = "\n".join([*head, *lines, "references", *(f"  {r}" for r in rule.references)])
-    return text.replace(_HARD_SPACE, " ")

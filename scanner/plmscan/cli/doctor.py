@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.cli.store import store_folder
+from plmscan.cli.scanning.store import store_folder
 from plmscan.errors import PlmscanError, in_one_line
 from plmscan.probes.words import counted
 

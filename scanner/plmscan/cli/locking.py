@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.cli.guard import say
-from plmscan.cli.plan import targets
-from plmscan.cli.progress import watching
+from plmscan.cli.scanning.plan import targets
+from plmscan.cli.terminal.progress import watching
+from plmscan.cli.terminal.stderr import say
 from plmscan.config import Lock, read_lock, write_lock
 from plmscan.config.lock import LOCK_NAME
 from plmscan.reports import Detail
@@ -16,8 +16,8 @@ from plmscan.scan import Progress, Settings
 from plmscan.source import resolve
 
 if TYPE_CHECKING:
-    from plmscan.cli.plan import Asked, Target
-    from plmscan.cli.progress import Watcher
+    from plmscan.cli.scanning.plan import Asked, Target
+    from plmscan.cli.terminal.progress import Watcher
     from plmscan.source import Artifact
 
 __all__ = ["lock_models"]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from plmscan.budget import Effort
-from plmscan.cli.guard import DEBUG
+from plmscan.cli.terminal.failures import DEBUG
 from plmscan.evidence import Severity
 from plmscan.reports import Format
 

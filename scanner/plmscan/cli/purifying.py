@@ -7,9 +7,9 @@ from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
-from plmscan.cli.guard import tell_bounds
-from plmscan.cli.progress import watching
-from plmscan.cli.saved import read_saved
+from plmscan.cli.scanning.saved import read_saved
+from plmscan.cli.terminal.progress import watching
+from plmscan.cli.terminal.stderr import tell_bounds
 from plmscan.errors import ReportError
 from plmscan.probes.words import counted
 from plmscan.purify import Method, purify

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from pydantic import BaseModel
 
 from plmscan import cli
-from plmscan.cli import surveying
+from plmscan.cli.scanning import surveying
 from plmscan.scan import scan_events
 from tests.benchmarks.mitigation.results import keep
 from tests.benchmarks.speed.stages import Ear, Mark

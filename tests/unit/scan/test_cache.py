@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plmscan.cli.store import Store
+from plmscan.cli.scanning.store import Store
 from plmscan.evidence import ProbeStatus, Report, Severity
 from plmscan.rules import load_rules
 from plmscan.scan import Done, ProbeStarted, Settings, scan_events

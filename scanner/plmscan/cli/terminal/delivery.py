@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.cli.guard import is_terminal, say
-from plmscan.cli.output import check_writable, write
+from plmscan.cli.terminal.output import check_writable, write
+from plmscan.cli.terminal.stderr import is_terminal, say
 from plmscan.errors import PlmscanError
 from plmscan.reports import Detail, Format, Screen, render
 from plmscan.survey import Refusal

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plmscan.cli.guard import say
+from plmscan.cli.terminal.stderr import say
 from plmscan.config import find_config, lies_in_a_model, read_baseline, read_config, read_lock
 from plmscan.config.lock import LOCK_NAME, pinned
 from plmscan.errors import PlmscanError

@@ -68,7 +68,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Look at texts before MODEL does: known triggers, then tokens that decide a text alone."""
-    from plmscan.cli.streaming import Asked, guard_stream  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.guarding.streaming import Asked, guard_stream  # noqa: PLC0415 - keeps --help quick
     from plmscan.source import SourceOptions  # noqa: PLC0415
 
     asked = Asked(

@@ -10,7 +10,7 @@ from plmscan.rules import load_rules
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from plmscan.cli.plan import Job
+    from plmscan.cli.scanning.plan import Job
     from plmscan.survey import Survey
     from plmscan.waivers import Waiver
 

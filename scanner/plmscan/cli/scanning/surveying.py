@@ -6,9 +6,10 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from plmscan.cli.guard import mistake, say
-from plmscan.cli.progress import watching
-from plmscan.cli.waiving import unmatched
+from plmscan.cli.scanning.waiving import unmatched
+from plmscan.cli.terminal.failures import mistake
+from plmscan.cli.terminal.progress import watching
+from plmscan.cli.terminal.stderr import say
 from plmscan.errors import PlmscanError
 from plmscan.reports import Detail
 from plmscan.rules import overridden
@@ -21,8 +22,8 @@ from plmscan.worker.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from plmscan.cli.plan import Job
-    from plmscan.cli.progress import Watcher
+    from plmscan.cli.scanning.plan import Job
+    from plmscan.cli.terminal.progress import Watcher
     from plmscan.evidence import Report
     from plmscan.scan import Cache
 

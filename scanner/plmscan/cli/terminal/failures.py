@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from plmscan.cli.machine import check_variables, trouble
+from plmscan.cli.terminal.machine import check_variables, trouble
+from plmscan.cli.terminal.stderr import say
 from plmscan.errors import PlmscanError, in_one_line
-from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from typer import Context
 
-__all__ = ["DEBUG", "ERROR", "GuardedGroup", "is_terminal", "mistake", "say", "tell_bounds"]
+__all__ = ["DEBUG", "ERROR", "CommandGroup", "mistake"]
 
 ERROR = 2
 """Exit code of an error: neither a pass nor a fail."""
@@ -30,26 +28,7 @@ DEBUG = "plmscan.debug"
 """Key in the context's ``meta`` that asks for tracebacks."""
 
 
-def say(line: str) -> None:
-    """One line on stderr; where nobody can read it, the exit code still tells."""
-    with suppress(OSError):
-        typer.echo(f"plmscan: {visible(line)}", err=True)
-
-
-def tell_bounds(allowed: int | None) -> None:
-    """Tell under which bounds a model runs in this process: ``allowed`` bytes, or None."""
-    memory = (
-        "any amount of memory" if allowed is None else f"at most {allowed / 1e9:.1f} GB of memory"
-    )
-    say(f"While it runs, the model is refused the network, and may take {memory}.")
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person looks at ``stream``, which is None where it was closed before the start."""
-    return stream is not None and stream.isatty()
-
-
-class GuardedGroup(TyperGroup):
+class CommandGroup(TyperGroup):
     """A command group that ends with a sentence, never with a traceback."""
 
     def invoke(self, ctx: Context) -> object:  # type: ignore[override] # typer's own class

@@ -46,7 +46,7 @@ class Store:
 
     def put(self, key: str, report: Report) -> None:
         """Keep ``report``; a folder that cannot be written keeps nothing."""
-        from plmscan.cli.output import write  # noqa: PLC0415 - its words are about reports
+        from plmscan.cli.terminal.output import write  # noqa: PLC0415 - its words are about reports
         from plmscan.reports.json_v1 import to_json  # noqa: PLC0415 - keeps --help quick
 
         with suppress(OSError, PlmscanError):

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from plmscan.budget import Budget
 from plmscan.carriers import read_texts
-from plmscan.cli.guard import say, tell_bounds
-from plmscan.cli.output import check_writable
-from plmscan.cli.saved import read_saved
+from plmscan.cli.scanning.saved import read_saved
+from plmscan.cli.terminal.output import check_writable
+from plmscan.cli.terminal.stderr import say, tell_bounds
 from plmscan.errors import PlmscanError
 from plmscan.guard import Action, Guard
 from plmscan.guard.identity import report_about

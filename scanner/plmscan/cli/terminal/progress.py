@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from plmscan.cli.guard import is_terminal, say
+from plmscan.cli.terminal.stderr import is_terminal, say
 from plmscan.reports import Detail
 from plmscan.reports.visible import visible
 from plmscan.scan.events import Done, Estimated, ProbeFinished, ProbeStarted, Resolved

@@ -1,0 +1,1 @@
+"""The command ``plmscan guard``: its options in ``command``, its work in ``streaming``."""
