@@ -13,9 +13,9 @@ import sentencepiece
 from wordfreq import top_n_list
 
 from plmscan.errors import ArtifactError
-from plmscan.probes.static import tokenizer_files
 from plmscan.probes.static.tokenizer_files import Probe
 from plmscan.reports.visible import visible
+from plmscan.vocabularies.letters import hides
 from plmscan.vocabularies.pieces import read_pieces
 from tests.artifacts import (
     artifact_of,
@@ -407,7 +407,7 @@ def test_what_is_ignorable_by_unicode_is_hidden() -> None:
     every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
     ignorable = regex.findall(r"\p{Default_Ignorable_Code_Point}", every)
     assert len(ignorable) > 4000
-    assert all(tokenizer_files._hides(f"é{character}") for character in ignorable)
+    assert all(hides(f"é{character}") for character in ignorable)
     assert visible("".join(ignorable)).isascii()
 
 

@@ -11,7 +11,7 @@ from plmscan.errors import in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.layout import MODULES
 from plmscan.probes.base import StaticProbe
-from plmscan.probes.settings import pairs, texts
+from plmscan.probes.nested import pairs, texts
 from plmscan.probes.words import some
 from plmscan.source import HollowError, refuse_hollow
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
-
-from tokenizers.decoders import ByteLevel
 
 from plmscan.errors import ArtifactError, in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.headers import tensors_of, word_embedding
-from plmscan.lookalikes import LOOKALIKES
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import some
 from plmscan.vocabularies import (
@@ -24,11 +20,10 @@ from plmscan.vocabularies import (
     read_tokens,
     rewrites,
 )
+from plmscan.vocabularies.letters import has_lookalike, hides, is_plain_word, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from regex import Pattern  # type: ignore[import-untyped]
+    from collections.abc import Iterable, Iterator, Mapping
 
     from plmscan.evidence import Observation
     from plmscan.source import Artifact
@@ -39,18 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _ID = "tokenizer-files"
-_PLAIN_WORD = re.compile(r"[^\W\d_](?:[^\W_]|[ '’-](?=[^\W_]))*[^\W_]")
-_USUAL_NAMES = frozenset({"pad", "unk", "cls", "sep", "mask", "bos", "eos", "eot", "eod", "eop"})
-"""Special tokens that some tokenizers write without brackets."""
 _OTHER_ALPHABET = re.compile("[\u0370-\u058f]")
 _UNREMARKABLE = "\u00ad\ufeff"
 """Soft hyphens and byte order marks stand in honest vocabularies: web pages and code have them."""
-_NOTHING_TO_SEE = (
-    r"\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Zl}\p{Zp}"
-    r"\N{BRAILLE PATTERN BLANK}\N{MUSICAL SYMBOL NULL NOTEHEAD}"
-)
-"""What shows as nothing: by properties of Unicode, and two signs whose shape is to be empty."""
-_WHITE_SPACE = "\t\n\r"
 _MOST_STEPS = 256
 """Known tokenizers have a tenth of this; each takes up to a tenth of a second."""
 _SHOWN = 100
@@ -200,7 +186,7 @@ def _measure(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int
     for more, words in (
         _rewriting(data, added),
         _adding(data, added, names),
-        _disguising(_texts(data), names),
+        _disguising(readable(data), names),
     ):
         numbers |= more
         details |= words
@@ -217,7 +203,7 @@ def _rewriting(data: TokenizerData, added: list[tuple[str, int]]) -> _Facts:
 
 def _adding(data: TokenizerData, added: list[tuple[str, int]], names: list[str]) -> _Facts:
     """Added and special tokens that are words, or whose ids contradict each other."""
-    plain = [name for name in names if _is_plain_word(name)]
+    plain = [name for name in names if is_plain_word(name)]
     # SentencePiece lists its user-defined pieces in the vocabulary as a matter of course.
     shadowing = [] if data.file.endswith(".model") else [p for p in plain if p in data.tokens]
     contradicting = _contradictions(data, added)
@@ -231,9 +217,9 @@ def _adding(data: TokenizerData, added: list[tuple[str, int]], names: list[str])
 
 def _disguising(texts: list[str], names: list[str]) -> _Facts:
     """Tokens that look like something else."""
-    hidden = {text for text in texts if not text.isascii() and _hides(text, _UNREMARKABLE)}
-    hidden |= {name for name in names if _hides(name)}
-    lookalikes = {text for text in (*texts, *names) if _has_lookalike(text)}
+    hidden = {text for text in texts if not text.isascii() and hides(text, _UNREMARKABLE)}
+    hidden |= {name for name in names if hides(name)}
+    lookalikes = {text for text in (*texts, *names) if has_lookalike(text)}
     other = sum(_OTHER_ALPHABET.search(text) is not None for text in texts)
     numbers = {
         "hidden_character_tokens": len(hidden),
@@ -245,25 +231,6 @@ def _disguising(texts: list[str], names: list[str]) -> _Facts:
         "lookalikes": some(ascii(text[:_SHOWN]) for text in sorted(lookalikes)),
     }
     return numbers, shown
-
-
-def _texts(data: TokenizerData) -> list[str]:
-    """The tokens as a person would read them, without the marks of their tokenizer."""
-    kinds = {component.kind for component in data.components}
-    byte_level = "ByteLevel" in kinds or any(token.startswith("Ġ") for token in data.tokens)
-    read = _byte_reader() if byte_level else _mark_reader()
-    return [token if token.isascii() else read(token) for token in data.tokens]
-
-
-def _byte_reader() -> Callable[[str], str]:
-    """Reads tokens whose characters stand for bytes."""
-    decoder = ByteLevel()
-    return lambda token: str(decoder.decode([token]))
-
-
-def _mark_reader() -> Callable[[str], str]:
-    """Reads tokens in which a mark stands for a space."""
-    return lambda token: token.replace("▁", " ")
 
 
 def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite]:
@@ -282,43 +249,6 @@ def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"{data.file} has a broken step: {in_one_line(error)}."
         raise ArtifactError(msg, "Save or download the tokenizer again.") from error
-
-
-def _is_plain_word(text: str) -> bool:
-    """Whether ``text`` is a word or phrase that a user could type, and no mark."""
-    return _PLAIN_WORD.fullmatch(text) is not None and text.lower() not in _USUAL_NAMES
-
-
-def _hides(text: str, accepted: str = "") -> bool:
-    """Whether an invisible character that is not ``accepted`` stands in a Latin word."""
-    if text.isascii() and text.isprintable():
-        return False
-    return bool(_invisible(accepted).search(text) and _latin().search(text))
-
-
-def _has_lookalike(text: str) -> bool:
-    """Whether Latin letters and look-alikes of them, and no others, make up one token."""
-    if text.isascii() or LOOKALIKES.keys().isdisjoint(text):
-        return False
-    foreign = [c for c in text if c.isalpha() and not (c.isascii() or _latin().match(c))]
-    plain = any(c.isascii() and c.isalpha() for c in text)
-    return plain and bool(foreign) and all(c in LOOKALIKES for c in foreign)
-
-
-@cache
-def _invisible(accepted: str) -> Pattern:
-    """Finds characters that do not show, and are neither ``accepted`` nor white space."""
-    import regex  # noqa: PLC0415 - few words are worth its import
-
-    return regex.compile(f"[{_NOTHING_TO_SEE}--[{_WHITE_SPACE}{accepted}]]", regex.V1)
-
-
-@cache
-def _latin() -> Pattern:
-    """Finds letters of the Latin script."""
-    import regex  # noqa: PLC0415
-
-    return regex.compile(r"\p{Script=Latin}")
 
 
 def _contradictions(data: TokenizerData, added: list[tuple[str, int]]) -> list[str]:
