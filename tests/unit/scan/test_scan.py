@@ -204,9 +204,12 @@ def test_no_time_is_inconclusive(model: str, settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"probe": "no-such-probe"}, "names the probe no-such-probe"),
-        ({"when": {"tensor": {"gte": 1}}}, "compares tensor, which"),
-        ({"probe": "trigger-sweep", "when": {"zz": {"gte": 1}}}, "compares zz, which"),
+        ({"probe": "no-such-probe"}, "probe names no-such-probe"),
+        ({"when": {"tensor": {"gte": 1}}}, "when.tensor is no metric of safetensors-header"),
+        (
+            {"probe": "trigger-sweep", "when": {"zz": {"gte": 1}}},
+            "when.zz is no metric of trigger-sweep",
+        ),
     ],
 )
 def test_a_rule_about_nothing_is_refused(
@@ -372,5 +375,5 @@ def test_a_rule_about_texts_is_refused_where_it_says_nothing(
     rules = tmp_path / "rules"
     rules.mkdir()
     write_rule(rules, probe="text-inspection", when={"zz": {"gte": 1}})
-    with pytest.raises(RuleError, match="compares zz, which"):
+    with pytest.raises(RuleError, match=r"when\.zz is no metric of text-inspection"):
         check(str(planted), replace(ask(HELD_OUT), rules=rules))
