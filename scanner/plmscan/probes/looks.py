@@ -101,6 +101,7 @@ class Looker:
 
     def _read(self, look: Look, part: _Part) -> None:
         """What one file or member does; what cannot be read of it withholds a pass."""
+        part.file.seek(0)
         try:
             for found in self._found(look, part):
                 look.add(found, part.place)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-__all__ = ["templates", "without_numbers"]
+__all__ = ["PlaceholderError", "templates", "without_numbers"]
 
 _MAGIC = b"GGUF"
 _VERSION = 3
@@ -28,6 +28,12 @@ _DEEPEST = 4
 _MOST_VALUES = 4_000_000
 """Entries, and texts in lists: the largest vocabularies and their merges are a third of that."""
 _CUT = "its metadata is cut short"
+_HEADER = 24
+"""Bytes before the first entry: the magic, the version, and two numbers."""
+
+
+class PlaceholderError(ValueError):
+    """The file is too short to hold any metadata, as those that stand for a model are."""
 
 
 def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
@@ -36,6 +42,8 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: the metadata is broken, or larger than any model's.
     """
+    if size < _HEADER:
+        raise PlaceholderError(_CUT)
     reader = _Reader(file, size, _order(file.read(8)), _MOST_VALUES)
     file.seek(16)
     for _ in reader.counted(reader.number(8)):

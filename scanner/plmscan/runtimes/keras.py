@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WHOLE", "code_layers", "described_layers", "saved_layers", "without_numbers"]
 
-WHOLE = 2**25
+WHOLE = 2**23
 """Bytes of an HDF5 file up to which all of it is read; of a larger one only the attributes at its
 root, where Keras looks, wherever the file lies: the rest are numbers."""
 
