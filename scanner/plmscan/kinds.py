@@ -26,6 +26,7 @@ __all__ = [
     "WEIGHT_SUFFIXES",
     "Kind",
     "is_lfs_pointer",
+    "is_lzma",
     "is_placeholder",
     "kind_by_name",
     "kind_in",
@@ -36,6 +37,8 @@ __all__ = [
 
 _START = 4096
 """Bytes from the start that are enough to know every format by."""
+_LZMA_SETTINGS = 9 * 5 * 5
+"""One byte holds three of them: of nine, five and five values."""
 _SHORTEST_HEADER = 24
 """Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
 _END = 65_536 + 22
@@ -95,7 +98,8 @@ ARCHIVES = frozenset({Kind.ZIP, Kind.TAR, Kind.SEVEN_ZIP, Kind.COMPRESSED})
 """What holds other files."""
 
 RUNTIMES = frozenset({
-    Kind.HDF5, Kind.ONNX, Kind.ONNX_DATA, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2, Kind.GGUF, Kind.GGML,
+    Kind.HDF5, Kind.ONNX, Kind.ONNX_DATA, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2,
+    Kind.GGUF, Kind.GGML,
     Kind.TFLITE, Kind.TENSORFLOW, Kind.TFJS, Kind.FLAX, Kind.MLC, Kind.FASTTEXT, Kind.RUST,
     Kind.TORCHSCRIPT, Kind.EXECUTORCH, Kind.TENSORRT, Kind.KERAS, Kind.NEMO, Kind.SKOPS, Kind.ORT,
     Kind.PADDLE, Kind.PMML, Kind.R_DATA,
@@ -233,12 +237,14 @@ WEIGHT_SUFFIXES = frozenset(
 )
 """Ends of the names of weights, in any format."""
 
-_PACKED = MappingProxyType({
-    Kind.NEMO: frozenset({Kind.TAR, Kind.COMPRESSED}),
-    Kind.SKOPS: frozenset({Kind.ZIP}),
-    Kind.R_DATA: frozenset({Kind.COMPRESSED}),
-})
-"""Formats that are archives or compressed files by their bytes, and by their names more than that."""
+_PACKED = MappingProxyType(
+    {
+        Kind.NEMO: frozenset({Kind.TAR, Kind.COMPRESSED}),
+        Kind.SKOPS: frozenset({Kind.ZIP}),
+        Kind.R_DATA: frozenset({Kind.COMPRESSED}),
+    }
+)
+"""Formats that are archives by their bytes, and more than that by their names."""
 _PLAIN_NAMES = MappingProxyType({"MLmodel": Kind.YAML})
 """Files that loaders know by their whole name."""
 _LARGEST_JSON = 2**25
@@ -261,6 +267,14 @@ _MLC_SHARD = re.compile(r"params_shard_\d+\.bin$")
 def is_lfs_pointer(start: bytes) -> bool:
     """Whether a file that begins so only says where Git LFS keeps the real one."""
     return start.startswith(_LFS)
+
+
+def is_lzma(start: bytes) -> bool:
+    """Whether a file begins like one of LZMA's first format, with any settings, of unknown length.
+
+    The mark that joblib looks for is that of the usual settings only.
+    """
+    return start[5:13] == b"\xff" * 8 and 0 < start[0] < _LZMA_SETTINGS
 
 
 def is_placeholder(start: bytes, size: int) -> bool:
@@ -392,6 +406,8 @@ def _by_structure(start: bytes, end: bytes) -> Kind | None:
             return kind
     if _is_windows_program(start):
         return Kind.PROGRAM
+    if is_lzma(start):
+        return Kind.COMPRESSED
     if re.match(rb"[\x01-\x20]\0\0\0.{2}\w{1,40}Spec\0", start, re.DOTALL):
         return Kind.CTRANSLATE2
     if len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND:  # noqa: PLR2004 - zlib

@@ -194,7 +194,7 @@ BESIDE: dict[str, Callable[[], Files]] = {
         "saved/saved_model.pb": written(2, written(2, b"WriteFile") + NOISE)
     },
     "evil words of Keras": lambda: {
-        "keras.json": json.dumps({"pad": "x" * 2**21, "class_name": "Lambda", "config": {}}).encode()
+        "keras.json": json.dumps({"pad": "x" * 2**21} | json.loads(LAMBDA)).encode()
     },
     "evil YAML": lambda: {
         "hparams.yaml": b"# words\n" * 2**18 + b"a: !!python/object/apply:os.system [x]\n"

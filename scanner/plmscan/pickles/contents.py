@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
 from plmscan.errors import in_one_line
+from plmscan.kinds import is_lzma
 from plmscan.pickles.names import Use
 from plmscan.pickles.skops import LARGEST_SCHEMA, SCHEMA, types_in
 from plmscan.pickles.steps import Follower
@@ -126,7 +127,7 @@ _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
-    b"]\0\0": "xz",
+    b"]\0": "xz",
     b"\x04\x22\x4d\x18": "lz4",
     b"x\x01": "zlib",
     b"x^": "zlib",
@@ -149,6 +150,8 @@ def _form(head: bytes) -> str | None:
     for magic, form in _MAGIC.items():
         if head.startswith(magic):
             return form
+    if is_lzma(head):
+        return "xz"
     return "tar" if _is_tar(head) else None
 
 

@@ -1,4 +1,4 @@
-"""What lies in archives and compressed files, for those who look for something else than pickles."""
+"""What lies in archives and compressed files, for those who look for other things than pickles."""
 
 from __future__ import annotations
 

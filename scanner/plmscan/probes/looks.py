@@ -166,7 +166,9 @@ class Looker:
         def visit(place: str, file: BinaryIO, size: int) -> None:
             found = kind_in(file, _called(place, name))
             if found is Kind.GGUF:
-                look.blocking.append(f"The chat template of {place or 'what it holds'} is not read.")
+                look.blocking.append(
+                    f"The chat template of {place or 'what it holds'} is not read."
+                )
             self._read(look, _Part(_called(place, name), place or "it", found, file, size))
 
         walk(path, self._allowance.share(), wants, visit)

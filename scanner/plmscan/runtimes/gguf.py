@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from plmscan.kinds import is_placeholder
 from plmscan.runtimes.wire import TooManyPartsError
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ _DEEPEST = 4
 _MOST_VALUES = 4_000_000
 """Entries, and texts in lists: the largest vocabularies and their merges are a third of that."""
 _CUT = "its metadata is cut short"
-_HEADER = 24
-"""Bytes before the first entry: the magic, the version, and two numbers."""
+_START = 4096
 
 
 class PlaceholderError(ValueError):
-    """The file is too short to hold any metadata, as those that stand for a model are."""
+    """The file holds no metadata at all, as those that stand for a model."""
 
 
 def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
@@ -42,8 +42,9 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: the metadata is broken, or larger than any model's.
     """
-    if size < _HEADER:
+    if is_placeholder(file.read(_START), size):
         raise PlaceholderError(_CUT)
+    file.seek(0)
     reader = _Reader(file, size, _order(file.read(8)), _MOST_VALUES)
     file.seek(16)
     for _ in reader.counted(reader.number(8)):

@@ -1,7 +1,7 @@
 """Keras models: layers that are code, in all of the files in which Keras describes a model.
 
-These are the ``.keras`` archive, HDF5 files, JSON, and what a model saved for TensorFlow says of its
-layers.
+These are the ``.keras`` archive, HDF5 files, JSON, and what a model saved for TensorFlow says of
+its layers.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ root, where Keras looks, wherever the file lies: the rest are numbers."""
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 64 * 2**20
 _LARGEST_DESCRIPTION = 2**23
-_SAVED = MappingProxyType({
-    ("model", 1): "object of Keras",
-    ("object of Keras", 5): "metadata",
-    ("model", 2): "graph",
-    ("graph", 7): "objects",
-    ("objects", 1): "object",
-    ("object", 4): "object of a user",
-    ("object of a user", 3): "metadata",
-})
-"""Message and number -> the message in it, down to JSON (saved_metadata.proto, saved_model.proto)."""
+_SAVED = MappingProxyType(
+    {
+        ("model", 1): "object of Keras",
+        ("object of Keras", 5): "metadata",
+        ("model", 2): "graph",
+        ("graph", 7): "objects",
+        ("objects", 1): "object",
+        ("object", 4): "object of a user",
+        ("object of a user", 3): "metadata",
+    }
+)
+"""Message and number -> the message in it, down to JSON (saved_metadata.proto and others)."""
 _MOST_METADATA = 1_000_000
 _LARGEST_METADATA = 2**26
 """Fields of a saved model that are passed on the way to what it says of its layers."""
@@ -119,20 +121,31 @@ def saved_layers(file: BinaryIO, size: int) -> list[str]:
     Raises:
         ValueError: it has more parts than any.
     """
-    named, left = set(_of_bytes(file)), _LARGEST_METADATA
+    named = set(_of_bytes(file))
     try:
-        for _, field in parts(file, size, _SAVED, Bound(_MOST_METADATA)):
-            text = content(file, field, _LARGEST_DESCRIPTION)
-            left -= len(text)
-            if left < 0:
-                msg = f"it says more than {_LARGEST_METADATA >> 20} MB of its layers"
-                raise TooManyPartsError(msg)
+        for text in _metadata(file, size):
             named.update(_of_text(text))
     except TooManyPartsError:
         raise
     except ValueError:
         pass  # TensorFlow does not read it either; its bytes were looked through
     return sorted(named)
+
+
+def _metadata(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """What a saved model says of its objects.
+
+    Raises:
+        ValueError: it is no protocol buffer, or has more parts than any.
+    """
+    left = _LARGEST_METADATA
+    for _, field in parts(file, size, _SAVED, Bound(_MOST_METADATA)):
+        text = content(file, field, _LARGEST_DESCRIPTION)
+        left -= len(text)
+        if left < 0:
+            msg = f"it says more than {_LARGEST_METADATA >> 20} MB of its layers"
+            raise TooManyPartsError(msg)
+        yield text
 
 
 def _of_text(text: bytes) -> Iterator[str]:
@@ -156,7 +169,7 @@ def _of_json(text: bytes) -> Iterator[str]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if "class_name" in value and "config" in value:
+            if isinstance(value.get("class_name"), str) and "config" in value:
                 yield from _odd(value)
             waiting.extend(value.values())
         elif isinstance(value, list):

@@ -138,7 +138,7 @@ def _of_tag(tag: str) -> Iterator[Named]:
 
 
 def _is_foreign(kind: str) -> bool:
-    """Whether a type of no name that YAML or Python have is a class of another language's loader."""
+    """Whether a type that neither YAML nor Python has is a class of another language."""
     return kind not in _PLAIN and not _DATA.match(kind)
 
 

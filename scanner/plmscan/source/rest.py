@@ -249,7 +249,7 @@ def _program(file: BinaryIO, kind: Kind, name: str, size: int) -> bytes | None:
     """
     if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
         return program_of(file)
-    if kind is Kind.HDF5 and size <= keras.WHOLE and not file.read(2) == b"PK":
+    if kind is Kind.HDF5 and size <= keras.WHOLE and file.read(2) != b"PK":
         msg = "A file of its size is read whole, wherever it lies."
         raise UnreadError(msg)
     file.seek(0)

@@ -38,8 +38,7 @@ class Probe(StaticProbe):
         "outside_files": "files outside of the model that an ONNX model reads (count)",
         "program_files": "files of the program that the loader of an archive runs (count)",
         "reaching_operations": "operations of a graph that use files or call Python (count)",
-        "yaml_objects": "objects that a YAML file makes its loader import or call, and that lead to "
-        "code (count)",
+        "yaml_objects": "what a YAML file has imported or called, and leads to code (count)",
         "native_programs": "1 if the file is a program or library of the machine (flag)",
     }
     references: ClassVar[tuple[str, ...]] = (
