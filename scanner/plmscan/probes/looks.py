@@ -44,6 +44,8 @@ _ALL_FIELDS = 2 * MOST_FIELDS
 """Fields of all ONNX models of a folder: those of a million nodes, which take some seconds."""
 _FEWEST_FIELDS = 50_000
 """What every model may have, however many the others had."""
+_ALL_YAML = 2**22
+"""Bytes of all YAML with tags in a folder, which take some seconds to follow."""
 _START = 4096
 _NUMBERS = re.compile(r"[^/:]+/(data|constants)/\d+$")
 """Members of torch's archives that hold the numbers of one tensor."""
@@ -82,6 +84,7 @@ class Looker:
     def __init__(self) -> None:
         """Nothing was looked at yet."""
         self._fields = _ALL_FIELDS
+        self._yaml = Bound(_ALL_YAML)
         self._allowance = Allowance.of_model()
 
     def look(self, name: str, path: Path, kind: Kind) -> Look:
@@ -135,7 +138,7 @@ class Looker:
             case Kind.TENSORFLOW:
                 yield from _of_tensorflow(part)
             case Kind.YAML:
-                yield _of_yaml(look, part)
+                yield _of_yaml(look, part, self._yaml)
 
     def _of_onnx(self, file: BinaryIO, size: int) -> Mapping[str, list[str]]:
         """Paths out of the folder that an ONNX model reads, and its calls of Python."""
@@ -227,9 +230,9 @@ def _of_tensorflow(part: _Part) -> Iterator[Mapping[str, list[str]]]:
     yield {"code_layers": saved_layers(part.file, part.size)}
 
 
-def _of_yaml(look: Look, part: _Part) -> Mapping[str, list[str]]:
+def _of_yaml(look: Look, part: _Part, bound: Bound) -> Mapping[str, list[str]]:
     """Objects that a YAML file has made which lead to code; what nobody knows is told."""
-    named, problem = named_objects(part.file, part.size)
+    named, problem = named_objects(part.file, part.size, bound)
     levels = {one: _level(one) for one in named}
     unknown = [one for one, level in levels.items() if level is Level.UNKNOWN]
     for way in Way:

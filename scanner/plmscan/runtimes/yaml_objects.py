@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
     import yaml
 
+    from plmscan.runtimes.wire import Bound
+
 __all__ = ["Named", "Way", "named_objects"]
 
-_LARGEST = 2**23
-"""Bytes that are parsed; no configuration has a hundredth of that."""
-_LARGEST_SLOWLY = 2**18
+_LARGEST = 2**20
+"""Bytes that are parsed; no configuration has a tenth of that."""
+_LARGEST_SLOWLY = 2**17
 """The same where PyYAML was built without its parser in C, which is twenty times as fast."""
+_MOST_BRACKETS = 20_000
+"""The parser's work grows with the square of how deeply lists in brackets nest."""
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = frozenset({
     "binary", "bool", "float", "int", "map", "merge", "null", "omap", "pairs", "seq", "set", "str",
@@ -69,7 +73,9 @@ class Named:
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
-def named_objects(file: BinaryIO, size: int) -> tuple[list[Named], str | None]:
+def named_objects(
+    file: BinaryIO, size: int, bound: Bound | None = None
+) -> tuple[list[Named], str | None]:
     """What the file names, sorted, each once, and why the rest of it was not read, if it was not.
 
     Raises:
@@ -81,9 +87,15 @@ def named_objects(file: BinaryIO, size: int) -> tuple[list[Named], str | None]:
     data = file.read(_LARGEST + 1)
     if not _may_name(data) and size <= _LARGEST:
         return [], None
-    if size > (_LARGEST if is_fast else _LARGEST_SLOWLY):
+    brackets = data.count(b"[") + data.count(b"{")
+    if size > (_LARGEST if is_fast else _LARGEST_SLOWLY) or brackets > _MOST_BRACKETS:
         msg = "it is longer than any configuration"
         raise ValueError(msg)
+    if bound is not None:
+        bound.seen += size
+        if bound.seen > bound.most:
+            msg = "all YAML of the model together is longer than any configuration"
+            raise ValueError(msg)
     found: set[Named] = set()
     problem = None
     try:
