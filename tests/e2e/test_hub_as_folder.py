@@ -196,7 +196,7 @@ BESIDE: dict[str, Callable[[], Files]] = {
     "evil words of Keras": lambda: {
         "keras.json": json.dumps({"pad": "x" * 2**21} | json.loads(LAMBDA)).encode()
     },
-    "evil YAML": lambda: {
+    "YAML that is too long": lambda: {
         "hparams.yaml": b"# words\n" * 2**18 + b"a: !!python/object/apply:os.system [x]\n"
     },
     "evil NeMo archive": lambda: {
