@@ -13,6 +13,7 @@ from enum import StrEnum
 from io import BytesIO
 from pathlib import PurePosixPath
 from pickletools import genops
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = [
     "WEIGHT_SUFFIXES",
     "Kind",
     "is_lfs_pointer",
+    "is_lzma",
+    "is_placeholder",
     "kind_by_name",
     "kind_in",
     "kind_of",
@@ -34,6 +37,10 @@ __all__ = [
 
 _START = 4096
 """Bytes from the start that are enough to know every format by."""
+_LZMA_SETTINGS = 9 * 5 * 5
+"""One byte holds three of them: of nine, five and five values."""
+_SHORTEST_HEADER = 24
+"""Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
 _END = 65_536 + 22
 """Bytes from the end in which the directory of a zip archive must begin."""
 
@@ -52,6 +59,7 @@ class Kind(StrEnum):
     NUMPY = "NumPy array"
     HDF5 = "HDF5 or Keras weights"
     ONNX = "ONNX model"
+    ONNX_DATA = "ONNX weights"
     OPENVINO = "OpenVINO model"
     CORE_ML = "Core ML model"
     CTRANSLATE2 = "CTranslate2 model"
@@ -62,6 +70,13 @@ class Kind(StrEnum):
     TFJS = "TensorFlow.js weights"
     FLAX = "Flax weights"
     MLC = "MLC weights"
+    KERAS = "Keras description"
+    NEMO = "NeMo archive"
+    SKOPS = "skops model"
+    ORT = "ONNX Runtime model"
+    PADDLE = "PaddlePaddle model"
+    PMML = "PMML model"
+    R_DATA = "R data"
     FASTTEXT = "fastText model"
     RUST = "rust-bert weights"
     TORCHSCRIPT = "TorchScript program"
@@ -73,6 +88,7 @@ class Kind(StrEnum):
     SCRIPT = "script"
     TEMPLATE = "Jinja template"
     JSON = "JSON"
+    YAML = "YAML"
     TEXT = "text"
     IMAGE = "image or other media"
     UNKNOWN = "unknown binary format"
@@ -82,9 +98,11 @@ ARCHIVES = frozenset({Kind.ZIP, Kind.TAR, Kind.SEVEN_ZIP, Kind.COMPRESSED})
 """What holds other files."""
 
 RUNTIMES = frozenset({
-    Kind.HDF5, Kind.ONNX, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2, Kind.GGUF, Kind.GGML,
+    Kind.HDF5, Kind.ONNX, Kind.ONNX_DATA, Kind.OPENVINO, Kind.CORE_ML, Kind.CTRANSLATE2,
+    Kind.GGUF, Kind.GGML,
     Kind.TFLITE, Kind.TENSORFLOW, Kind.TFJS, Kind.FLAX, Kind.MLC, Kind.FASTTEXT, Kind.RUST,
-    Kind.TORCHSCRIPT, Kind.EXECUTORCH, Kind.TENSORRT,
+    Kind.TORCHSCRIPT, Kind.EXECUTORCH, Kind.TENSORRT, Kind.KERAS, Kind.NEMO, Kind.SKOPS, Kind.ORT,
+    Kind.PADDLE, Kind.PMML, Kind.R_DATA,
 })  # fmt: skip
 """Weights of runtimes other than PyTorch, which transformers does not load by itself."""
 
@@ -94,13 +112,15 @@ _LFS = (
     b"version http://git-media.io/v/",
 )
 """First bytes of a pointer, by the specification and by the two names that Git LFS had before."""
+_R_MARKS = (b"X\n\0\0\0\2", b"X\n\0\0\0\3", b"RDX2\n", b"RDX3\n", b"RDA2\n", b"RDA3\n")
+"""What saved objects of R begin with, unpacked."""
 _MAGIC = (
     (b"PK\x03\x04", Kind.ZIP),
     (b"PK\x05\x06", Kind.ZIP),
     (b"7z\xbc\xaf\x27\x1c", Kind.SEVEN_ZIP),
     (b"\x1f\x8b", Kind.COMPRESSED),
     (b"\xfd7zXZ\x00", Kind.COMPRESSED),
-    (b"]\x00\x00", Kind.COMPRESSED),  # lzma
+    (b"]\x00", Kind.COMPRESSED),  # lzma, as joblib knows it: any size of the dictionary may follow
     (b"BZh", Kind.COMPRESSED),
     (b"Rar!\x1a\x07", Kind.COMPRESSED),
     (b"\x04\x22\x4d\x18", Kind.COMPRESSED),  # lz4
@@ -116,7 +136,10 @@ _MAGIC = (
     (b"algg", Kind.GGML),
     (b"ggml", Kind.GGML),
     (b"\xba\x16\x4f\x2f", Kind.FASTTEXT),
+    *((mark, Kind.R_DATA) for mark in _R_MARKS),
     (b"\x7fELF", Kind.PROGRAM),
+    (b"MZqFpD", Kind.PROGRAM),  # a llamafile: one program for every system
+    (b"jartsr", Kind.PROGRAM),
     (b"\xfe\xed\xfa\xce", Kind.PROGRAM),
     (b"\xfe\xed\xfa\xcf", Kind.PROGRAM),
     (b"\xce\xfa\xed\xfe", Kind.PROGRAM),
@@ -137,6 +160,7 @@ _MAGIC = (
 _MAGIC_INSIDE = (
     (257, b"ustar", Kind.TAR),
     (4, b"TFL3", Kind.TFLITE),
+    (4, b"ORTM", Kind.ORT),
     (4, b"ET12", Kind.EXECUTORCH),
     (4, b"ET13", Kind.EXECUTORCH),
 )
@@ -145,7 +169,7 @@ _MAGIC_INSIDE = (
 _SUFFIXES = {
     ".safetensors": Kind.SAFETENSORS,
     ".onnx": Kind.ONNX,
-    ".onnx_data": Kind.ONNX,
+    ".onnx_data": Kind.ONNX_DATA,
     ".h5": Kind.HDF5,
     ".hdf5": Kind.HDF5,
     ".keras": Kind.HDF5,
@@ -153,6 +177,8 @@ _SUFFIXES = {
     ".ggml": Kind.GGML,
     ".tflite": Kind.TFLITE,
     ".pb": Kind.TENSORFLOW,
+    ".pbtxt": Kind.TENSORFLOW,
+    ".meta": Kind.TENSORFLOW,
     ".msgpack": Kind.FLAX,
     ".ot": Kind.RUST,
     ".mlmodel": Kind.CORE_ML,
@@ -164,7 +190,14 @@ _SUFFIXES = {
     ".npy": Kind.NUMPY,
     ".npz": Kind.ZIP,
     ".mar": Kind.ZIP,
-    ".nemo": Kind.TAR,
+    ".nemo": Kind.NEMO,
+    ".skops": Kind.SKOPS,
+    ".ort": Kind.ORT,
+    ".pdmodel": Kind.PADDLE,
+    ".pmml": Kind.PMML,
+    ".rds": Kind.R_DATA,
+    ".rda": Kind.R_DATA,
+    ".rdata": Kind.R_DATA,
     ".py": Kind.PYTHON,
     ".pyc": Kind.BYTECODE,
     ".sh": Kind.SCRIPT,
@@ -178,6 +211,8 @@ _SUFFIXES = {
     ".jinja2": Kind.TEMPLATE,
     ".j2": Kind.TEMPLATE,
     ".json": Kind.JSON,
+    ".yaml": Kind.YAML,
+    ".yml": Kind.YAML,
     ".pkl": Kind.PICKLE,
     ".pickle": Kind.PICKLE,
     ".pk": Kind.PICKLE,
@@ -187,6 +222,9 @@ _SUFFIXES = {
     ".pt": Kind.PICKLE,
     ".pth": Kind.PICKLE,
     ".ckpt": Kind.PICKLE,
+    ".pt2": Kind.PICKLE,
+    ".pdparams": Kind.PICKLE,
+    ".pdopt": Kind.PICKLE,
     ".th": Kind.PICKLE,
     ".bin": Kind.PICKLE,
 }
@@ -198,6 +236,21 @@ WEIGHT_SUFFIXES = frozenset(
     if kind in {Kind.SAFETENSORS, Kind.PICKLE, Kind.NUMPY, Kind.ZIP, Kind.TAR, *RUNTIMES}
 )
 """Ends of the names of weights, in any format."""
+
+_PACKED = MappingProxyType(
+    {
+        Kind.NEMO: frozenset({Kind.TAR, Kind.COMPRESSED}),
+        Kind.SKOPS: frozenset({Kind.ZIP}),
+        Kind.R_DATA: frozenset({Kind.COMPRESSED}),
+    }
+)
+"""Formats that are archives by their bytes, and more than that by their names."""
+_PLAIN_NAMES = MappingProxyType({"MLmodel": Kind.YAML})
+"""Files that loaders know by their whole name."""
+_LARGEST_JSON = 2**25
+"""Bytes of JSON that are looked through for layers; no description of a model is nearly as long."""
+_CLASS_NAME = re.compile(rb'"((?:[a-z_]|\\u00[0-9a-fA-F]{2}){10,60})"')
+"""A text that may be the key by which Keras describes a layer, however its letters are written."""
 
 _PROTOCOLS = range(6)
 _DOTTED = re.compile(r"[\w.]+ [\w.]+")
@@ -216,6 +269,23 @@ def is_lfs_pointer(start: bytes) -> bool:
     return start.startswith(_LFS)
 
 
+def is_lzma(start: bytes) -> bool:
+    """Whether a file begins like one of LZMA's first format, with any settings, of unknown length.
+
+    The mark that joblib looks for is that of the usual settings only.
+    """
+    return start[5:13] == b"\xff" * 8 and 0 < start[0] < _LZMA_SETTINGS
+
+
+def is_placeholder(start: bytes, size: int) -> bool:
+    """Whether a file of weights that begins so, and cannot be read, never held any.
+
+    Such files stand in repositories of examples and tests: zeros, a line of text, or less than the
+    header of any format.  No loader takes one for a model, so none can be harmed by it.
+    """
+    return size < _SHORTEST_HEADER or not start.strip(b"\0") or _is_text(start)
+
+
 def kind_by_name(name: str) -> Kind:
     """What a file is called; for those that nobody has read."""
     file = PurePosixPath(name)
@@ -223,7 +293,7 @@ def kind_by_name(name: str) -> Kind:
         return Kind.TFJS
     if _MLC_SHARD.search(file.name):
         return Kind.MLC
-    return _SUFFIXES.get(file.suffix.lower(), Kind.UNKNOWN)
+    return _PLAIN_NAMES.get(file.name) or _SUFFIXES.get(file.suffix.lower(), Kind.UNKNOWN)
 
 
 def kind_of(path: Path, name: str) -> Kind:
@@ -239,12 +309,33 @@ def kind_of(path: Path, name: str) -> Kind:
 def kind_in(file: BinaryIO, name: str) -> Kind:
     """What the open file, called ``name`` inside the model, holds; only its two ends are read.
 
+    JSON is read on: what describes a model of Keras says so anywhere.
+
     Raises:
         OSError: it cannot be read.
     """
     start, end, size = read_ends(file)
     found = _by_bytes(start, end, size)
-    return found if found is not None else _by_both(start, name)
+    if found is None:
+        found = _by_both(start, name)
+    if found is Kind.JSON and size <= _LARGEST_JSON:
+        file.seek(0)
+        return Kind.KERAS if _describes_layers(file.read()) else found
+    named = kind_by_name(name)
+    return named if found in _PACKED.get(named, frozenset()) else found
+
+
+def _describes_layers(text: bytes) -> bool:
+    """Whether JSON has the two keys of a layer of Keras."""
+    if b"\\u00" not in text:
+        return b'"class_name"' in text and b'"config"' in text
+    # Escapes stand for letters, and which ones is only known once they are read.
+    return any(_key(match[1]) == "class_name" for match in _CLASS_NAME.finditer(text))
+
+
+def _key(written: bytes) -> str:
+    """The key that JSON writes so."""
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), written.decode())
 
 
 def read_ends(file: BinaryIO) -> tuple[bytes, bytes, int]:
@@ -315,6 +406,8 @@ def _by_structure(start: bytes, end: bytes) -> Kind | None:
             return kind
     if _is_windows_program(start):
         return Kind.PROGRAM
+    if is_lzma(start):
+        return Kind.COMPRESSED
     if re.match(rb"[\x01-\x20]\0\0\0.{2}\w{1,40}Spec\0", start, re.DOTALL):
         return Kind.CTRANSLATE2
     if len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND:  # noqa: PLR2004 - zlib
@@ -357,7 +450,7 @@ def _is_dotted(argument: object) -> bool:
 def _by_both(start: bytes, name: str) -> Kind:
     """Content without a mark of its own: what the name says, if the content can be that."""
     named, is_text = kind_by_name(name), _is_text(start)
-    if named in (Kind.PYTHON, Kind.SCRIPT, Kind.TEMPLATE) or named in RUNTIMES:
+    if named in (Kind.PYTHON, Kind.SCRIPT, Kind.TEMPLATE, Kind.YAML) or named in RUNTIMES:
         return named
     if is_text:
         looks = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]

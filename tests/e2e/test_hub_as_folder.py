@@ -100,6 +100,22 @@ def hdf5(layer: str, numbers: bytes = NOISE) -> bytes:
     return buffer.getvalue()
 
 
+def elsewhere(place: str, numbers: bytes = NOISE) -> bytes:
+    """A file of HDF5 with a description of a layer that is code, where Keras does not look."""
+    buffer = io.BytesIO()
+    text = json.dumps({"layers": [{"class_name": "Lambda"}]})
+    with h5py.File(buffer, "w") as file:
+        file["w"] = np.frombuffer(numbers, np.uint8)
+        file.create_group("group").attrs["x"] = text if place == "attribute of a group" else ""
+        held = {"text": text, "letters": np.frombuffer(text.encode(), np.uint8)}.get(place, 1)
+        file["data"] = held
+        root = {"opaque": np.void(text.encode()), "list": [text.encode(), b""]}.get(place, 1)
+        file.attrs["model_config"] = root
+        if place == "link":
+            file["link"] = h5py.ExternalLink("other.h5", "/")
+    return buffer.getvalue()
+
+
 def onnx(place: str, numbers: bytes = NOISE) -> bytes:
     """An ONNX model with weights inside, and one tensor in another file."""
     entry = field(1, b"location") + field(2, place.encode())
@@ -178,6 +194,20 @@ BESIDE: dict[str, Callable[[], Files]] = {
     "evil graph that writes": lambda: {
         "saved/saved_model.pb": field(2, field(2, b"WriteFile") + NOISE)
     },
+    "evil words of Keras": lambda: {
+        "keras.json": json.dumps({"pad": "x" * 2**21} | json.loads(LAMBDA)).encode()
+    },
+    "YAML that is too long": lambda: {
+        "hparams.yaml": b"# words\n" * 2**18 + b"a: !!python/object/apply:os.system [x]\n"
+    },
+    "evil NeMo archive": lambda: {
+        "model.nemo": zipped({"model_config.yaml": b"_target_: os.system\n", "w.ckpt": NOISE})
+    },
+    "evil text of a graph": lambda: {
+        "graph.pbtxt": b"# words\n" * 2**18 + b'node { op: "PyFunc" }'
+    },
+    "broken HDF5": lambda: {"tf_model.h5": b"\x89HDF\r\n\x1a\n" + 8 * NOISE},
+    "data of R": lambda: {"model.rds": b"\x1f\x8b" + NOISE},
     "layers that are code": lambda: {
         "model.keras": zipped({"config.json": LAMBDA, "model.weights.h5": NOISE})
     },
@@ -272,6 +302,25 @@ def test_what_lies_beside_the_model_is_judged_as_in_a_folder(
     assert offline.model == online.model
 
 
+PLACES = ["attribute of a group", "text", "letters", "opaque", "list", "link", "nowhere"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("times", [1, 8])
+def test_hdf5_is_judged_as_in_a_folder_wherever_it_describes_layers(
+    model: Files, hub: Callable[[HubRepo], Hub], place: str, times: int
+) -> None:
+    """Up to a size all of it is read, and above that the attributes where Keras looks, in both."""
+    files = model | {"tf_model.h5": elsewhere(place, times * NOISE)}
+    named = hub(HubRepo(files))
+    folder, online = named.folder(files), named.report()
+    assert (findings(online), blocking(online)) == (findings(folder), blocking(folder))
+    assert online.verdict is folder.verdict
+    looked_at = times == 1 or place in {"opaque", "list"}
+    told = findings(folder) or blocking(folder)
+    assert bool(told) is (place == "link" or (looked_at and place != "nowhere"))
+
+
 @pytest.mark.parametrize("layout", ["0_Transformer", "router", "own code", "second model"])
 def test_every_layout_is_judged_as_in_a_folder(
     model: Files, hub: Callable[[HubRepo], Hub], layout: str
@@ -310,14 +359,15 @@ def test_the_whole_repository_is_fetched_where_that_is_asked(
 def test_an_honest_repository_costs_a_handful_of_requests_more(
     model: Files, hub: Callable[[HubRepo], Hub]
 ) -> None:
-    """A small file takes two requests and a large one two or three, and none is asked for twice."""
-    extra = BESIDE["honest twin"]() | {"README.md": b"words", "tf_model.h5": hdf5("Dense")}
+    """A small file takes two requests and a large one two to four, and none is asked for twice."""
+    export = hdf5("Dense", 8 * NOISE)
+    extra = BESIDE["honest twin"]() | {"README.md": b"words", "tf_model.h5": export}
     plain = hub(HubRepo(model))
     plain.artifact(cache_dir=plain.home / "plain")
     before = len(plain.server.requests)
     named = hub(HubRepo(model | extra))
     artifact = named.artifact()
-    assert len(named.server.requests) - 2 * before == 2 + 2 + 3
+    assert len(named.server.requests) - 2 * before == 2 + 2 + 4
     assert [file.path for file in artifact.not_fetched] == [
         "README.md",
         "pytorch_model.bin",

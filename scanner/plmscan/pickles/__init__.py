@@ -7,6 +7,7 @@ means that a pickle uses a name, by an allow-list that is made from the librarie
 """
 
 from plmscan.pickles.contents import Reading, read
+from plmscan.pickles.members import walk
 from plmscan.pickles.names import (
     Global,
     Level,
@@ -31,4 +32,5 @@ __all__ = [
     "judge",
     "permission",
     "read",
+    "walk",
 ]

@@ -12,10 +12,14 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
 from plmscan.errors import in_one_line
+from plmscan.kinds import is_lzma
+from plmscan.pickles.names import Use
+from plmscan.pickles.skops import LARGEST_SCHEMA, SCHEMA, types_in
 from plmscan.pickles.steps import Follower
 from plmscan.pickles.streams import (
     Allowance,
@@ -34,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from plmscan.pickles.names import Global, Use
+    from plmscan.pickles.names import Global
 
-__all__ = ["Reading", "read"]
+__all__ = ["Reader", "Reading", "read"]
 
 _DEEPEST = 6
 """Archives in archives in archives; honest files have two or three."""
@@ -106,7 +110,7 @@ def read(path: Path, *, is_named_pickle: bool, allowance: Allowance | None = Non
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        reader = _Reader(allowance or Allowance.of_model().share())
+        reader = Reader(allowance or Allowance.of_model().share())
         reader.read(Window(file, 0, size).stream(), "", is_named_pickle=is_named_pickle)
     if not reader.found.is_complete:
         reader.problems.append("its pickles use more names than plmscan keeps")
@@ -123,7 +127,7 @@ _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
-    b"]\0\0": "xz",
+    b"]\0": "xz",
     b"\x04\x22\x4d\x18": "lz4",
     b"x\x01": "zlib",
     b"x^": "zlib",
@@ -146,6 +150,8 @@ def _form(head: bytes) -> str | None:
     for magic, form in _MAGIC.items():
         if head.startswith(magic):
             return form
+    if is_lzma(head):
+        return "xz"
     return "tar" if _is_tar(head) else None
 
 
@@ -160,7 +166,7 @@ def _is_tar(head: bytes) -> bool:
     return stored == sum(head[:148]) + sum(head[156:512]) + 8 * ord(" ")
 
 
-class _Reader:
+class Reader:
     """The pickles of one file, and of all that lies in it."""
 
     def __init__(self, allowance: Allowance, depth: int = 0) -> None:
@@ -169,7 +175,7 @@ class _Reader:
         self.problems: list[str] = []
         self.pickles = 0
         self.archives = 0
-        self._allowance = allowance
+        self.allowance = allowance
         self._depth = depth
         self._saw_packed_arrays = False
 
@@ -196,13 +202,18 @@ class _Reader:
         if form is None and window is not None and _ends_like_zip(window):
             form = "zip"
         if form is None:
-            self._pickles(stream, place, is_named_pickle=is_named_pickle)
+            self.take(stream, place, is_named_pickle=is_named_pickle)
             return
         # Loaders that know no archives take the same bytes for a pickle.
-        whole = _in_memory(stream.peek(_PREFIX)) if window is None else window.stream()
-        self._pickles(whole, place, is_named_pickle=False)
+        self.take_whole(stream, place)
         with self._one_deeper():
             self._archive(form, stream, place)
+
+    def take_whole(self, stream: Stream, place: str) -> None:
+        """Follow the pickles that an archive or a compressed file starts with."""
+        window = stream.window
+        whole = _in_memory(stream.peek(_PREFIX)) if window is None else window.stream()
+        self.take(whole, place, is_named_pickle=False)
 
     @contextmanager
     def _one_deeper(self) -> Iterator[None]:
@@ -218,7 +229,7 @@ class _Reader:
 
     # Pickles ------------------------------------------------------------------------------------
 
-    def _pickles(self, stream: Stream, place: str, *, is_named_pickle: bool) -> None:
+    def take(self, stream: Stream, place: str, *, is_named_pickle: bool) -> None:
         """Follow the pickles that ``stream`` starts with, one after another."""
         for number in range(_MOST_TRAILING):
             start = stream.position
@@ -240,7 +251,7 @@ class _Reader:
     ) -> tuple[Follower, BrokenError | None]:
         """Follow what may be a pickle, and what stopped it if it is one."""
         problem: BrokenError | None = None
-        machine = Follower(stream, self._allowance, Found(), self._nested, has_arrays=has_arrays)
+        machine = Follower(stream, self.allowance, Found(), self._nested, has_arrays=has_arrays)
         try:
             machine.run()
         except BrokenError as error:
@@ -256,9 +267,9 @@ class _Reader:
 
     def _nested(self, stream: Stream) -> bool:
         """Read bytes inside of a pickle; whether there is a pickle in them, and nothing else."""
-        self._allowance.step(_NESTED_COST)
+        self.allowance.step(_NESTED_COST)
         with self._one_deeper():
-            inner = _Reader(self._allowance, self._depth)
+            inner = Reader(self.allowance, self._depth)
             inner.read(stream, "a value inside of it")
         self.found.add(inner.found)
         if inner.found.has_calls or inner.pickles:
@@ -278,10 +289,10 @@ class _Reader:
         elif form == "tar":
             self._tar(stream, place)
         elif form == "zip":
-            with _random_access(stream, self._allowance) as window:
+            with _random_access(stream, self.allowance) as window:
                 self._zip(window, place)
         elif form == "7z":
-            with _random_access(stream, self._allowance) as window:
+            with _random_access(stream, self.allowance) as window:
                 self._seven_zip(window, place)
         else:
             if form == "joblib-zlib":
@@ -291,7 +302,7 @@ class _Reader:
     def _compressed(self, stream: Stream, form: str, place: str) -> None:
         """Read what comes out of a compressed file, if it is one."""
         start = stream.position
-        inner = unpack(stream, form, self._allowance)
+        inner = unpack(stream, form, self.allowance)
         try:
             inner.peek(1)
         except BrokenError:
@@ -306,7 +317,7 @@ class _Reader:
             msg = "it is compressed more than once, as joblib compresses nothing"
             raise BrokenError(msg)
         again = stream.window.part(start, stream.window.size).stream()
-        self._follow(unpack(again, form, self._allowance), has_arrays=False)
+        self._follow(unpack(again, form, self.allowance), has_arrays=False)
 
     def _array(self, stream: Stream, place: str) -> None:
         """Read the pickle behind the header of a numpy file, if it holds objects."""
@@ -315,7 +326,7 @@ class _Reader:
         header = stream.take(size)
         if _holds_objects(header):
             before = self.pickles
-            self._pickles(stream, place, is_named_pickle=True)
+            self.take(stream, place, is_named_pickle=True)
             if self.pickles == before:
                 msg = "it holds objects, and their pickle was not found"
                 raise BrokenError(msg)
@@ -326,7 +337,7 @@ class _Reader:
         archive = tarfile.TarFile(fileobj=file)  # type: ignore[arg-type]
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined] # it would keep them all
-            self._allowance.enter()
+            self.allowance.enter()
             if member.isreg() and member.size:
                 file.seek(member.offset_data)
                 self.read(stream.part(member.size), _inside(place, member.name))
@@ -345,16 +356,16 @@ class _Reader:
             raise BrokenError(msg) from error
         ends = []
         for member in archive.infolist():
-            self._allowance.enter()
+            self.allowance.enter()
             inside = _inside(place, member.filename)
             try:
-                data, end = _member(window, member, self._allowance)
+                data, end = _member(window, member, self.allowance)
                 ends.append((member.header_offset, end))
                 self._zip_member(data, inside, is_locked=bool(member.flag_bits & 1))
             except (BrokenError, BoundError, MissingLibraryError) as error:
                 self._complain(inside, error)
         for start in _hidden_members(window, ends, archive.start_dir):
-            self._allowance.enter()
+            self.allowance.enter()
             self._hidden(window, start, _inside(place, "a member that is not listed"))
 
     def _hidden(self, window: Window, start: int, place: str) -> None:
@@ -363,7 +374,7 @@ class _Reader:
             method = int.from_bytes(window.part(start + 8, 2).read(), "little")
             packed = window.part(_data_start(window, start), window.size)
             # Only from front to back: what follows it is no part of it.
-            data = Stream(_unpacked_member(packed, method, self._allowance).read)
+            data = Stream(_unpacked_member(packed, method, self.allowance).read)
             data.peek(1)
         except BrokenError:
             return  # Its four first bytes lie in other data.
@@ -372,6 +383,8 @@ class _Reader:
     def _zip_member(self, data: Stream, place: str, *, is_locked: bool) -> None:
         """Read a member, whose flags decide nothing: some loaders ignore them."""
         pickles, problems = self.pickles, len(self.problems)
+        if PurePosixPath(place).name == SCHEMA:
+            self._schema(data)
         is_named = place.lower().endswith(_PICKLE_ENDINGS)
         self.read(data, place, is_named_pickle=is_named)
         if self.pickles > pickles:
@@ -384,6 +397,15 @@ class _Reader:
             msg = "it is named like a pickle and holds none"
             raise BrokenError(msg)
 
+    def _schema(self, data: Stream) -> None:
+        """Take note of what the schema of a skops archive names, if it is one."""
+        named = types_in(data.peek(LARGEST_SCHEMA + 1))
+        if named is None:
+            return
+        self.pickles += 1
+        for item in named:
+            self.found.use(item, Use.BUILD)
+
     def _seven_zip(self, window: Window, place: str) -> None:
         """Read the members of a 7z archive."""
         try:
@@ -394,7 +416,7 @@ class _Reader:
         try:
             with py7zr.SevenZipFile(window) as archive:
                 size = sum(member.uncompressed or 0 for member in archive.list())
-                self._allowance.unpack(size if size <= _LARGEST_SEVEN_ZIP else 2**62)
+                self.allowance.unpack(size if size <= _LARGEST_SEVEN_ZIP else 2**62)
                 kept = writers.BytesIOFactory(_LARGEST_SEVEN_ZIP)
                 archive.extractall(factory=kept)  # noqa: S202 - into memory, within a bound
         except BoundError:
@@ -403,7 +425,7 @@ class _Reader:
             msg = f"its 7z archive cannot be read ({type(error).__name__})"
             raise BrokenError(msg) from error
         for name, product in kept.products.items():
-            self._allowance.enter()
+            self.allowance.enter()
             product.seek(0)
             size = product.size()
             self.read(Window(product, 0, size).stream(), _inside(place, name))

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from plmscan.kinds import is_placeholder
 from plmscan.runtimes.wire import TooManyPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-__all__ = ["templates", "without_numbers"]
+__all__ = ["PlaceholderError", "templates", "without_numbers"]
 
 _MAGIC = b"GGUF"
 _VERSION = 3
@@ -28,6 +29,11 @@ _DEEPEST = 4
 _MOST_VALUES = 4_000_000
 """Entries, and texts in lists: the largest vocabularies and their merges are a third of that."""
 _CUT = "its metadata is cut short"
+_START = 4096
+
+
+class PlaceholderError(ValueError):
+    """The file holds no metadata at all, as those that stand for a model."""
 
 
 def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
@@ -36,6 +42,9 @@ def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: the metadata is broken, or larger than any model's.
     """
+    if is_placeholder(file.read(_START), size):
+        raise PlaceholderError(_CUT)
+    file.seek(0)
     reader = _Reader(file, size, _order(file.read(8)), _MOST_VALUES)
     file.seek(16)
     for _ in reader.counted(reader.number(8)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from plmscan.runtimes.wire import TooManyPartsError, fields, text, written
+from plmscan.runtimes.wire import Bound, Wire, fields, parts, text, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from plmscan.runtimes.wire import Field
 
-__all__ = ["files_and_operations", "without_numbers"]
+__all__ = ["MOST_FIELDS", "files_and_operations", "without_numbers"]
 
 _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     {
@@ -41,11 +41,9 @@ _INNER: Mapping[tuple[str, int], str] = MappingProxyType(
     }
 )
 """Message and field number -> the message in it, as far as tensors lie below it (onnx.proto)."""
-_ENDS = frozenset({"entry", "operation"})
-"""What is not looked into any further."""
 _PYTHON = frozenset({"PyOp", "PythonOp", "PythonOpGrad"})
 """Operations of onnxruntime's extensions and of its training that call a function by its name."""
-_MOST_FIELDS = 2_000_000
+MOST_FIELDS = 2_000_000
 """A graph of ten thousand nodes with their attributes has a tenth of that; each takes a moment."""
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
 _TO_ENTRY = (7, 5, 13)
@@ -54,41 +52,25 @@ _TO_OPERATION = (7, 1, 4)
 """The same to the name of an operation: of the model, of a graph, of a node."""
 
 
-def files_and_operations(file: BinaryIO, size: int) -> tuple[list[str], list[str]]:
+def files_and_operations(
+    file: BinaryIO, size: int, bound: Bound | None = None
+) -> tuple[list[str], list[str]]:
     """What a model reaches beyond its graph: files in which its tensors lie, and calls of Python.
 
     Returns:
         Paths as they are written, and names of operations; both sorted, each once.
 
     Raises:
-        ValueError: the file is no ONNX model, or has more parts than any.
+        ValueError: the file is no ONNX model, or has more parts than ``bound`` allows.
     """
     paths: set[str] = set()
     operations: set[str] = set()
-    for kind, field in _parts(file, size):
+    for kind, field in parts(file, size, _INNER, bound or Bound(MOST_FIELDS)):
         if kind == "entry":
             paths.update(_locations(file, field))
         else:
             operations.add(text(file, field))
     return sorted(paths), sorted(operations & _PYTHON)
-
-
-def _parts(file: BinaryIO, size: int) -> Iterator[tuple[str, Field]]:
-    """Every field that `_ENDS` names, wherever it lies in the model, with what it is."""
-    left = _MOST_FIELDS
-    waiting = [("model", 0, size)]
-    while waiting:
-        message, start, end = waiting.pop()
-        for field in fields(file, start, end):
-            left -= 1
-            if left < 0:
-                msg = f"it has more than {_MOST_FIELDS} parts, as no known model has"
-                raise TooManyPartsError(msg)
-            inner = _INNER.get((message, field.number)) if field.is_message else None
-            if inner in _ENDS:
-                yield inner, field
-            elif inner is not None and field.start < field.end:
-                waiting.append((inner, field.start, field.end))
 
 
 def without_numbers(file: BinaryIO, size: int) -> bytes:
@@ -116,6 +98,7 @@ def _nested(content: bytes, numbers: tuple[int, ...]) -> bytes:
 
 def _locations(file: BinaryIO, entry: Field) -> Iterator[str]:
     """The path in an entry of ``external_data``, where the entry is one."""
-    inner = {f.number: text(file, f) for f in fields(file, entry.start, entry.end) if f.is_message}
+    inside = fields(Wire(file), entry.start, entry.end)
+    inner = {field.number: text(file, field) for field in inside if field.is_message}
     if inner.get(_KEY) == "location" and _VALUE in inner:
         yield inner[_VALUE]

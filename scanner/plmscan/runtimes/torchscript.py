@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import BinaryIO
 
-__all__ = ["code_files"]
+__all__ = ["code_files", "code_members"]
 
 _OF_PROGRAMS = ("MAR-INF/MANIFEST.json", ".data/extern_modules")
 """Members of an archive of which every Python file is run by its loader: TorchServe's and
@@ -27,6 +28,17 @@ def code_files(file: BinaryIO) -> list[str]:
     except (BadZipFile, NotImplementedError, RuntimeError) as error:
         msg = f"its list of members cannot be read ({type(error).__name__})"
         raise ValueError(msg) from error
-    is_program = any(name.endswith(_OF_PROGRAMS) for name in names)
+    return code_members(names)
+
+
+def code_members(names: Iterable[str], *, is_program: bool = False) -> list[str]:
+    """Those of an archive's members that hold its program, sorted.
+
+    Args:
+        names: all of its members.
+        is_program: whether the loader of such an archive runs every Python file in it.
+    """
+    names = list(names)
+    is_program = is_program or any(name.endswith(_OF_PROGRAMS) for name in names)
     code = (name for name in names if name.endswith(".py"))
-    return sorted(name for name in code if is_program or "/code/" in name)
+    return sorted(name for name in code if is_program or "/code/" in f"/{name}")

@@ -33,7 +33,7 @@ _ZIP_END = b"PK\x05\x06"
 _END_SIZE = 22
 _NUMBERS = re.compile(r"[^/]+/(data|constants)/\d+")
 """Members of torch's zip files that hold the numbers of one tensor."""
-_KERAS_WEIGHTS = ".h5"
+_KERAS_WEIGHTS = "weights.h5"
 _PROGRAM = re.compile(r"[^/]+/data\.pkl")
 _HEADER = 30
 _SLACK = 4096 + 256

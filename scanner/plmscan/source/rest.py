@@ -24,6 +24,7 @@ from plmscan.kinds import (
     with_neighbours,
 )
 from plmscan.layout import Unread
+from plmscan.runtimes import keras
 from plmscan.source.commit import part_of
 from plmscan.source.programs import program_of, without_numbers
 from plmscan.source.ranges import RangeFile, Ranges, UnreadError
@@ -52,14 +53,14 @@ _OBJECTS = b"O'"
 """Stands in the header of a NumPy file that holds a pickle."""
 _CAN_RUN = ARCHIVES | {
     Kind.PICKLE, Kind.TORCHSCRIPT, Kind.PROGRAM, Kind.PYTHON, Kind.BYTECODE, Kind.SCRIPT,
-    Kind.TEMPLATE,
+    Kind.TEMPLATE, Kind.NEMO, Kind.SKOPS, Kind.KERAS, Kind.YAML,
 }  # fmt: skip
 _HARMLESS = frozenset({Kind.JSON, Kind.IMAGE, Kind.TEXT, Kind.EMPTY})
 _IDENTITY = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _TOO_MANY = "plmscan looks into a limited number of files that nothing loads."
 _KEPT = "plmscan"
 """The folder for parts of files, in the model's folder of the cache."""
-_PROGRAM = "program-1"
+_PROGRAM = "program-2"
 """The file in it with what could be a program; another number where something else is copied."""
 
 
@@ -248,6 +249,10 @@ def _program(file: BinaryIO, kind: Kind, name: str, size: int) -> bytes | None:
     """
     if kind in (Kind.PICKLE, Kind.ZIP, Kind.TORCHSCRIPT):
         return program_of(file)
+    if kind is Kind.HDF5 and size <= keras.WHOLE and file.read(2) != b"PK":
+        msg = "A file of its size is read whole, wherever it lies."
+        raise UnreadError(msg)
+    file.seek(0)
     if kind in (Kind.HDF5, Kind.ONNX, Kind.GGUF):
         return without_numbers(file, kind, size)
     start = file.read(_STUB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ from plmscan import library_names
 from plmscan.errors import in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.layout import MODULES
+from plmscan.pickles import Global, Level, Use, judge
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.nested import pairs, texts
 from plmscan.probes.words import some
@@ -38,6 +40,8 @@ _ATTENTION = frozenset({
 _EXPERTS = frozenset({
     "experts_implementation", "_experts_implementation", "_experts_implementation_internal",
 })  # fmt: skip
+_TARGET = "_target_"
+"""The setting by which Hydra, and models that are built with it, name what they import."""
 _MEGATRON = "megatron.core"
 """What every LoRA configuration names, whether it is there or not."""
 _FOREIGN = "--"
@@ -117,7 +121,8 @@ def _references(artifact: Artifact, name: str) -> Iterator[Evidence | Gap]:
     mapped = _once(_mapped(value))
     foreign = [reference for reference in mapped if _FOREIGN in reference]
     modules = _once(n for n in _modules(name, value) if not library_names.is_module(n))
-    functions = _once((*_activations(value), *_word_tokenizer(name, value), *_adapter(name, value)))
+    named = (_activations(value), _word_tokenizer(name, value), _adapter(name, value))
+    functions = _once((*chain.from_iterable(named), *_targets(value)))
     kernels = _once(_kernels(value))
     if mapped or modules or functions or kernels:
         yield Evidence(
@@ -179,6 +184,19 @@ def _activations(value: object) -> Iterator[str]:
         if key in _ACTIVATIONS:
             dotted = (named for named in texts(inner) if "." in named)
             yield from (named for named in dotted if not library_names.is_activation(named))
+
+
+def _targets(value: object) -> Iterator[str]:
+    """What Hydra would import and call, if it leads to code: other names are those of classes."""
+    for key, inner in pairs(value):
+        if key == _TARGET:
+            yield from (named for named in texts(inner) if _leads_to_code(named))
+
+
+def _leads_to_code(named: str) -> bool:
+    """Whether a dotted name leads to code, files or the network."""
+    module, _, name = named.rpartition(".")
+    return judge(Global.of(module, name), Use.BUILD) is Level.DANGEROUS
 
 
 def _word_tokenizer(name: str, value: object) -> Iterator[str]:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from plmscan.errors import in_one_line
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.kinds import RUNTIMES, Kind
-from plmscan.layout import leaves
 from plmscan.probes.base import StaticProbe
+from plmscan.probes.looks import LOOKED_INTO, Looker
 from plmscan.probes.words import counted, some
-from plmscan.runtimes.keras import code_layers
-from plmscan.runtimes.onnx import files_and_operations
-from plmscan.runtimes.tensorflow import reaching_operations
-from plmscan.runtimes.torchscript import code_files
-from plmscan.runtimes.wire import TooManyPartsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import BinaryIO
+    from collections.abc import Iterator, Mapping
 
     from plmscan.evidence import Observation
+    from plmscan.probes.looks import Look
     from plmscan.source import Artifact
-
-    _Found = Mapping[str, list[str]]
 
 __all__ = ["Probe"]
 
@@ -47,6 +38,7 @@ class Probe(StaticProbe):
         "outside_files": "files outside of the model that an ONNX model reads (count)",
         "program_files": "files of the program that the loader of an archive runs (count)",
         "reaching_operations": "operations of a graph that use files or call Python (count)",
+        "yaml_objects": "what a YAML file has imported or called, and leads to code (count)",
         "native_programs": "1 if the file is a program or library of the machine (flag)",
     }
     details: ClassVar[Mapping[str, str]] = {
@@ -57,6 +49,8 @@ class Probe(StaticProbe):
         "https://onnx.ai/onnx/repo-docs/ExternalData.html",
         "https://nvd.nist.gov/vuln/detail/CVE-2024-3660",
         "https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md",
+        "https://github.com/yaml/pyyaml/wiki/PyYAML-yaml.load(input)-Deprecation",
+        "https://nvd.nist.gov/vuln/detail/CVE-2024-27322",
     )
 
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
@@ -65,10 +59,12 @@ class Probe(StaticProbe):
         kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
         yield from _declared(artifact.backend, kinds)
         yield from _listed(artifact.backend, kinds)
-        programs = [name for name in artifact.programs if kinds[name] in _LOOKS]
-        looked_at = [name for name, kind in here.items() if kind in _LOOKS] + programs
+        yield from _unreadable(kinds)
+        programs = [name for name in artifact.programs if kinds[name] in LOOKED_INTO]
+        looked_at = [name for name, kind in here.items() if kind in LOOKED_INTO] + programs
+        looker = Looker()
         for name in looked_at:
-            yield from _look(artifact, name, Kind(kinds[name]))
+            yield from _told(name, looker.look(name, artifact.readable[name], Kind(kinds[name])))
         others = sum(kind in RUNTIMES for kind in kinds.values())
         yield Coverage(
             f"{counted(others, 'file')} of other runtimes; {len(looked_at)} looked into."
@@ -99,49 +95,21 @@ def _listed(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
         yield Gap(some(names), reason, blocks_pass=False)
 
 
-def _look(artifact: Artifact, name: str, kind: Kind) -> Iterator[Observation]:
+def _unreadable(kinds: Mapping[str, str]) -> Iterator[Gap]:
+    """Files that run code where somebody opens them, and that nothing here reads."""
+    for name, kind in kinds.items():
+        if kind == Kind.R_DATA:
+            reason = (
+                "R data: opening it can run code (CVE-2024-27322), and plmscan cannot read it. "
+                "Leave it out."
+            )
+            yield Gap(name, reason)
+
+
+def _told(name: str, look: Look) -> Iterator[Observation]:
     """What one file can do besides computing; nothing where that is nothing."""
-    path = artifact.readable[name]
-    for read in _LOOKS[kind]:
-        try:
-            with path.open("rb") as file:
-                found = read(file, path.stat().st_size)
-        except (OSError, ValueError) as error:
-            problem = f"{kind}, which could not be read: {in_one_line(error)}."
-            yield Gap(name, problem, blocks_pass=isinstance(error, TooManyPartsError))
-            return
-        for metric, names in found.items():
-            if names:
-                yield Evidence(_ID, name, {metric: float(len(names))}, {"found": some(names)})
-
-
-def _of_onnx(file: BinaryIO, size: int) -> _Found:
-    """Paths out of the folder that an ONNX model reads, and its calls of Python."""
-    paths, operations = files_and_operations(file, size)
-    outside = [path for path in paths if leaves(path)]
-    return {"outside_files": outside, "reaching_operations": operations}
-
-
-def _whole(
-    metric: str, read: Callable[[BinaryIO], list[str]], file: BinaryIO, _size: int
-) -> _Found:
-    """What ``read`` finds, which needs no size."""
-    return {metric: read(file)}
-
-
-def _native(_file: BinaryIO, _size: int) -> _Found:
-    """A native program is one whatever it holds."""
-    return {"native_programs": ["machine code"]}
-
-
-_LOOKS: dict[str, tuple[Callable[[BinaryIO, int], _Found], ...]] = {
-    Kind.ONNX: (_of_onnx,),
-    Kind.HDF5: (partial(_whole, "code_layers", code_layers),),
-    Kind.TORCHSCRIPT: (partial(_whole, "program_files", code_files),),
-    Kind.ZIP: (
-        partial(_whole, "code_layers", code_layers),
-        partial(_whole, "program_files", code_files),
-    ),
-    Kind.TENSORFLOW: (partial(_whole, "reaching_operations", reaching_operations),),
-    Kind.PROGRAM: (_native,),
-}
+    yield from (Gap(name, reason) for reason in look.blocking)
+    yield from (Gap(name, reason, blocks_pass=False) for reason in look.told)
+    for metric, names in look.found.items():
+        count = len(set(names))
+        yield Evidence(_ID, name, {metric: float(count)}, {"found": some(names)})
