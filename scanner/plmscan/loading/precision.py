@@ -27,8 +27,8 @@ def halves(precision: str, device: torch.device) -> bool:
     """Whether ``precision`` asks for half the digits on ``device``, wherever they will do.
 
     ``auto`` is decided by what the hardware can do and not by a timing: the same machine rounds the
-    same way every time.  Measured on MiniLM, with AMX: 2.6 to 3 times faster, and good enough to rank a
-    vocabulary.
+    same way every time.  Measured on MiniLM, with AMX: 2.6 to 3 times faster, and good enough to
+    rank a vocabulary.
 
     Raises:
         PlmscanError: there is no such precision.
