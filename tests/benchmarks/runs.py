@@ -17,12 +17,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import plmscan
 from plmscan.rules import load_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from _typeshed import DataclassInstance
 
 __all__ = [
@@ -157,15 +160,23 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def measured(command: list[str], log: Path) -> Usage:
-    """Run ``command`` in the repository, its stderr to ``log``.
+def measured(
+    command: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Usage:
+    """Run ``command`` in the repository, its stderr to ``log``, with more in its environment.
 
     Peak memory is that of the process or of its largest child, as the kernel keeps it.  It is
     never below that of the parent, which is why this side of the benchmark does without torch.
     """
     started = time.perf_counter()
     with log.open("wb") as stderr:
-        child = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
+        child = subprocess.Popen(
+            command,
+            cwd=_ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return Usage(child.returncode, time.perf_counter() - started, usage.ru_maxrss / 1024)

@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.benchmarks import speed
 from tests.benchmarks.mitigation.results import kept
 from tests.benchmarks.runs import source_digest, torch_megabytes
-from tests.benchmarks.speed.bench import Bench, Place, model_of, why_no_gpu
+from tests.benchmarks.speed.bench import HELD_DOWN, Bench, Place, model_of, why_no_gpu
 from tests.benchmarks.speed.results import Measured, Scaling
 from tests.benchmarks.speed.shapes import SHAPES
 from tests.benchmarks.speed.tables import tables
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_DEVICES = ("cpu", "cuda")
+_DEVICES = ("cpu", HELD_DOWN, "cuda")
 _INTERRUPTED = 130
 _SCALED = "minilm"
 _WIDE = 180
@@ -60,12 +60,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure(options: argparse.Namespace, console: Console) -> None:
     """Every shape on every device, then how cost grows."""
     options.out.mkdir(parents=True, exist_ok=True)
-    no_gpu = why_no_gpu() if options.device != "cpu" else ""
+    no_gpu = why_no_gpu() if options.device in ("auto", "cuda") else ""
     if no_gpu and options.device == "cuda":
         msg = f"Nothing can be measured on a GPU: {no_gpu}."
         raise SystemExit(msg)
     devices = [one for one in _DEVICES if options.device in ("auto", one)]
-    devices = [one for one in devices if one == "cpu" or not no_gpu]
+    devices = [one for one in devices if one != "cuda" or not no_gpu]
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from plmscan.reports.json_v1 import from_json
@@ -36,11 +37,20 @@ if TYPE_CHECKING:
     from tests.benchmarks.speed.results import Hashed, Started
     from tests.benchmarks.speed.stages import Mark
 
-__all__ = ["Bench", "Place", "model_of", "why_no_gpu"]
+__all__ = ["HELD_DOWN", "Bench", "Place", "model_of", "why_no_gpu"]
 
 _ROOT = Path(__file__).parents[3]
 _HERE = "tests.benchmarks.speed"
 _BEGIN, _END = "process started", "process ended"
+HELD_DOWN = "avx2"
+"""A processor that is to do without what is newer: AVX-512, and instructions for bfloat16."""
+_AVX2: Mapping[str, str] = MappingProxyType(
+    {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+)
 _ASK = "import torch; print(torch.version.cuda or '', torch.cuda.is_available())"
 
 
@@ -53,7 +63,22 @@ class Place:
     model: Path
     """Folder."""
     device: str
-    """``cpu`` or ``cuda``."""
+    """``cpu``, ``avx2`` for a processor that is held down to that, or ``cuda``."""
+
+    @property
+    def runs_on(self) -> str:
+        """The device as plmscan calls it."""
+        return "cpu" if self.device == HELD_DOWN else self.device
+
+    @property
+    def precision(self) -> str:
+        """What plmscan is asked for."""
+        return "float32" if self.device == HELD_DOWN else "auto"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What holds the libraries down: torch, oneDNN and MKL each have a switch of their own."""
+        return _AVX2 if self.device == HELD_DOWN else {}
 
 
 @dataclass(frozen=True)
@@ -92,7 +117,7 @@ class Bench:
 
     def scale(self, place: Place) -> Scaling:
         """How cost grows, axis by axis."""
-        known = self.run(Task(model=place.model, device=place.device, with_product=False))
+        known = self.run(Task(model=place.model, device=place.runs_on, with_product=False))
         asked = tasks(place.model, place.device, known.layers, known.threads)
         points: list[Point] = []
         for axis, task in asked:
@@ -104,7 +129,7 @@ class Bench:
             self.say(f"{place.name} on {place.device}: {points[-1].value} {axis}")
         return found
 
-    def run(self, task: Task) -> Piece:
+    def run(self, task: Task, environment: Mapping[str, str] = MappingProxyType({})) -> Piece:
         """One piece of work in a process of its own.
 
         Raises:
@@ -113,7 +138,7 @@ class Bench:
         answer = self.out / "piece.json"
         answer.unlink(missing_ok=True)
         words = [f"{_HERE}.child", task.model_dump_json(), str(answer.resolve())]
-        usage = self._python(words, "piece")
+        usage = self._python(words, "piece", environment)
         found = kept(Piece, answer)
         if found is None:
             msg = f"A piece of work ended with {usage.exit_code}: see {self._log('piece')}."
@@ -127,10 +152,10 @@ class Bench:
         for stale in (report, ear):
             stale.unlink(missing_ok=True)
         words = [f"{_HERE}.heard", str(ear.resolve()), "check", str(place.model.resolve())]
-        words += ["--no-cache", "--device", place.device]
+        words += ["--no-cache", "--device", place.runs_on, "--precision", place.precision]
         words += ["--format", "json", "--output", str(report.resolve())]
         began = time.monotonic()
-        usage = self._python(words, "check")
+        usage = self._python(words, "check", place.environment)
         found = from_json(report.read_bytes()) if report.exists() else None
         heard = kept(Heard, ear) or Heard(marks=[])
         tokens = {} if found is None else {run.id: run.forward_tokens for run in found.probes}
@@ -159,8 +184,9 @@ class Bench:
     def _sweeps(self, place: Place) -> tuple[Piece, ...]:
         """The sweep; on a GPU with several numbers of rows."""
         rows = CUDA_ROWS if place.device == "cuda" else (None,)
-        base = Task(model=place.model, device=place.device)
-        return tuple(self.run(base.model_copy(update={"rows": count})) for count in rows)
+        base = Task(model=place.model, device=place.runs_on, precision=place.precision)
+        tasks = [base.model_copy(update={"rows": count}) for count in rows]
+        return tuple(self.run(task, place.environment) for task in tasks)
 
     def _started(self, place: Place) -> tuple[Started, ...]:
         """Commands that measure nothing."""
@@ -170,9 +196,9 @@ class Bench:
         """The weights as bytes."""
         return hashed(place.model)
 
-    def _python(self, words: list[str], name: str) -> Usage:
+    def _python(self, words: list[str], name: str, environment: Mapping[str, str]) -> Usage:
         """Run a module of ours."""
-        return measured([sys.executable, "-m", *words], self._log(name))
+        return measured([sys.executable, "-m", *words], self._log(name), environment)
 
     def _log(self, name: str) -> Path:
         """What a process told on stderr."""

@@ -49,7 +49,8 @@ def piece(task: Task) -> Piece:
     """Load the model, do the work, and tell what it took."""
     if task.threads is not None:
         torch.set_num_threads(task.threads)
-    model = load(resolve(str(task.model), SourceOptions(offline=True)), task.device)
+    artifact = resolve(str(task.model), SourceOptions(offline=True))
+    model = load(artifact, task.device, task.precision)
     if task.layers is not None:
         _cut(model, task.layers)
     before = model.forward_tokens

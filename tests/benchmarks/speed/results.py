@@ -35,6 +35,8 @@ class Task(_Frozen):
     """Folder."""
     device: str = "cpu"
     """``cpu`` or ``cuda``."""
+    precision: str = "auto"
+    """Of what only selects."""
     carriers: int | None = None
     """Of a verification; None for the sweep."""
     rows: int | None = None
@@ -171,7 +173,7 @@ class Measured(_Frozen):
     name: str
     """Of the shape."""
     device: str
-    """``cpu`` or ``cuda``."""
+    """``cpu``, ``avx2`` for a processor that is held down to that, or ``cuda``."""
     source: str
     """Digest of the plmscan that ran."""
     weights: int

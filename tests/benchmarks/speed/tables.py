@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from statistics import median
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.speed.results import Axis
 from tests.benchmarks.tables import NONE, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.benchmarks.speed.results import Checked, Measured, Piece, Point, Scaling
 
@@ -23,15 +24,17 @@ __all__ = [
 
 SHARE = 0.85
 """Of the machine's own speed, that the sweep should reach."""
-_FLOORS, _REST = 2.5, 8.0
+_FLOORS: Mapping[str, float] = MappingProxyType({"minilm": 1.9, "base": 1.7, "large": 1.6})
+"""Floors that a check may take, by shape."""
 _TIMES_WEIGHTS, _MORE_MEGABYTES = 2, 700
 _MEGA = 2**20
 
 
 def verdict_target(measured: Measured) -> float | None:
-    """Seconds that a check may take; None without a sweep."""
+    """Seconds that a check may take; None without a sweep, or for a model without a target."""
     floor = None if measured.sweep is None else measured.sweep.floor
-    return None if floor is None else _FLOORS * floor + _REST
+    times = _FLOORS.get(measured.name)
+    return None if floor is None or times is None else times * floor
 
 
 def memory_target(measured: Measured) -> float:
@@ -56,27 +59,30 @@ def _checks(found: Sequence[Measured]) -> Table:
     return Table(
         title="Time to verdict and memory",
         columns=(
-            *("model", "layers x width", "M weights", "verdict", "s", "target s", "met", "floor s"),
+            *("model", "layers x width", "M weights", "verdict", "s", "floor s", "floors"),
+            *("target floors", "met"),
             *("k tokens", "peak MB", "target MB", "met", "GPU MB"),
         ),
         rows=tuple((title(m), *_check_row(m, m.checked)) for m in found if m.checked),
         note="Seconds: plmscan check --no-cache, the process from start to end. Weights: those by "
         "which every token is multiplied. Floor: the vocabulary, 3 tokens each, twice the weights, "
-        "at the float32 matrix products of the same run; target 2.5 floors and 8 s. Memory: above "
+        "at the float32 matrix products of the same run. Memory: above "
         "an interpreter that imported torch; target twice the weight files and 700 MB. MB: 2^20.",
     )
 
 
 def _check_row(measured: Measured, checked: Checked) -> Iterator[str]:
     """Cells of one check."""
-    sweep, target = measured.sweep, verdict_target(measured)
+    sweep = measured.sweep
+    floor = sweep.floor if sweep else None
     yield f"{sweep.layers} x {sweep.width}" if sweep else NONE
     yield f"{sweep.parameters / 1e6:.1f}" if sweep else NONE
     yield checked.verdict or f"broke ({checked.exit_code})"
     yield f"{checked.seconds:.1f}"
-    yield _number(target, 1)
-    yield _met(checked.seconds, target, checked)
-    yield _number(sweep.floor if sweep else None, 1)
+    yield _number(floor, 1)
+    yield _number(None if floor is None else checked.seconds / floor, 1)
+    yield _number(_FLOORS.get(measured.name), 1)
+    yield _met(checked.seconds, verdict_target(measured), checked)
     yield f"{checked.tokens / 1000:.0f}"
     yield f"{checked.megabytes:.0f}"
     yield f"{memory_target(measured):.0f}"

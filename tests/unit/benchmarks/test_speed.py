@@ -224,7 +224,7 @@ def test_targets_follow_from_the_floor_and_the_weights() -> None:
     """100 items of 3 tokens by 2000 operations at half a million a second are 1.2 s."""
     found = recorded()
     assert swept().floor == pytest.approx(1.2)
-    assert verdict_target(found) == pytest.approx(2.5 * 1.2 + 8)
+    assert verdict_target(found) == pytest.approx(1.7 * 1.2)
     assert memory_target(found) == 702
     assert verdict_target(recorded(sweeps=())) is None
     assert swept().operations == pytest.approx(400_000)
@@ -237,7 +237,7 @@ def test_tables_tell_what_there_is_and_leave_out_what_is_not() -> None:
         *("Time to verdict and memory", "Sweep of the vocabulary", "Seconds of each stage"),
     }
     (check,) = drawn["Time to verdict and memory"].rows
-    assert check[3:8] == ("pass", "40.0", "11.0", "no", "1.2")
+    assert check[3:9] == ("pass", "40.0", "1.2", "33.3", "1.7", "no")
     assert check[-3:-1] == ("702", "yes")
     (sweep,) = drawn["Sweep of the vocabulary"].rows
     assert "80%" in sweep
