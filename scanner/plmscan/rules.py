@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from string import Formatter
@@ -34,12 +35,14 @@ from pydantic import (
 from plmscan.errors import RuleError, in_one_line
 from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
 from plmscan.plain_text import NotTextError, decoded
-from plmscan.plain_yaml import UniqueKeyLoader
+from plmscan.plain_yaml import OwnLoader, UniqueKeyLoader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from enum import IntEnum
     from importlib.resources.abc import Traversable
+
+    from yaml import SafeLoader
 
 __all__ = ["Comparison", "Rule", "load_rules", "overridden", "rules_in", "unknown_metrics"]
 
@@ -200,9 +203,9 @@ def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, two files of one folder share an id, or a folder
             holds no rules.
     """
-    rules = _read_folder(_rules_dir())
+    rules = dict(_packaged())
     if extra is not None:
-        rules |= _read_folder(extra)
+        rules |= _read_folder(extra, UniqueKeyLoader)
     return tuple(rules[rule_id] for rule_id in sorted(rules))
 
 
@@ -214,7 +217,13 @@ def overridden(extra: Path | None) -> tuple[str, ...]:
     """
     if extra is None:
         return ()
-    return tuple(sorted(_read_folder(_rules_dir()).keys() & _read_folder(extra).keys()))
+    return tuple(sorted(_packaged().keys() & _read_folder(extra, UniqueKeyLoader).keys()))
+
+
+@cache
+def _packaged() -> Mapping[str, Rule]:
+    """The packaged rules by id, read once: every scan and every report asks for them."""
+    return _read_folder(_rules_dir(), OwnLoader)
 
 
 def _rules_dir() -> Traversable:
@@ -223,12 +232,14 @@ def _rules_dir() -> Traversable:
     return packaged if packaged.is_dir() else _CHECKOUT
 
 
-def _read_folder(folder: Traversable) -> dict[str, Rule]:
+def _read_folder(folder: Traversable, loader: type[SafeLoader]) -> dict[str, Rule]:
     """Rules by id of the YAML files in ``folder``, which must hold some."""
-    return _by_id(rules_in(folder))
+    return _by_id(rules_in(folder, loader))
 
 
-def rules_in(folder: Traversable) -> tuple[tuple[str, Rule], ...]:
+def rules_in(
+    folder: Traversable, loader: type[SafeLoader] = UniqueKeyLoader
+) -> tuple[tuple[str, Rule], ...]:
     """Name and rule of each YAML file in ``folder``, of which there must be some.
 
     Raises:
@@ -242,7 +253,7 @@ def rules_in(folder: Traversable) -> tuple[tuple[str, Rule], ...]:
     if not files:
         msg = f"The rules folder {folder} holds no .yaml file."
         raise RuleError(msg, "A scan without rules would pass everything.")
-    return tuple((file.name, _read(file)) for file in files)
+    return tuple((file.name, _read(file, loader)) for file in files)
 
 
 def _is_rule(file: Traversable) -> bool:
@@ -261,10 +272,10 @@ def _by_id(named: Iterable[tuple[str, Rule]]) -> dict[str, Rule]:
     return rules
 
 
-def _read(file: Traversable) -> Rule:
+def _read(file: Traversable, loader: type[SafeLoader]) -> Rule:
     """The rule in ``file``."""
     try:
-        data = yaml.load(decoded(file.read_bytes()), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(decoded(file.read_bytes()), Loader=loader)  # noqa: S506 - a SafeLoader
         return Rule.model_validate(data)
     except ValidationError as error:
         msg = f"Rule file {file.name} is wrong: {_first_problem(error)}."

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from plmscan.errors import RuleError
 from plmscan.evidence import Confidence, Evidence, Severity
+from plmscan.plain_yaml import OwnLoader, UniqueKeyLoader
 from plmscan.probes.known_rules import checked_rules
 from plmscan.rules import Comparison, load_rules, overridden
 from tests.specimens import PLANTED, SWEEP, hit
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RIGHT: dict[str, Any] = {
     "id": "ACME001",
@@ -153,6 +152,27 @@ def test_a_rule_can_say_metrics_details_and_the_subject(tmp_path: Path) -> None:
     message = "{subject} at {location} drives to {target_label} (z {z:.1f}, like {leader})."
     extra = write(tmp_path, yaml.safe_dump(RIGHT | {"message": message}))
     assert checked_rules(extra) == load_rules(extra)
+
+
+def test_packaged_rules_are_read_once_and_are_nobodys_to_change() -> None:
+    """Each scan and each report asks for them; a folder of a user's changes none of them."""
+    assert all(one is other for one, other in zip(load_rules(), load_rules(), strict=True))
+
+
+def test_packaged_rules_are_what_any_parser_reads() -> None:
+    """The fast parser, which is not built everywhere, makes of them what the other one does."""
+    plain = {rule.id: rule for rule in load_rules(Path(__file__).parents[2] / "rules")}
+    assert plain == {rule.id: rule for rule in load_rules()}
+    assert not any(plain[rule.id] is rule for rule in load_rules())
+
+
+@pytest.mark.parametrize("loader", [OwnLoader, UniqueKeyLoader])
+def test_no_loader_takes_a_key_twice_or_makes_an_object(loader: type[yaml.SafeLoader]) -> None:
+    """Neither that for our own files nor that for a stranger's."""
+    with pytest.raises(yaml.YAMLError, match="the key 'id' stands twice"):
+        yaml.load("id: A\nid: B", Loader=loader)  # noqa: S506 - a SafeLoader
+    with pytest.raises(yaml.YAMLError, match="could not determine a constructor"):
+        yaml.load("!!python/object/apply:os.getcwd []", Loader=loader)  # noqa: S506 - a SafeLoader
 
 
 def test_two_files_with_one_id_are_refused(tmp_path: Path) -> None:
