@@ -39,10 +39,12 @@ if TYPE_CHECKING:
         "_Probe", StaticProbe, DynamicProbe | FollowUpProbe, ComparisonProbe, TextProbe
     )
 
-__all__ = ["finished", "run_probe", "seconds_since", "status_of"]
+__all__ = ["broke", "finished", "run_probe", "seconds_since", "status_of"]
 
 _LOGGER = logging.getLogger(__name__)
 _LONGEST_REASON = 300
+_BROKE = "It broke with"
+_RAN_OUT = "It ran out of memory"
 _NOT_A_NUMBER = "measured as not a number"
 
 
@@ -97,16 +99,21 @@ def status_of(error: Exception, step: str, allowed: int | None = None) -> tuple[
     _LOGGER.debug("%s broke", step, exc_info=error)
     if ran_out(error):
         return ProbeStatus.FAILED, _ran_out_in_words(allowed or allowed_bytes())
-    reason = f"It broke with {type(error).__name__}: {in_one_line(error)}"
+    reason = f"{_BROKE} {type(error).__name__}: {in_one_line(error)}"
     return ProbeStatus.FAILED, reason[:_LONGEST_REASON]
+
+
+def broke(run: ProbeRun) -> bool:
+    """Whether ``run`` ended with what nobody foresaw, after which its process may be unsound."""
+    return run.status is ProbeStatus.FAILED and run.reason.startswith((_BROKE, _RAN_OUT))
 
 
 def _ran_out_in_words(allowed: int | None) -> str:
     """That memory ran out, why, and what to do."""
     if allowed is None:
-        return "It ran out of memory. Use a machine with more, or look at the files first."
+        return f"{_RAN_OUT}. Use a machine with more, or look at the files first."
     return (
-        f"It ran out of memory: its process may take {allowed / 1e9:.1f} GB. "
+        f"{_RAN_OUT}: its process may take {allowed / 1e9:.1f} GB. "
         "No honest model is known to need more; look at its files before anything else opens them."
     )
 

@@ -12,7 +12,7 @@ from plmscan.evidence import Coverage, Evidence, Gap, Landscape, ProbeRun, Probe
 from plmscan.probes.base import StaticProbe
 from plmscan.scan.events import Estimated, ProbeFinished, ProbeStarted, Progress
 from plmscan.scan.execution import Facts
-from plmscan.scan.isolation import run_probe, seconds_since
+from plmscan.scan.isolation import broke, run_probe, seconds_since
 from plmscan.worker.bounds import LARGEST_MESSAGE, Bounds
 from plmscan.worker.messages import (
     Began,
@@ -139,8 +139,10 @@ class Supervisor:
         worker, is_done = self._post.start(), False
         try:
             worker.ask(task)
-            yield from self._heard(worker, task, limit, left)
-            is_done = True
+            for message in self._heard(worker, task, limit, left):
+                # Whoever has heard the end listens no longer, and this generator is closed.
+                is_done = isinstance(message, Finished) and not any(map(broke, message.runs))
+                yield message
         except _EndedAsAskedError as error:
             is_done = not error.leaves
             raise error.told from None

@@ -78,6 +78,13 @@ def timeless(report: Report) -> Report:
     )
 
 
+def texts_in(folder: Path) -> Path:
+    """A file of carriers in the words of the tiny model."""
+    lines = [" ".join((*WORDS[i : i + 6], *WORDS[-i - 7 : -i - 1])) for i in range(120)]
+    (folder / "texts").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "texts"
+
+
 def statuses(report: Report) -> dict[str, ProbeStatus]:
     """Status by probe."""
     return {run.id: run.status for run in report.probes}
@@ -103,10 +110,7 @@ def test_a_worker_runs_the_model_as_this_process_does(
     post: Post, model: Path, tmp_path: Path
 ) -> None:
     """Searching it gives the same report, within a bound that grows with the weights."""
-    texts = tmp_path / "texts"
-    lines = [" ".join((*WORDS[i : i + 6], *WORDS[-i - 7 : -i - 1])) for i in range(120)]
-    texts.write_text("\n".join(lines), encoding="utf-8")
-    settings = Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=texts)
+    settings = Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=texts_in(tmp_path))
     inside, outside = (report_of(model, settings, e) for e in (InProcess(), Supervisor(post)))
     assert to_json(timeless(outside)) == to_json(timeless(inside))
     weights = (model / "model.safetensors").stat().st_size
@@ -121,6 +125,26 @@ def test_a_worker_stays_for_the_next_model(post: Post, model: Path) -> None:
     report_of(model, FILES_ONLY, Supervisor(post))
     first = post.start().pid
     report_of(model, FILES_ONLY, Supervisor(post))
+    assert post.start().pid == first
+
+
+def test_a_worker_that_ran_a_model_stays_for_the_next(
+    post: Post, model: Path, tmp_path: Path
+) -> None:
+    """The three seconds that torch takes are spent once; so they are if a model cannot be loaded.
+
+    What a model was before does not matter to the next one.
+    """
+    settings = Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=texts_in(tmp_path))
+    lost = build_tiny("bert", tmp_path / "lost")
+    (lost / "config.json").write_text('{"model_type": "no-such-model"}', encoding="utf-8")
+    fresh = report_of(model, settings, Supervisor(post))
+    first = post.start().pid
+    failed = report_of(lost, settings, Supervisor(post))
+    assert statuses(failed)["loading"] is ProbeStatus.FAILED
+    assert to_json(timeless(report_of(model, settings, Supervisor(post)))) == to_json(
+        timeless(fresh)
+    )
     assert post.start().pid == first
 
 
@@ -247,10 +271,12 @@ def test_a_model_without_memory_is_inconclusive(post: Post, model: Path, tmp_pat
     larger = BertConfig.from_pretrained(model, hidden_size=512, intermediate_size=4096)
     BertModel(larger).save_pretrained(tmp_path)
     supervisor = Supervisor(post, Bounds(model_base_bytes=10**6, model_factor=0))
+    worker = post.start().pid
     report = report_of(tmp_path, Settings(effort=Effort.QUICK, device="cpu"), supervisor)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert statuses(report)["loading"] is ProbeStatus.FAILED
     assert any("It ran out of memory" in reason for reason in report.reasons), report.reasons
+    assert post.start().pid != worker, "what ran out of memory may be in any state"
     assert all(statuses(report)[probe] is not ProbeStatus.FAILED for probe in static_ids())
 
 
