@@ -152,10 +152,17 @@ def test_two_runs_with_one_seed_agree(model: str, settings: Settings) -> None:
 
 
 def test_the_process_is_left_as_it_was(model: str, settings: Settings) -> None:
-    """Threads and the global random state are the caller's."""
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    check(model, replace(settings, threads=threads + 1))
-    assert torch.get_num_threads() == threads
+    """Threads and the global random state are the caller's.
+
+    The scan has one thread: two would wait for each other for longer than they work.
+    """
+    before, state = torch.get_num_threads(), torch.random.get_rng_state()
+    torch.set_num_threads(before + 1)
+    try:
+        check(model, replace(settings, threads=1))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
