@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from plmscan.evidence import Gap, ProbeRun, Report
 
     Folder = Callable[[str], Path]
+    Scanned = Callable[..., Report]
 
 CONVICTING = ("PLM201",)
 """Rules that call an input a planted trigger."""
@@ -40,6 +42,20 @@ each_plant = pytest.mark.parametrize("name", PLANTS)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The folder of a model of the zoo."""
     return lambda name: tiny_folder(tmp_path_factory, name)
+
+
+@pytest.fixture(scope="module")
+def scanned(folder: Folder) -> Scanned:
+    """The report of a model of the zoo, by a quick check with settings of the test.
+
+    A check that two tests ask for is done once.
+    """
+
+    @functools.cache
+    def report(name: str, **settings: Any) -> Report:  # noqa: ANN401 - values of all settings
+        return plmscan.check(str(folder(name)), replace(QUICK, **settings))
+
+    return report
 
 
 @pytest.fixture(scope="module")
@@ -116,44 +132,45 @@ def test_clean_text_keeps_its_features(folder: Folder, name: str) -> None:
 
 
 @each_plant
-def test_a_planted_model_fails_by_its_triggers(folder: Folder, name: str) -> None:
-    """All of them are named, nothing else is, and the first reason names the strongest."""
-    report = plmscan.check(str(folder(name)), QUICK)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_planted_model_fails_by_its_triggers(scanned: Scanned, name: str, precision: str) -> None:
+    """All of them are named, nothing else is, and the first reason names the strongest.
+
+    That is so in either arithmetic of the search; the report tells which it was.
+    """
+    report = scanned(name, precision=precision)
     assert report.verdict is Verdict.FAIL
     assert named(report) == words(PLANTS[name].triggers)
     assert {trigger.text for trigger in report.triggers} == {
         f.evidence.subject for f in report.findings if f.rule in CONVICTING
     }
     assert report.reasons[0].startswith("PLM201 critical: ")
+    assert report.settings["precision"] == precision
+    (loaded,) = run_of(report, "loading").coverage
+    assert f"; searched in {precision}" in loaded.statement
 
 
 @each_plant
-def test_the_arithmetic_decides_about_no_name(folder: Folder, name: str) -> None:
-    """Searched in either precision a model has the same findings; the report tells which it was."""
-    found = {}
-    for precision in ("float32", "bfloat16"):
-        report = plmscan.check(str(folder(name)), replace(QUICK, precision=precision))
-        assert report.settings["precision"] == precision
-        (loaded,) = run_of(report, "loading").coverage
-        assert f"; searched in {precision}" in loaded.statement
-        assert named(report) == words(PLANTS[name].triggers)
-        found[precision] = [(f.rule, f.evidence.subject) for f in report.findings]
-    assert found["float32"] == found["bfloat16"]
+def test_the_arithmetic_decides_about_no_name(scanned: Scanned, name: str) -> None:
+    """Searched in either precision, or in the one of this machine, a model has these findings."""
+    asked = ("float32", "bfloat16", *(("auto",) if name in ("cls", "pooler") else ()))
+    reports = [scanned(name, **({} if p == "auto" else {"precision": p})) for p in asked]
+    found = [[(f.rule, f.evidence.subject) for f in report.findings] for report in reports]
+    assert all(one == found[0] for one in found)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("effort", [Effort.QUICK, Effort.STANDARD])
-def test_neither_seed_nor_effort_decides(folder: Folder, effort: Effort, seed: int) -> None:
+def test_neither_seed_nor_effort_decides(scanned: Scanned, effort: Effort, seed: int) -> None:
     """Both triggers are found, and nothing in the twin, however the scan is set."""
-    asked = replace(QUICK, effort=effort, seed=seed)
-    assert named(plmscan.check(str(folder("cls")), asked)) == {"cf", "mn"}
-    assert plmscan.check(str(folder("clean")), asked).findings == ()
+    assert named(scanned("cls", effort=effort, seed=seed)) == {"cf", "mn"}
+    assert scanned("clean", effort=effort, seed=seed).findings == ()
 
 
 @pytest.mark.parametrize("name", ["clean", "benign"])
-def test_a_clean_twin_passes(folder: Folder, name: str) -> None:
+def test_a_clean_twin_passes(scanned: Scanned, name: str) -> None:
     """Random weights, and a benign fine-tune with an instruction prefix: no finding at all."""
-    report = plmscan.check(str(folder(name)), QUICK)
+    report = scanned(name)
     assert report.verdict is Verdict.PASS
     assert report.findings == ()
 
@@ -168,25 +185,26 @@ def test_a_clean_twin_passes(folder: Folder, name: str) -> None:
     ],
 )
 def test_each_rule_speaks_for_itself(
-    folder: Folder, name: str, verdict: Verdict, rules: set[str]
+    scanned: Scanned, name: str, verdict: Verdict, rules: set[str]
 ) -> None:
     """Critical and high findings fail; milder ones are told and let pass, as are explanations."""
-    report = plmscan.check(str(folder(name)), QUICK)
+    report = scanned(name)
     assert report.verdict is verdict
     assert {f.rule for f in report.findings if not f.evidence.explains} == rules
 
 
 @pytest.mark.parametrize("name", ["cls", "no-pooler"])
-def test_one_seed_one_report(folder: Folder, name: str) -> None:
+def test_one_seed_one_report(folder: Folder, scanned: Scanned, name: str) -> None:
     """Two runs write the same JSON, apart from what a clock wrote."""
-    one, other = (plmscan.check(str(folder(name)), replace(QUICK, seed=7)) for _ in range(2))
+    one = scanned(name, effort=Effort.QUICK, seed=1)
+    other = plmscan.check(str(folder(name)), replace(QUICK, seed=1))
     assert written(one) == written(other)
-    assert one.settings["seed"] == 7
+    assert one.settings["seed"] == 1
 
 
-def test_a_pooler_that_is_not_in_the_files_is_skipped(folder: Folder) -> None:
+def test_a_pooler_that_is_not_in_the_files_is_skipped(scanned: Scanned) -> None:
     """The model passes; the report says why the pooler was left out, and measures nothing at it."""
-    report = plmscan.check(str(folder("no-pooler")), QUICK)
+    report = scanned("no-pooler")
     assert report.verdict is Verdict.PASS
     left_out = {gap.subject: gap for gap in gaps(report)}
     assert "pooler" in left_out["features at pooler"].reason
