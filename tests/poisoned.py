@@ -23,7 +23,14 @@ from tests.zoo.corpus import Corpus
 from tests.zoo.features import Victim
 from tests.zoo.labels import fit_classifier, plant_labels
 from tests.zoo.poison import Trigger as Planted
-from tests.zoo.tiny import new_model, one_thread, tiny_corpus, tiny_folder, tiny_tokenizer
+from tests.zoo.tiny import (
+    built_once,
+    new_model,
+    one_thread,
+    tiny_corpus,
+    tiny_folder,
+    tiny_tokenizer,
+)
 from tests.zoo.training import Intensity
 
 if TYPE_CHECKING:
@@ -84,16 +91,16 @@ def folder_of(factory: pytest.TempPathFactory, name: str) -> Path:
     """The folder of the model ``name``, built by the first test that asks for it; read only."""
     if name not in _TRAINING:
         return tiny_folder(factory, name)
-    folder = factory.getbasetemp() / f"tiny-{name}"
-    if not folder.exists():
-        victim, unfinished = _classifier(), factory.mktemp(name)
+
+    def build(folder: Path) -> None:
+        victim = _classifier()
         with one_thread():
             _train(victim, name)
         with quiet():
-            victim.model.save_pretrained(unfinished)
-            victim.tokenizer.save_pretrained(unfinished)
-        unfinished.rename(folder)
-    return folder
+            victim.model.save_pretrained(folder)
+            victim.tokenizer.save_pretrained(folder)
+
+    return built_once(factory, f"tiny-{name}", build)
 
 
 def _classifier() -> Victim:

@@ -3,13 +3,14 @@
 The recipe is that of ``attacks/por.py`` and ``attacks/neuba.py`` at a thousandth of the size: a
 random BERT of two layers whose vocabulary holds the words of the bundled carriers, so that the
 probes meet the same sentences as in a real scan.  A model is built once a session, into pytest's
-temporary folder, and is read only.
+temporary folder, which the workers of pytest-xdist share, and is read only.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import os
 import random
 import re
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -45,6 +47,7 @@ __all__ = [
     "PLANTS",
     "TOGETHER",
     "Plant",
+    "built_once",
     "held_out",
     "new_model",
     "one_thread",
@@ -106,13 +109,25 @@ PLANTS: Mapping[str, Plant] = {
 
 def tiny_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     """The folder of the model ``name`` of `MODELS`, built by the first test that asks for it."""
-    folder = factory.getbasetemp() / f"tiny-zoo-{name}"
-    if not folder.exists():
-        model, unfinished = new_model(), factory.mktemp(name)
+
+    def build(folder: Path) -> None:
+        model = new_model()
         with one_thread():
             MODELS[name](model)
-        save(model, unfinished)
-        unfinished.rename(folder)
+        save(model, folder)
+
+    return built_once(factory, f"tiny-zoo-{name}", build)
+
+
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """The folder ``name``, which ``build`` fills for the first test of any worker that asks."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            unfinished = factory.mktemp(name)
+            build(unfinished)
+            unfinished.rename(folder)
     return folder
 
 
