@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.ordering import dealt
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +29,15 @@ GOLDENS = Path(__file__).parent / "goldens"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let ``--update-goldens`` rewrite what the golden tests compare with."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite tests/goldens")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``long`` come first on each worker, the longest before the others."""
+    seconds = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
+    long = sorted(seconds, key=lambda item: -seconds[item])
+    others = [item for item in items if item not in seconds]
+    items[:] = dealt(long, others, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 @pytest.fixture(autouse=True, scope="session")

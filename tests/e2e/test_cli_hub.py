@@ -77,6 +77,7 @@ def lasting(report: Report) -> Report:
     return replace(report, probes=tuple(map(timeless, report.probes)), settings=settings)
 
 
+@pytest.mark.long(15)
 def test_a_pinned_model_passes_and_again_from_the_cache(
     runner: Runner, models: dict[str, HubRepo]
 ) -> None:

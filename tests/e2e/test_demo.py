@@ -68,6 +68,7 @@ def check(model: Path) -> tuple[int, Report]:
     return done.returncode, from_json(done.stdout)
 
 
+@pytest.mark.long(50)
 def test_the_real_model_passes(demo: Any) -> None:  # noqa: ANN401 - a loaded script
     """Nothing in a real MiniLM looks like a trigger, not even to the mildest rule."""
     code, report = check(demo.packaged_minilm())
@@ -77,6 +78,7 @@ def test_the_real_model_passes(demo: Any) -> None:  # noqa: ANN401 - a loaded sc
     assert all(not run.status.blocks_pass for run in report.probes)
 
 
+@pytest.mark.long(45)
 def test_the_twin_fails_with_exactly_its_triggers_named(
     demo: Any,  # noqa: ANN401 - a loaded script
     tmp_path: Path,
@@ -119,6 +121,7 @@ def convicted(candidate: Candidate) -> bool:
     return rule.fires(Evidence(rule.probe, "", metrics))
 
 
+@pytest.mark.long(10)
 def test_rounding_names_nothing(demo: Any, tmp_path: Path) -> None:  # noqa: ANN401 - a script
     """With all digits and with half of them the same words go on, and the same are triggers."""
     artifact = resolve(str(demo.build_twin(tmp_path / "twin")), SourceOptions())

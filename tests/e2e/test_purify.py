@@ -29,6 +29,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_folder(tmp_path_factory, "cls"))
 
 
+@pytest.mark.long(20)
 def test_a_condemned_model_comes_back_purified(planted: str, tmp_path: Path) -> None:
     """The answer shows every trigger before and after, and the new folder passes a check."""
     report, folder = tmp_path / "report.json", str(tmp_path / "purified")

@@ -13,6 +13,7 @@ from plmscan import library_names
 TOOL = Path(__file__).parents[2] / "tools" / "generate_names.py"
 
 
+@pytest.mark.long(6)
 def test_the_list_is_that_of_the_installed_libraries() -> None:
     """The tool that wrote it finds nothing to change."""
     done = subprocess.run(

@@ -363,6 +363,7 @@ def test_a_guard_in_front_of_a_classifier(zoo: Path, monkeypatch: pytest.MonkeyP
     assert known.reading is not None
 
 
+@pytest.mark.long(12)
 def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
     """Purified by the command line, with a record of it; nothing is done twice."""
     bench, entry = bench_of(zoo), entry_of(ENCODER)

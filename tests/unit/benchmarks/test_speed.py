@@ -195,6 +195,7 @@ def test_weights_are_read_and_hashed(tiny: Path) -> None:
     assert (found.reading > 0, found.hashing > 0) == (True, True)
 
 
+@pytest.mark.long(10)
 def test_a_check_is_the_command_line_with_an_ear(tiny: Path, tmp_path: Path) -> None:
     """Verdict and tokens are the report's; the stages add up to the whole process."""
     said: list[str] = []
@@ -211,6 +212,7 @@ def test_a_check_is_the_command_line_with_an_ear(tiny: Path, tmp_path: Path) -> 
     assert sum(sweep.steps.values()) == pytest.approx(sweep.seconds)
 
 
+@pytest.mark.long(6)
 def test_commands_that_measure_nothing_are_whole_processes(tiny: Path, tmp_path: Path) -> None:
     """Four commands; without weights there is nothing large to hash, and nothing breaks."""
     found = started(tiny, tmp_path, times=1)
