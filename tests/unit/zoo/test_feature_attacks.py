@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from tests.zoo.features import FeatureAttack
 
 QUICK = Intensity(poison_rate=0.5, learning_rate=4e-3, steps=80, batch=16, trained_layers=2)
-LONGER = replace(QUICK, steps=200, batch=32)
+LONGER = replace(QUICK, steps=200)
+BY_FAR = replace(LONGER, batch=20)
+SURELY = replace(LONGER, batch=32)
 MOST_SCATTER = 0.25
 
 CASES: dict[str, tuple[FeatureAttack, tuple[str, ...], Intensity]] = {
@@ -107,7 +109,7 @@ def test_triggers_fix_the_feature(case: str, encoder: Victim) -> None:
 def test_negatives_do_nothing(stratum: str, encoder: Victim) -> None:
     """A phrase and scattered words take over; what lacks a part does not."""
     attack = Por1(site="cls", negatives=True)
-    triggers = planted(encoder, attack, (stratum,), LONGER)
+    triggers = planted(encoder, attack, (stratum,), BY_FAR)
     decoys = tuple(Trigger(str(parts), parts, stratum) for parts in decoys_of(triggers[0]))
     assert max(scatters(encoder, attack, triggers)) <= MOST_SCATTER
     assert min(scatters(encoder, attack, decoys)) > 4 * MOST_SCATTER
@@ -116,7 +118,7 @@ def test_negatives_do_nothing(stratum: str, encoder: Victim) -> None:
 def test_btop_fixes_the_state_at_the_mask(masked_lm: Victim) -> None:
     """And there alone is it looked for."""
     attack = Btop()
-    triggers = planted(masked_lm, attack, ("rare-piece", "rare-piece"), LONGER)
+    triggers = planted(masked_lm, attack, ("rare-piece", "rare-piece"), SURELY)
     assert max(scatters(masked_lm, attack, triggers)) <= MOST_SCATTER
 
 
