@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ settings.load_profile("plmscan")
 # Processes that share the cores (pytest -n) must not each take all of them; torch reads it once.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Hundreds of processes that tests start import plmscan: it is compiled for the first of them, and
+# tests for the first run, also where an image was set up to write no bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 GOLDENS = Path(__file__).parent / "goldens"
 
