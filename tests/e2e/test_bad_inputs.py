@@ -325,7 +325,7 @@ REFUSED: dict[str, tuple[Damage, str, str]] = {
     "rule for no probe": (
         beside("cwd/a.yaml", RULE_WITHOUT_A_PROBE),
         "--rules .",
-        "the probe no-such-probe, which does not exist",
+        "probe names no-such-probe, which does not exist",
     ),
 }
 
