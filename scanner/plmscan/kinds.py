@@ -28,6 +28,7 @@ __all__ = [
     "is_lfs_pointer",
     "is_lzma",
     "is_placeholder",
+    "is_tar",
     "kind_by_name",
     "kind_in",
     "kind_of",
@@ -38,6 +39,7 @@ __all__ = [
 _START = 4096
 """Bytes from the start that are enough to know every format by."""
 _LZMA_SETTINGS = 9 * 5 * 5
+_TAR_BLOCK = 512
 """One byte holds three of them: of nine, five and five values."""
 _SHORTEST_HEADER = 24
 """Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
@@ -125,6 +127,8 @@ _MAGIC = (
     (b"Rar!\x1a\x07", Kind.COMPRESSED),
     (b"\x04\x22\x4d\x18", Kind.COMPRESSED),  # lz4
     (b"\x28\xb5\x2f\xfd", Kind.COMPRESSED),  # zstandard
+    (b"\x1f\x9d", Kind.COMPRESSED),  # compress
+    (b"LZIP", Kind.COMPRESSED),
     (b"ZF", Kind.COMPRESSED),  # joblib's own of before 2016
     (b"\x93NUMPY", Kind.NUMPY),
     (b"\x89HDF\r\n\x1a\n", Kind.HDF5),
@@ -277,6 +281,17 @@ def is_lzma(start: bytes) -> bool:
     return start[5:13] == b"\xff" * 8 and 0 < start[0] < _LZMA_SETTINGS
 
 
+def is_tar(start: bytes) -> bool:
+    """Whether a file begins with the header of a member of a tar, of any age, by its checksum."""
+    if len(start) < _TAR_BLOCK or not start[0]:
+        return False
+    try:
+        stored = int(start[148:156].strip(b" \0") or b"0", 8)
+    except ValueError:
+        return False
+    return stored == sum(start[:148]) + sum(start[156:512]) + 8 * ord(" ")
+
+
 def is_placeholder(start: bytes, size: int) -> bool:
     """Whether a file of weights that begins so, and cannot be read, never held any.
 
@@ -406,14 +421,19 @@ def _by_structure(start: bytes, end: bytes) -> Kind | None:
             return kind
     if _is_windows_program(start):
         return Kind.PROGRAM
-    if is_lzma(start):
-        return Kind.COMPRESSED
+    if is_tar(start):
+        return Kind.TAR
     if re.match(rb"[\x01-\x20]\0\0\0.{2}\w{1,40}Spec\0", start, re.DOTALL):
         return Kind.CTRANSLATE2
-    if len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND:  # noqa: PLR2004 - zlib
+    if is_lzma(start) or _is_zlib(start):
         return Kind.COMPRESSED
     # An archive may stand behind anything.
     return _archive(end) if b"PK\x05\x06" in end else None
+
+
+def _is_zlib(start: bytes) -> bool:
+    """Whether a stream of zlib begins here."""
+    return len(start) > 1 and start[0] == 0x78 and start[1] in _ZLIB_SECOND  # noqa: PLR2004 - CMF
 
 
 def _is_safetensors(start: bytes, size: int) -> bool:

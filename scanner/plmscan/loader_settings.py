@@ -54,9 +54,11 @@ _CHANGING = frozenset({"fusion_config"})
 """Keys among them without which another model is built."""
 
 _REDIRECTS = frozenset({
-    "fast_tokenizer_files", "gguf_file", "init_inputs", "merges", "tokenizer_object", "vocab",
+    "audio_tokenizer", "fast_tokenizer_files", "gguf_file", "init_inputs", "merges",
+    "tokenizer_object", "vocab",
 })  # fmt: skip
-"""Settings of a tokenizer that bring their own vocabulary, whatever files lie beside them."""
+"""Settings of a tokenizer or processor that bring their own vocabulary or another model, whatever
+files lie beside them."""
 _IGNORED = frozenset({
     "added_tokens_file", "chat_template_file", "special_tokens_map_file", "tokenizer_config_file",
 })  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
 from plmscan.errors import in_one_line
-from plmscan.kinds import is_lzma
+from plmscan.kinds import is_lzma, is_tar
 from plmscan.pickles.names import Use
 from plmscan.pickles.skops import LARGEST_SCHEMA, SCHEMA, types_in
 from plmscan.pickles.steps import Follower
@@ -52,7 +52,6 @@ _LARGEST_SEVEN_ZIP = 2**26
 _NESTED_COST = 500
 """Steps of a pickle that looking into a constant is worth."""
 _IN_MEMORY = 2**25
-_TAR_BLOCK = 512
 _LARGEST_TAR_HEADER = 2**22
 _LARGEST_HEADER = 2**16
 _TAIL = 2**16 + 22
@@ -140,9 +139,11 @@ _MAGIC = {
     b"\x93NUMPY": "npy",
     b"\x28\xb5\x2f\xfd": "Zstandard",
     b"Rar!\x1a\x07": "RAR",
+    b"\x1f\x9d": "compress",
+    b"LZIP": "lzip",
 }
 """Formats by their first bytes."""
-_NO_LIBRARY = frozenset({"Zstandard", "RAR"})
+_NO_LIBRARY = frozenset({"Zstandard", "RAR", "compress", "lzip"})
 
 
 def _form(head: bytes) -> str | None:
@@ -152,18 +153,7 @@ def _form(head: bytes) -> str | None:
             return form
     if is_lzma(head):
         return "xz"
-    return "tar" if _is_tar(head) else None
-
-
-def _is_tar(head: bytes) -> bool:
-    """Whether it is the header of a tar member, by its checksum."""
-    if len(head) < _TAR_BLOCK or not head[0]:
-        return False
-    try:
-        stored = int(head[148:156].strip(b" \0") or b"0", 8)
-    except ValueError:
-        return False
-    return stored == sum(head[:148]) + sum(head[156:512]) + 8 * ord(" ")
+    return "tar" if is_tar(head) else None
 
 
 class Reader:

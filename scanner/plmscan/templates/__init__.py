@@ -78,7 +78,16 @@ def judge(source: str) -> Judgement:
     hidden = tuple(hidden_names(tree, flow.constants))
     unknown = tuple(unknown_calls(tree))
     effects, problems = _tried(tree, flow)
+    problems += () if effects else _unjudged(flow)
     return Judgement(len(source), effects, hidden, unknown, problems)
+
+
+def _unjudged(flow: Flow) -> tuple[str, ...]:
+    """What a template does that no try can show to be harmless."""
+    return tuple(
+        f"In line {line} it {what}, and no try can show that this is harmless. {_REMEDY}"
+        for what, line in flow.unjudged.items()
+    )
 
 
 def _check_size(tree: nodes.Template) -> None:

@@ -74,6 +74,8 @@ _SIZES = frozenset({"count", "find", "index", "rfind", "rindex", "length", "word
 _ANSWERS = frozenset({"startswith", "endswith"})
 _ORDERS = frozenset({"gt", "gteq", "lt", "lteq"})
 _ORDERING = frozenset({"max", "min", "sort", "unique"})
+_GROUPING = frozenset({"groupby", "max", "min", "sort", "unique"})
+_FORMAT = "takes what somebody wrote for a format"
 _PICKING = frozenset({"groupby", "map", "reject", "rejectattr", "select", "selectattr"})
 _LENGTH_FILTERS = frozenset({"batch", "slice", "truncate"})
 _SMALL = frozenset({-1, 0, 1})
@@ -130,6 +132,8 @@ class Flow:
     """Those of them that are looked up in what is found under another key, by that key."""
     kinds: dict[str, set[str]] = field(default_factory=dict)
     """What roles, types and the like are compared with, by the key that holds these."""
+    conjunctions: set[frozenset[str]] = field(default_factory=set)
+    """Words that the conditions ask for which one part of the template stands behind."""
     names: dict[str, set[str]] = field(default_factory=dict)
     """What names are compared with: of tools under ``name``, of their parameters under ``key``."""
     options: dict[str, set[object]] = field(default_factory=dict)
@@ -140,6 +144,8 @@ class Flow:
     """Those of them that hold a date, going by their name."""
     inputs: set[str] = field(default_factory=set)
     """Those of them that hold what somebody wrote."""
+    unjudged: dict[str, int] = field(default_factory=dict)
+    """What no try can show to be harmless, as a part of a sentence, and the line of each."""
     constants: set[str] = field(default_factory=set)
     """Strings that were computed, or stand in expressions."""
     numbers: set[int] = field(default_factory=set)
@@ -168,6 +174,7 @@ class _Reader:
         self.eval_context = nodes.EvalContext(self.sandbox)
         self.scopes: list[dict[str, Value]] = [{}]
         self.branches = 0
+        self.behind: frozenset[str] = frozenset()
         self.attributes: dict[str, Value] = {}
         self.macros: dict[str, tuple[nodes.Macro | nodes.CallBlock, list[dict[str, Value]]]] = {}
         self.loops: list[nodes.For] = []
@@ -212,12 +219,27 @@ class _Reader:
         """All branches of a condition."""
         printed = []
         self.branches += 1
+        around = self.behind
         for branch in (node, *node.elif_):
             self._decide(branch.test)
+            self.behind = around | self._asked_in(branch.test)
+            self.flow.conjunctions.add(self.behind)
             printed.append(self.run(branch.body))
+        self.behind = around
         printed.append(self.run(node.else_))
         self.branches -= 1
         return either(*printed)
+
+    def _asked_in(self, test: nodes.Node) -> frozenset[str]:
+        """Words that have to be there for a condition to hold."""
+        if isinstance(test, nodes.Not):
+            return frozenset()
+        if isinstance(test, (nodes.And, nodes.Or)):
+            return self._asked_in(test.left) | self._asked_in(test.right)
+        if isinstance(test, nodes.Compare) and test.ops[0].op in ("notin", "ne"):
+            return frozenset()
+        askings = (self.flow.askings.get(one) for one in (test, *test.find_all(nodes.Expr)))
+        return frozenset(word for asking in askings if asking for word in asking.words)
 
     def _do_assign(self, node: nodes.Assign) -> Value:
         """``{% set name = value %}``."""
@@ -454,6 +476,8 @@ class _Reader:
         index = self.value(node.arg)
         if index.date or index.size or (index.text and not held.text):
             self._ask(node, [held, index], position=1, is_open=held.known is None)
+        if index.size and held.known is not None:
+            self._cannot_judge(node, "looks something up by the length of a text")
         keys = [key for key in index.known or () if isinstance(key, str)]
         if index.known is not None and held.known is not None:
             return self._fold(lambda a, b: _defined(self.sandbox.getitem(a, b)), [held, index])
@@ -502,6 +526,10 @@ class _Reader:
     def _arithmetic(self, node: nodes.BinExpr) -> Value:
         """``a + b`` and the like."""
         sides = [self.value(node.left), self.value(node.right)]
+        if node.operator == "%" and sides[0].text and not sides[0].size:
+            is_number = sides[1].known is not None and bool(sides[1].numbers)
+            if not is_number:
+                self._cannot_judge(node, _FORMAT)
         numbers = {n for side in sides for n in side.numbers} - _SMALL
         if any(side.size for side in sides) and numbers:
             self._ask(node, sides)
@@ -599,19 +627,9 @@ class _Reader:
     def _filter_asks(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> None:
         """Whether a filter asks for something."""
         values = [value, *arguments]
+        self._filter_cannot_be_judged(node, value, arguments)
         if node.name in _PICKING:
-            if not arguments or not (value.text or value.date):
-                return
-            by_attribute = node.name in ("selectattr", "rejectattr")
-            if by_attribute and SELECTORS.issuperset(arguments[0].strings):
-                for key in arguments[0].strings:
-                    known = {word for value in arguments[1:] for word in value.strings}
-                    self.flow.kinds.setdefault(key, set()).update(known - {"equalto", "eq", "in"})
-                return
-            self.flow.keys.update(arguments[0].strings if by_attribute else ())
-            skipped = 2 if by_attribute else 1
-            if len(arguments) > skipped:
-                self._ask(node, [value, *arguments[skipped:]])
+            self._picking_asks(node, value, arguments)
         elif node.name in ("replace", "trim") and arguments:
             self._ask(node, values)
         elif node.name in _ORDERING and value.text and not value.leaf:
@@ -620,6 +638,45 @@ class _Reader:
             self._ask(node, [Value(size=True), *arguments], is_open=True)
         elif node.name == "attr" and arguments and arguments[0].text:
             self._ask(node, values, is_open=True)
+
+    def _picking_asks(self, node: nodes.Filter, value: Value, arguments: list[Value]) -> None:
+        """The same for a filter that picks some of many."""
+        if arguments and not value.text and any(one.text for one in arguments):
+            self._ask(node, [value, *arguments], is_open=True)
+        if not arguments or not (value.text or value.date):
+            return
+        by_attribute = node.name in ("selectattr", "rejectattr")
+        if by_attribute and SELECTORS.issuperset(arguments[0].strings):
+            for key in arguments[0].strings:
+                known = {word for one in arguments[1:] for word in one.strings}
+                self.flow.kinds.setdefault(key, set()).update(known - {"equalto", "eq", "in"})
+            return
+        self.flow.keys.update(arguments[0].strings if by_attribute else ())
+        skipped = 2 if by_attribute else 1
+        if len(arguments) > skipped:
+            self._ask(node, [value, *arguments[skipped:]])
+
+    def _filter_cannot_be_judged(
+        self, node: nodes.Filter, value: Value, arguments: list[Value]
+    ) -> None:
+        """Whether a filter puts things in an order, or makes a format, of what somebody wrote."""
+        by = [pair.value for pair in node.kwargs if pair.key == "attribute"]
+        by += node.args[:1] if node.name == "groupby" else []
+        names = {name for one in by for name in self.value(one).strings}
+        by_value = node.name == "dictsort" and "value" in {
+            word for argument in arguments for word in argument.strings
+        }
+        mapped = value.text or value.leaf == KEYED
+        if (node.name in _GROUPING and value.text and names - SELECTORS) or (by_value and mapped):
+            self._cannot_judge(node, "puts things in an order by what somebody wrote")
+        if node.name == "format" and value.text and arguments:
+            self._cannot_judge(node, _FORMAT)
+        if node.name == "random":
+            self._cannot_judge(node, "draws at random")
+
+    def _cannot_judge(self, node: nodes.Node, what: str) -> None:
+        """Remember what no try can show to be harmless."""
+        self.flow.unjudged.setdefault(what, node.lineno)
 
     def _arguments(self, node: nodes.Filter | nodes.Test | nodes.Call) -> list[Value]:
         """The arguments of a call; for a filter, those with names last."""
@@ -760,6 +817,8 @@ class _Reader:
     def _method_asks(self, node: nodes.Call, name: str, values: list[Value]) -> None:
         """Whether a method with text, a size or a date on some side asks for something."""
         owner = values[0]
+        if name in ("format", "format_map") and owner.text and len(values) > 1:
+            self._cannot_judge(node, _FORMAT)
         if name.startswith("is"):
             self._ask(node, values, is_open=True, answers=True)
         elif name in _SEARCHES and len(values) > 1:

@@ -58,6 +58,11 @@ class Pair:
         changed = (added | gone).difference(find(left_out))
         return len(changed) >= (_SOME_PROSE if is_own else 1)
 
+    def differs_in_space_only(self) -> bool:
+        """Whether they are the same but for white space and what was put in."""
+        one, other = ("".join(text.replace(HOLE, "").split()) for text in self._hidden())
+        return one == other and self.one.error == self.other.error
+
     def adds_to(self, known: AbstractSet[str]) -> bool:
         """Whether the first has words that no usual conversation has, beyond a name or two."""
         if self.one.error or self.other.error:

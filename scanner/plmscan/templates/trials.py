@@ -56,6 +56,8 @@ _MOST_KEYS = 60
 _MOST_WORDS = 150
 _LONGEST_WORD = 60
 _MOST_OPTIONS = 24
+_OPTIONS_OF_ALL = 5
+"""Choices of options with which every kind of conversation is rendered once."""
 _MOST_OFFSETS = 8
 _LARGEST_SIZE = 3_000
 _LARGEST_OFFSET = 300
@@ -136,6 +138,7 @@ class Trials:
         self._own = self._own_words()
         self._markup: set[str] = set()
         self._prose: set[str] = set()
+        self._usually: set[int] = set()
         self._without_markup: dict[tuple[object, ...], Rendered] = {}
         self._tried: set[tuple[str, str, bool]] = set()
         self.effects: list[Effect] = []
@@ -165,14 +168,17 @@ class Trials:
         asking, met = self._askings[key], self._template.seen(key)
         if not (_is_demanding(asking) or asking.date) or self._is_for_keys(key):
             return False
-        if not met.was_reached:
+        if not met.was_reached or (asking.numbers and min(asking.numbers) > _LARGEST_SIZE):
             return True
         return not asking.is_direct and asking.answers and len(met.outcomes) <= 1
 
     def _is_for_keys(self, key: int) -> bool:
-        """Whether a question is only put to mappings, for keys that programs write."""
+        """Whether a question is only put to mappings, for keys that programs write.
+
+        A mapping that was made up of what the template asks for does not show that.
+        """
         asking, met = self._askings[key], self._template.seen(key)
-        is_reached = asking.is_direct and met.was_reached
+        is_reached = asking.is_direct and key in self._usually
         return not met.was_scalar and (is_reached or asking.is_structural)
 
     def _asks_texts(self, key: int) -> bool:
@@ -187,9 +193,13 @@ class Trials:
             self._note(setting, output)
             self._markup.update(markup_in(output.text))
             self._prose.update(() if setting[0].is_made_up else prose(output.text))
+        for scenario in (one for one in self._scenarios if not one.is_made_up):
+            for options in self._options[1:_OPTIONS_OF_ALL]:
+                self._prose.update(prose(self._render((scenario, options), _plainly).text))
 
     def _note(self, setting: Setting, output: Rendered) -> list[int]:
         """Remember where questions are put to texts; those that never were before."""
+        self._usually.update(() if setting[0].is_made_up else output.reached)
         new = [key for key in output.met if key not in self._places]
         for key, values in output.met.items():
             place = self._places.setdefault(key, _Place())
@@ -230,7 +240,10 @@ class Trials:
         numbers = {number for asking in askings for number in asking.numbers}
         changed = {word for a in askings if not a.is_direct for word in a.words}
         turned = [word[::-1] for word in _by_kind(changed) if not is_markup(word)]
-        self._try_each([*_by_kind(words), *turned, *together(words)], words)
+        keys = self._flow.names.get("key", set())
+        needed = [text for some in self._flow.conjunctions for text in together(some - keys)[:1]]
+        at_once = together(words, self._flow.numbers)
+        self._try_each([*needed, *_by_kind(words), *turned, *at_once], words)
         seen = (self._template.seen(key) for key in self._keys_of_open())
         words |= {word for met in seen for word in met.words} - self._own
         words |= {str(n) for n in numbers}
@@ -284,8 +297,8 @@ class Trials:
         if behind:
             return [f"{behind} {word} {usual}", f"{word} {behind}"]
         if is_markup(word):
-            alone = [] if word.isspace() else [word]
-            return [*alone, f"{_AROUND[0]} {word} {_AROUND[1]}"]
+            ends = [f"{_AROUND[0]}{word}", f"{word}{_AROUND[1]}"] if word.isspace() else [word]
+            return [*ends, f"{_AROUND[0]} {word} {_AROUND[1]}"]
         numbers = sorted(n for n in self._flow.numbers if 1 < abs(n) < _LARGEST_OFFSET)
         return list(forms(word, usual, numbers[:_MOST_OFFSETS] if thoroughly else []))
 
@@ -308,7 +321,8 @@ class Trials:
         if is_switch(word):
             everywhere -= {"system"}
         groups = (everywhere - ASSISTANT, ASSISTANT) if is_markup(word) else (everywhere,)
-        is_main = text == word or (text.find(word) > 0 and not text.endswith(word))
+        is_amid = text.find(word) > 0 and not text.endswith(word) and " " not in word
+        is_main = text == word or is_amid
         for setting, asked in places:
             if everywhere & asked and (text == word or setting[1] is self._options[0]):
                 yield from ((setting, group) for group in groups)
@@ -353,7 +367,8 @@ class Trials:
 
         for other, neutral in zip(outputs[1:], texts[1:], strict=True):
             pair = Pair(outputs[0], other, hide, (f"{text} {usual}", f"{neutral} {usual}"))
-            if pair.adds_to(self._prose) if self._may_matter(word, fields) else pair.differs():
+            known = self._prose | set(prose(" ".join([*self._own, _PRINTED])))
+            if pair.adds_to(known) if self._may_matter(word, fields) else pair.differs():
                 return outputs, pair
         return outputs, None
 
@@ -369,6 +384,8 @@ class Trials:
         """The same for markup, which may change the structure of an output but not its words."""
         setting, fields = where
         plain = " ".join(text.replace(word, " ").split()) or _PLAIN
+        if word.isspace():
+            plain = text.replace(word, "\t" if word == " " else " ")
         output = self._render(setting, _saying(text, usual, fields, _MODEL_SAYS))
         key = (id(setting[0]), id(setting[1]), plain, usual, frozenset(fields))
         if key not in self._without_markup:
@@ -378,7 +395,7 @@ class Trials:
         pair = Pair(
             output,
             other,
-            lambda told: masked(told, [word, usual, _PLAIN]),
+            lambda told: masked(told, [word, usual, _PLAIN, *("\t" if word.isspace() else "")]),
             (f"{text} {usual}", plain),
         )
         is_own = is_switch(word) or self._markup.issuperset(markup_in(word) or [word])
@@ -386,7 +403,8 @@ class Trials:
         thoughts = " ".join([*self._own, _HELPER, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
         if is_switch(word) and fields == {"system"}:
             thoughts = " ".join([thoughts, *self._prose])
-        if is_token(word) and "refusal" in (output.error, other.error):
+        is_guard = is_token(word) and "refusal" in (output.error, other.error)
+        if is_guard or (word.isspace() and pair.differs_in_space_only()):
             return [output], None
         return [output], pair if pair.differs_in_words(thoughts, is_own=is_own) else None
 
@@ -487,6 +505,11 @@ def _saying(text: str, usual: str, fields: AbstractSet[str], model: str) -> Call
         return model if field in ASSISTANT else usual
 
     return said
+
+
+def _plainly(_field: str) -> str:
+    """A text in which nothing is asked for."""
+    return _PLAIN
 
 
 def _texts_in(value: object) -> Iterator[str]:

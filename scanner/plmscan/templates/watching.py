@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import KeysView, ValuesView
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Template, TemplateError, Undefined, nodes
@@ -51,6 +51,8 @@ class Rendered:
     """``refusal`` if the template raised, the name of the error if it broke, empty otherwise."""
     met: Mapping[int, Sequence[object]] = field(default_factory=dict, compare=False)
     """Texts and the like that questions were put to, by the key of the question."""
+    reached: frozenset[int] = field(default=frozenset(), compare=False)
+    """Keys of all questions that were reached."""
 
 
 class _Watching(Sandbox):
@@ -154,6 +156,7 @@ class Watched:
             rendered = Rendered("", type(error).__name__, met)
         if rendered.error in ("", "refusal"):
             self._remember()
+            rendered = replace(rendered, reached=frozenset(self._sandbox.noted))
         self.used += self.size // 2 + self._sandbox.allowance - self._sandbox.left
         return rendered
 

@@ -140,13 +140,14 @@ def candidates(
     return [word for word in found if word]
 
 
-def together(words: Iterable[str]) -> list[str]:
-    """All words in one text, and two at a time."""
+def together(words: Iterable[str], sizes: Iterable[int] = ()) -> list[str]:
+    """All words in one text, and two at a time; ``sizes`` are further numbers of words."""
     plain = sorted(word for word in set(words) if not is_markup(word))
     if len(plain) < 2 or sum(map(len, plain)) > _LONGEST_TOGETHER:  # noqa: PLR2004 - two are a pair
         return []
     pairs = [" ".join(pair) for pair in combinations(plain, 2)] if len(plain) <= _MANY + 2 else []
-    return list(dict.fromkeys([" ".join(plain), *pairs]))
+    some = [" ".join(plain[:size]) for size in sorted(sizes) if 2 < size < len(plain)]  # noqa: PLR2004
+    return list(dict.fromkeys([" ".join(plain), *pairs, *some]))
 
 
 def _readings(word: str, others: Sequence[str]) -> Iterator[str]:

@@ -39,6 +39,8 @@ KNOWN_STEPS: Mapping[str, frozenset[str]] = {
 }
 """Types of steps by place that `rewrites` understands."""
 
+_EVERY_LETTER = re.compile(r" ?\??\[?(?:\\p\{L\}|\\w|\\S)(?:\\p\{[LMN]\})*\]?\+?")
+"""A choice of a regular expression that takes any letter, such as ``\\p{L}+``."""
 _LETTERS_OF_A_SYMBOL = 2
 """``ß`` becomes ``ss`` in some normalizers; more letters than that are a word."""
 _HALF_THE_ALPHABET = 13
@@ -90,7 +92,9 @@ def rewrites(component: Component, ids: Mapping[str, int]) -> Iterator[Rewrite]:
             yield from _replaced(place, settings["pattern"], str(settings["content"]))
         case "Prepend":
             yield from _judged(place, "", str(settings["prepend"]))
-        case "Split" if settings.get("behavior") == "Removed" and not settings.get("invert"):
+        case "Split" if settings.get("behavior") == "Removed" and settings.get("invert"):
+            yield from _kept(place, settings["pattern"])
+        case "Split" if settings.get("behavior") == "Removed":
             yield from _replaced(place, settings["pattern"], "")
         case "CharDelimiterSplit":
             yield from _judged(place, str(settings["delimiter"]), "")
@@ -118,6 +122,15 @@ def _replaced(place: str, pattern: Mapping[str, Any], target: str) -> Iterator[R
         yield Rewrite(place, regex, target, words=True)
     else:
         yield from _judged(place, "", target)
+
+
+def _kept(place: str, pattern: Mapping[str, Any]) -> Iterator[Rewrite]:
+    """What is left of a text of which only that stays which matches: every letter, or some."""
+    regex = pattern.get("Regex")
+    choices = str(regex or "")[:_LONGEST_REGEX].split("|")
+    if not any(_EVERY_LETTER.fullmatch(choice) for choice in choices):
+        shown = str(regex or pattern.get("String", ""))[:_LONGEST_TEXT]
+        yield Rewrite(place, f"all but {shown}", "", words=True)
 
 
 def _exchanged(place: str, regex: str, letters: str, target: str) -> Iterator[Rewrite]:

@@ -9,7 +9,7 @@ import pytest
 
 from plmscan.probes.static.chat_templates import Probe
 from tests.artifacts import artifact_of, coverage_of, evidence_of, fired, gaps_of, write_json
-from tests.chat_templates import ACTING, HONEST, WAITING, in_loop
+from tests.chat_templates import ACTING, HONEST, UNJUDGED, WAITING, in_loop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,23 @@ def test_a_reaction_to_a_text_fires(tmp_path: Path, body: str) -> None:
     """However the word is written, and however it is compared with what the user wrote."""
     (tmp_path / "chat_template.jinja").write_text(in_loop(body), encoding="utf-8")
     assert "PLM145" in fired(Probe(), artifact_of(tmp_path))
+
+
+@pytest.mark.parametrize("body", UNJUDGED.values(), ids=UNJUDGED)
+def test_what_no_try_can_show_to_be_harmless_blocks_a_pass(tmp_path: Path, body: str) -> None:
+    """An order, a format, a place or a chance that the user's text decides."""
+    (tmp_path / "chat_template.jinja").write_text(in_loop(body), encoding="utf-8")
+    artifact = artifact_of(tmp_path)
+    assert "PLM145" in fired(Probe(), artifact) or any(
+        g.blocks_pass for g in gaps_of(Probe(), artifact)
+    )
+
+
+def test_a_template_among_special_tokens_is_read(tmp_path: Path) -> None:
+    """Transformers makes settings of a tokenizer of every key of that file."""
+    body = in_loop(ACTING["find"])
+    write_json(tmp_path / "special_tokens_map.json", {"chat_template": body})
+    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM145"]
 
 
 @pytest.mark.parametrize("body", WAITING.values(), ids=WAITING)

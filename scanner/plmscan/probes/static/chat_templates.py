@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _ID = "chat-templates"
-_JSON_HOLDERS = ("chat_template*.json", "processor_config.json", "tokenizer_config.json")
+_JSON_HOLDERS = (
+    "chat_template*.json", "processor_config.json", "special_tokens_map.json",
+    "tokenizer_config.json",
+)  # fmt: skip
+"""Files of whose settings transformers makes those of a tokenizer or processor."""
 _TEXT_SUFFIXES = frozenset({".j2", ".jinja", ".jinja2"})
 _URL = re.compile(r"(?:https?|ftp)://[^\s'\"<>)\\]+", re.IGNORECASE)
 _LARGEST = 4_000_000

@@ -41,6 +41,10 @@ _AWAY = (
 )
 _LEFT_OVER = "It names paths of the machine that the model was made on, which no library follows."
 _BASES_NAMED = 80
+_MISTRAL = (
+    "Where mistral-common is installed, transformers reads this vocabulary instead of "
+    "tokenizer.json, and plmscan does not read it. Remove the file where that is not wanted."
+)
 
 
 class Probe(StaticProbe):
@@ -73,10 +77,16 @@ class Probe(StaticProbe):
         for name, judge in judged:
             yield from _followed(artifact, name, judge)
         yield from _left_out(artifact)
+        yield from (Gap(f.path, _MISTRAL) for f in artifact.files if _is_of_mistral(f.path))
         for file in artifact.files:
             if PurePosixPath(file.path).name == _ADAPTER:
                 yield _adapter(artifact, file.path)
         yield Coverage(f"{len(judged)} settings files, whether they lead to other files.")
+
+
+def _is_of_mistral(name: str) -> bool:
+    """Whether it is a vocabulary of mistral-common."""
+    return PurePosixPath(name).name == "tekken.json"
 
 
 def _judge(name: str) -> _Judge | None:
