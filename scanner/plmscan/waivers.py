@@ -102,6 +102,11 @@ class Waivers:
             if self._is_over(waiver)
         )
 
+    def lapsed(self, finding: Finding) -> Waiver | None:
+        """The waiver that would cover ``finding`` if its last day had not passed."""
+        over = (waiver for waiver in self.written if self._is_over(waiver))
+        return next((waiver for waiver in over if waiver.covers(finding)), None)
+
     def _is_over(self, waiver: Waiver) -> bool:
         """Whether its last day has passed."""
         return self.today is not None and waiver.expires < self.today

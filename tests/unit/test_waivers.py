@@ -91,6 +91,15 @@ def test_an_expired_waiver_fails_and_says_where_it_stands() -> None:
     assert "PLM201 at plmscan.yaml:12 expired on 2026-11-01" in mild.reasons[0]
 
 
+def test_the_first_reason_says_that_a_waiver_expired() -> None:
+    """One line, such as an annotation of the Action, shows no more than the first reason."""
+    first, *_ = judged("cf", "mn", waivers=waiving(expires=date(2026, 11, 1))).reasons
+    assert first.startswith("PLM201 critical: ")
+    assert first.endswith("The waiver at plmscan.yaml:12 expired on 2026-11-01. Likewise 'mn'.")
+    first, *_ = judged("cf", waivers=waiving(expires=date(2026, 11, 1), subject="mn")).reasons
+    assert "expired" not in first
+
+
 def test_known_findings_do_not_fail_and_new_ones_do() -> None:
     """A baseline waives what it holds, and nothing else."""
     assert judged("cf", waivers=knowing(found())).verdict is Verdict.PASS

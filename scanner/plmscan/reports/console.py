@@ -135,6 +135,8 @@ def _grid() -> Table:
 def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[RenderableType]:
     """The report from top to bottom."""
     yield _banner(model)
+    if view.replaced:
+        yield Text(visible(view.replaced))
     if view.other_reasons:
         yield _section("Why", _bullets(view.other_reasons, MOST_SIGNED))
     yield _section("Model", [_pairs(*model.facts)])

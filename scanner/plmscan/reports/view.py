@@ -166,6 +166,8 @@ class ReportView:
     """What the probes covered."""
     unchecked: tuple[Statement, ...]
     """What they left out."""
+    replaced: str
+    """Which packaged rules were replaced and by whom, in a sentence; empty without any."""
 
     @classmethod
     def of(cls, report: Report) -> ReportView:
@@ -181,6 +183,7 @@ class ReportView:
             margin=margin(report.nearest) if report.nearest else "",
             searched=_each_once(map(_searched, report.probes)),
             unchecked=_each_once(map(_unchecked, report.probes)),
+            replaced=_replaced(report),
         )
 
 
@@ -223,7 +226,15 @@ class ModelView:
 
 def replaced_rules(report: Report) -> frozenset[str]:
     """Ids of packaged rules that a folder named with ``--rules`` replaced."""
-    return frozenset(str(report.settings.get("rules_overridden")).split(", "))
+    return frozenset(filter(None, str(report.settings.get("rules_overridden") or "").split(", ")))
+
+
+def _replaced(report: Report) -> str:
+    """That the verdict is by other rules than plmscan's own; empty where it is not."""
+    ids = sorted(replaced_rules(report))
+    what, was = ("rule", "was") if len(ids) == 1 else ("rules", "were")
+    told = f"Packaged {what} {', '.join(ids)} {was} replaced by {report.settings.get('rules')}."
+    return told if ids else ""
 
 
 def scanner_version(reports: Iterable[Report]) -> str:

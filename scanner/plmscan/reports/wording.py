@@ -187,12 +187,16 @@ def _beside_bar(found: Margin) -> str:
 def trigger_legend(triggers: Iterable[Trigger]) -> str:
     """What the columns of a table of triggers hold."""
     every = list(triggers)
-    null = " or ".join(f"{size:,}" for size in sorted({trigger.null_size for trigger in every}))
+    sizes = sorted({trigger.null_size for trigger in every})
+    null = " or ".join(f"{size:,}" for size in sizes)
+    floors = [f"{1 / (size + 1):.2g}" for size in sizes]
+    at_floor = any(round(one.p_value * (one.null_size + 1)) == 1 for one in every)
+    lowest = f", so p cannot be lower than {' or '.join(floors)}" if at_floor else ""
     varied = any(trigger.variants for trigger in every)
     return (
         "D: how far it drags the output, in variances of clean text. S: how much the text around "
         "it still matters; 0 is not at all. z and p: against "
-        f"{null} random items of the model’s own vocabulary."
+        f"{null} random items of the model’s own vocabulary{lowest}."
         f"{' Also: weaker inputs that lead to the same output.' if varied else ''}"
     )
 
