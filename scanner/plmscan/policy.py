@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from plmscan.evidence import ProbeStatus, Severity, Verdict
 from plmscan.margin import LIMIT, nearest
 from plmscan.rules import unknown_metrics
-from plmscan.waivers import NO_WAIVERS
+from plmscan.waivers import NO_WAIVERS, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -198,9 +198,9 @@ def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str
     if fail_on is None:
         return f"{_COMPLETE}; --fail-on none lets no finding fail."
     bar = "critical" if fail_on is Severity.CRITICAL else f"{fail_on.name.lower()} or above"
-    waived = sum(finding.waived is not None for finding in findings)
-    milder = len(findings) - waived
-    besides = [f"{n} {what}" for n, what in ((milder, "milder below"), (waived, "waived")) if n]
+    waived = set_aside(findings)
+    milder = sum(finding.waived is None for finding in findings)
+    besides = [*([f"{milder} milder below"] if milder else []), *waived]
     if waived:
         return f"{_COMPLETE}, and no finding that counts is {bar}; {', '.join(besides)}."
     return "; ".join([f"{_COMPLETE}, and no finding is {bar}", *besides]) + "."

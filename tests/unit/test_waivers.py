@@ -106,6 +106,13 @@ def test_known_findings_do_not_fail_and_new_ones_do() -> None:
     assert judged("cf", "mn", waivers=knowing(found())).verdict is Verdict.FAIL
 
 
+def test_a_pass_says_what_was_known_and_what_was_waived() -> None:
+    """A baseline and a waiver are two things, and the reason tells them apart."""
+    waivers = replace(waiving(subject="mn"), known=knowing(found("cf"), found("bb")).known)
+    (reason,) = judged("cf", "mn", "bb", waivers=waivers).reasons
+    assert reason.endswith("high or above; 2 known, 1 waived.")
+
+
 def test_nothing_is_waived_of_a_model_that_was_not_measured() -> None:
     """A waiver takes a finding away, never a gap."""
     runs = (run(hit()),)

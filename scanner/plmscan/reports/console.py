@@ -153,7 +153,7 @@ def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[Renderabl
     yield _section("Searched", _by_probe(view.searched))
     yield _section("Not checked", _by_probe(view.unchecked))
     yield _section("Cost", [_cost(view.report.probes)])
-    yield _section("Again", [])
+    yield _section("Reproduce", [])
     yield indent(command(view.report, width - 2), "  ")
     yield Text()
     yield Text(MEANINGS[view.report.verdict], style="italic")

@@ -149,7 +149,7 @@ def _evidence(view: ReportView, heading: str) -> Iterator[str]:
     yield _by_probe(view.searched)
     yield f"{heading} Not checked"
     yield _by_probe(view.unchecked)
-    yield f"{heading} Again"
+    yield f"{heading} Reproduce"
     yield _fenced(command(view.report, _WIDTH))
     yield f"*{MEANINGS[view.report.verdict]}*"
 

@@ -26,6 +26,7 @@ from plmscan.reports.wording import (
     waiver,
 )
 from plmscan.version import __version__
+from plmscan.waivers import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -254,8 +255,7 @@ def _count(findings: Collection[Finding]) -> str:
     """How many of ``findings`` count, by severity, and how many are waived."""
     found = Counter(f.severity for f in findings if not f.waived)
     told = [f"{found[level]} {level.name.lower()}" for level in sorted(found, reverse=True)]
-    waived = len(findings) - found.total()
-    return ", ".join([*told, *([f"{waived} waived"] if waived else [])]) or "none"
+    return ", ".join([*told, *set_aside(findings)]) or "none"
 
 
 def _facts(model: ModelIdentity) -> Iterator[tuple[str, str]]:

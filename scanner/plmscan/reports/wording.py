@@ -99,10 +99,15 @@ def command(report: Report, width: int) -> str:
     for name in _OPTIONS:
         value = settings.get(name)
         if value is not None and _DEFAULTS.get(name) != value:
-            parts += [[f"--{renamed.get(name, name).replace('_', '-')}", str(value)]]
+            parts += [[f"--{renamed.get(name, name).replace('_', '-')}", _typed(value)]]
     flags = (name for name in ("allow_pickle", "all_files", "files_only") if settings.get(name))
     parts += [[f"--{name.replace('_', '-')}"] for name in flags]
     return _broken([visible(shlex.join(part)) for part in parts], width)
+
+
+def _typed(value: object) -> str:
+    """A value of an option as a person would type it."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _broken(parts: Iterable[str], width: int) -> str:

@@ -69,6 +69,13 @@ def test_a_p_value_at_its_floor_is_explained() -> None:
     assert "cannot be lower" not in high
 
 
+def test_the_command_is_as_a_person_would_type_it() -> None:
+    """Seconds that are whole have no decimals."""
+    for limit, typed in ((1200.0, "--time-limit 1200 "), (0.5, "--time-limit 0.5 ")):
+        settings = {"time_limit": limit, "texts": "t.txt"}
+        assert typed in render(replace(clean(), settings=settings), Format.CONSOLE)
+
+
 def test_it_is_plain_unless_colour_is_asked_for() -> None:
     """Logs get no escape sequences, terminals do."""
     assert "\x1b" not in render(poisoned(), Format.CONSOLE)
