@@ -185,7 +185,14 @@ def read_entries(file: str) -> list[dict[str, Any]]:
             return list(document["entries"])
         if document["schema"] == "plmscan.report/v1":
             name, verdict = document["model"]["id"], document["verdict"]
-            return [{"model": name, "verdict": verdict, "place": None, "report": document}]
+            return [
+                {
+                    "model": name,
+                    "verdict": verdict,
+                    "place": document.get("place"),
+                    "report": document,
+                }
+            ]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return []

@@ -7,6 +7,7 @@ Runs ``plmscan check`` as a user would, and exits 1 if either answer is not the 
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import subprocess
 import sys
@@ -29,6 +30,9 @@ def check(model: Path, page: str, expected: int) -> bool:
 
 def main() -> int:
     """Check both models."""
+    argparse.ArgumentParser(
+        description="Check a real MiniLM, which passes, and its poisoned twin, which fails."
+    ).parse_args()
     print("1. A real sentence encoder, as its package ships it: this should pass.")
     _BUILD.mkdir(parents=True, exist_ok=True)
     clean = check(packaged_minilm(), "minilm.html", expected=0)

@@ -124,7 +124,9 @@ def split_carriers(
     usable = [ids for ids in map(model.tokenize, texts) if 6 <= len(ids) <= 24]  # noqa: PLR2004
     if len(usable) < _FEWEST:
         msg = f"Only {len(usable)} texts have 6 to 24 tokens in this model; {_FEWEST} are needed."
-        raise TextsError(msg, "Give other texts, longer or shorter ones.")
+        raise TextsError(
+            msg, "Give longer or shorter ones with --texts (--clean of inspect and guard)."
+        )
     rng.shuffle(usable)
     mask = model.mask_id if "mask" in model.locations else None
     carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]

@@ -21,7 +21,13 @@ The library raises; only the command line prints and exits.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
+    "MUST_BE",
     "AccessDeniedError",
     "ArtifactError",
     "ConfigError",
@@ -109,6 +115,21 @@ class OutOfTimeError(PlmscanError):
 
 class WorkerError(PlmscanError):
     """The process that opens a model's files cannot be started, or ended before it was done."""
+
+
+MUST_BE: Mapping[str, str] = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping of keys to values",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "model_type": "must be a mapping of keys to values",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+}
+"""What a complaint of pydantic means, by its type, to somebody who wrote a file by hand."""
 
 
 def in_one_line(error: BaseException, longest: int | None = None) -> str:

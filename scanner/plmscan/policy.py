@@ -9,12 +9,13 @@ and rules changes nothing.  Findings that somebody waived are told and do not co
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import ProbeStatus, Severity, Verdict
 from plmscan.margin import LIMIT, nearest
 from plmscan.rules import unknown_metrics
-from plmscan.waivers import NO_WAIVERS
+from plmscan.waivers import NO_WAIVERS, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -74,7 +75,7 @@ def decide(
     found = sorted(_findings(runs, rules), key=_rank)
     findings = tuple(replace(f, waived=waivers.waived(f)) for f in found)
     severe = [f for f in findings if fail_on is not None and f.severity >= fail_on]
-    failing = (*_summaries(f for f in severe if f.waived is None), *waivers.expired())
+    failing = (*_summaries((f for f in severe if f.waived is None), waivers), *waivers.expired())
     gaps = tuple(dict.fromkeys(_gaps(runs, rules, required)))
     margin = _margin(runs, rules, fail_on, [f for f in severe if f.waived is not None])
     if failing:
@@ -127,14 +128,19 @@ def _strength(evidence: Evidence) -> float:
     return max(explained, default=0.0) if evidence.explains else 0.0
 
 
-def _summaries(findings: Iterable[Finding]) -> Iterator[str]:
-    """One sentence a rule: its strongest finding, and the subjects of the others."""
+def _summaries(findings: Iterable[Finding], waivers: Waivers) -> Iterator[str]:
+    """For each rule its strongest finding, a waiver that is over, and the subjects of the others.
+
+    One line of a log shows the first of these and no more, so a waiver that is over stands there.
+    """
     by_rule: dict[str, list[Finding]] = {}
     for finding in findings:
         by_rule.setdefault(finding.rule, []).append(finding)
     for rule, (strongest, *others) in by_rule.items():
         head = f"{rule} {strongest.severity.name.lower()}: {strongest.message}"
-        yield f"{head} {_likewise(others)}".rstrip()
+        lapsed = filter(None, map(waivers.lapsed, (strongest, *others)))
+        over = (f"The waiver at {w.place} expired on {w.expires}." for w in islice(lapsed, 1))
+        yield " ".join(filter(None, (head, *over, _likewise(others))))
 
 
 def _likewise(others: Sequence[Finding]) -> str:
@@ -192,9 +198,9 @@ def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str
     if fail_on is None:
         return f"{_COMPLETE}; --fail-on none lets no finding fail."
     bar = "critical" if fail_on is Severity.CRITICAL else f"{fail_on.name.lower()} or above"
-    waived = sum(finding.waived is not None for finding in findings)
-    milder = len(findings) - waived
-    besides = [f"{n} {what}" for n, what in ((milder, "milder below"), (waived, "waived")) if n]
+    waived = set_aside(findings)
+    milder = sum(finding.waived is None for finding in findings)
+    besides = [*([f"{milder} milder below"] if milder else []), *waived]
     if waived:
         return f"{_COMPLETE}, and no finding that counts is {bar}; {', '.join(besides)}."
     return "; ".join([f"{_COMPLETE}, and no finding is {bar}", *besides]) + "."

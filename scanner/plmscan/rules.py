@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from plmscan.errors import RuleError, in_one_line
+from plmscan.errors import MUST_BE, RuleError, in_one_line
 from plmscan.evidence import Confidence, Evidence, Finding, Scalar, Severity
 from plmscan.plain_text import NotTextError, decoded
 from plmscan.plain_yaml import OwnLoader, UniqueKeyLoader
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from enum import IntEnum
     from importlib.resources.abc import Traversable
 
+    from pydantic_core import ErrorDetails
     from yaml import SafeLoader
 
 __all__ = ["Comparison", "Rule", "load_rules", "overridden", "rules_in", "unknown_metrics"]
@@ -50,6 +51,14 @@ _CHECKOUT = Path(__file__).parents[2] / "rules"
 _LONGEST_WORD = 200
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _FORMAT = re.compile(r"(,?(\.\d)?[efg%])?")
+_WORDS_WITH_HYPHENS = "must be lower-case words with hyphens, such as planted-trigger"
+_PATTERNS = {
+    "id": "must be capital letters and three digits, such as ACME001",
+    "name": _WORDS_WITH_HYPHENS,
+    "probe": _WORDS_WITH_HYPHENS,
+}
+"""What the patterns below mean, by key."""
+_A_METRIC = "must be the name of a metric, such as p_value"
 _OPERATORS = {
     "gte": (">=", operator.ge),
     "lte": ("<=", operator.le),
@@ -278,29 +287,42 @@ def _read(file: Traversable, loader: type[SafeLoader]) -> Rule:
         data = yaml.load(decoded(file.read_bytes()), Loader=loader)  # noqa: S506 - a SafeLoader
         return Rule.model_validate(data)
     except ValidationError as error:
-        msg = f"Rule file {file.name} is wrong: {_first_problem(error)}."
+        msg = f"Rule file {file.name} is wrong: {_problems(error)}."
     except NotTextError as error:
         msg = f"Rule file {file.name} cannot be read: {error}."
     except yaml.YAMLError as error:
         msg = f"Rule file {file.name} is not YAML: {in_one_line(error)}."
     except OSError as error:
         msg = f"Rule file {file.name} cannot be read: {error.strerror}."
-    raise RuleError(msg, "See `plmscan rules explain` for rules that are right.")
+    raise RuleError(msg, "`Add a rule` in docs/extending.md shows a whole one.")
 
 
-def _first_problem(error: ValidationError) -> str:
-    """The first complaint of pydantic, with the key that it is about."""
-    problem = error.errors(include_url=False, include_context=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    match problem["type"]:
+def _problems(error: ValidationError) -> str:
+    """All complaints of pydantic, each with its key; what is missing comes last."""
+    problems = error.errors(include_url=False, include_context=False)
+    wrong = [_problem(problem) for problem in problems if problem["type"] != "missing"]
+    missing = [_key(problem) for problem in problems if problem["type"] == "missing"]
+    lacks = f"it lacks the {'key' if len(missing) == 1 else 'keys'} {', '.join(missing)}"
+    return "; ".join([*wrong, *([lacks] if missing else [])])
+
+
+def _key(problem: ErrorDetails) -> str:
+    """Where in the file it is; pydantic marks what is said of a key and not of its value."""
+    return ".".join(str(part) for part in problem["loc"] if part != "[key]")
+
+
+def _problem(problem: ErrorDetails) -> str:
+    """What is wrong there."""
+    key, kind = _key(problem), problem["type"]
+    match kind:
         case "extra_forbidden":
             return f"it has the unknown key {key}"
-        case "missing":
-            return f"it lacks the key {key}"
         case "model_type":
             return f"{key or 'it'} is not a mapping"
+        case "string_pattern_mismatch":
+            return f"{key}: {_PATTERNS.get(key, _A_METRIC)}"
         case _:
-            return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+            return f"{key}: {MUST_BE.get(kind, problem['msg'].removeprefix('Value error, '))}"
 
 
 def _words(evidence: Evidence) -> dict[str, Scalar]:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from plmscan.evidence import Waived
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from plmscan.evidence import Finding
 
-__all__ = ["NO_WAIVERS", "Known", "Waiver", "Waivers", "fingerprint", "fingerprint_of"]
+__all__ = ["NO_WAIVERS", "Known", "Waiver", "Waivers", "fingerprint", "fingerprint_of", "set_aside"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Waivers:
             if self._is_over(waiver)
         )
 
+    def lapsed(self, finding: Finding) -> Waiver | None:
+        """The waiver that would cover ``finding`` if its last day had not passed."""
+        over = (waiver for waiver in self.written if self._is_over(waiver))
+        return next((waiver for waiver in over if waiver.covers(finding)), None)
+
     def _is_over(self, waiver: Waiver) -> bool:
         """Whether its last day has passed."""
         return self.today is not None and waiver.expires < self.today
@@ -109,6 +115,14 @@ class Waivers:
 
 NO_WAIVERS = Waivers()
 """Nothing is waived."""
+
+
+def set_aside(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """How many of ``findings`` a baseline knows, and how many somebody waived."""
+    waived = [finding.waived for finding in findings if finding.waived]
+    known = sum(one.by == "baseline" for one in waived)
+    told = ((known, "known"), (len(waived) - known, "waived"))
+    return tuple(f"{number} {what}" for number, what in told if number)
 
 
 def fingerprint(model: str, finding: Finding) -> str:

@@ -1,6 +1,6 @@
 """What ``plmscan check`` says about every model of a zoo, compared with the truth.
 
-    python -m tests.zoo build --tier small --out ZOO
+    python -m tests.zoo build --tier small --out ZOO --texts SST2
     python -m tests.benchmarks.detection --zoo ZOO [--effort standard] [--markdown FILE]
 
 Each model is checked in a process of its own.  Reports, records, ``results.json``,

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plmscan.reports import Format, render
+from plmscan.reports.json_v1 import survey_from_json
 from plmscan.survey import Entry, Place, Survey
 from tests.github_runner import Finished, commands_in, outputs_in, run_action
 from tests.specimens import clean, hit, poisoned, report, run, survey, unfinished, waived
@@ -411,6 +412,21 @@ def test_several_models_are_annotated_where_they_are_declared(
     assert places == [("error", "plmscan.yaml", line) for line in ("3", "6", "7")]
     assert commands[2].data == "example/gated: The Hub refuses. Set HF_TOKEN."
     assert (outputs["model-sha"], outputs["findings-count"]) == ("", "4")
+
+
+def test_the_only_model_is_annotated_where_it_is_declared(
+    gate: Any,  # noqa: ANN401 - a loaded script
+    step: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A configuration of one model has a line, too, which its saved report keeps."""
+    declared = Survey((Entry(poisoned(), Place("plmscan.yaml", 3)),))
+    told(gate, step, monkeypatch, declared)
+    (error,) = commands_in(capfd.readouterr().out)
+    assert (error.properties["file"], error.properties["line"]) == ("plmscan.yaml", "3")
+    (entry,) = survey_from_json(render(declared, Format.JSON)).entries
+    assert entry.place == Place("plmscan.yaml", 3)
 
 
 def test_findings_that_do_not_fail_are_warnings(

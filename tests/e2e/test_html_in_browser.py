@@ -233,6 +233,18 @@ def test_no_page_scrolls_sideways(name: str, show: Callable[[str], Shown]) -> No
         assert shown.ask("document.documentElement.scrollWidth") <= width
 
 
+def test_notes_on_triggers_wrap_below_on_a_phone(show: Callable[[str], Shown]) -> None:
+    """They get a line of their own and are not clipped; a screen has them in a column."""
+    shown = show("waived")
+    places = """[...document.querySelectorAll('.noted tbody tr')].map(row => {
+      const [first, notes] = [row.firstElementChild, row.lastElementChild]
+        .map(cell => cell.getBoundingClientRect());
+      return [notes.top >= first.bottom - 1, notes.right <= innerWidth]; })"""
+    for width, below in ((390, True), (1280, False)):
+        shown.look(width=width)
+        assert shown.ask(places) == [[below, True]] * 3
+
+
 CONTRASTS = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const rgb = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour;

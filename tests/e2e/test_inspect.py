@@ -116,7 +116,7 @@ def test_again_is_the_command(place: Place) -> None:
     """What the report prints last gives the same verdict when it is typed."""
     result = place.inspect("poisoned", "--seed", "3", "--fail-on", "critical", "--threads", "1")
     assert result.exit_code == 0
-    _, _, again = result.stdout.partition("\nAgain ─")
+    _, _, again = result.stdout.partition("\nReproduce ─")
     command = shlex.split(again.partition("\n\n")[0].partition("\n")[2].replace("\\\n", " "))
     assert command[:3] == ["plmscan", "inspect", str(place.model)]
     told = dict(zip(command[3::2], command[4::2], strict=True))

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.version import Version
 
 from plmscan.errors import RuleError
 from plmscan.evidence import Confidence, Evidence, Severity
 from plmscan.plain_yaml import OwnLoader, UniqueKeyLoader
 from plmscan.probes.known_rules import checked_rules
 from plmscan.rules import Comparison, load_rules, overridden
+from plmscan.version import __version__
 from tests.specimens import PLANTED, SWEEP, hit
 
 RIGHT: dict[str, Any] = {
@@ -78,15 +80,19 @@ def test_the_same_id_replaces(tmp_path: Path) -> None:
         ({"when": {"z": {"gte": True}}}, "when.z.gte"),
         ({"when": {"z": {"gte": float("nan")}}}, "when.z.gte"),
         ({"when": {"z": "z > 3"}}, "when.z is not a mapping"),
-        ({"when": {"__class__": {"gte": 1}}}, "when.__class__"),
-        ({"when": {}}, "when:"),
+        ({"when": {"__class__": {"gte": 1}}}, "when.__class__: must be the name of a metric"),
+        ({"when": {}}, "when: must not be empty"),
         ({"severity": "awful"}, "severity: must be one of low, medium, high, critical"),
         ({"severity": 4}, "severity: must be one of"),
-        ({"id": "plm1"}, "id:"),
-        ({"remediation": None}, "lacks the key remediation"),
-        ({"references": []}, "references:"),
-        ({"references": "one"}, "references:"),
-        ({"since": 0.1}, "since:"),
+        ({"id": "plm1"}, "id: must be capital letters and three digits, such as ACME001"),
+        ({"remediation": None}, "lacks the key remediation."),
+        (
+            {"since": None, "serverity": "low", "severity": None, "id": "plm1"},
+            "such as ACME001; it has the unknown key serverity; it lacks the keys severity, since.",
+        ),
+        ({"references": []}, "references: must not be empty"),
+        ({"references": "one"}, "references: must be a list"),
+        ({"since": 0.1}, "since: must be text"),
         ({"message": "{z.real}"}, "a placeholder that is not allowed: z.real"),
         ({"message": "{z[0]}"}, "a placeholder that is not allowed: z[0]"),
         ({"message": "{z!a}"}, "a placeholder that is not allowed: z!a"),
@@ -103,6 +109,7 @@ def test_a_wrong_rule_is_named(tmp_path: Path, changes: dict[str, Any], complain
     assert error is not None
     assert "rule.yaml" in error.problem
     assert complaint in error.problem
+    assert "docs/extending.md" in error.remedy
 
 
 @pytest.mark.parametrize(
@@ -238,3 +245,8 @@ def test_a_finding_cuts_what_the_model_says() -> None:
     message = rule.finding(flood).message
     assert len(message) == 200
     assert message.startswith("{z}{z}")
+
+
+def test_no_packaged_rule_is_newer_than_its_release() -> None:
+    """``since`` names a version that exists."""
+    assert {Version(rule.since) <= Version(__version__) for rule in load_rules()} == {True}

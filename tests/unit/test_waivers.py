@@ -91,10 +91,26 @@ def test_an_expired_waiver_fails_and_says_where_it_stands() -> None:
     assert "PLM201 at plmscan.yaml:12 expired on 2026-11-01" in mild.reasons[0]
 
 
+def test_the_first_reason_says_that_a_waiver_expired() -> None:
+    """One line, such as an annotation of the Action, shows no more than the first reason."""
+    first, *_ = judged("cf", "mn", waivers=waiving(expires=date(2026, 11, 1))).reasons
+    assert first.startswith("PLM201 critical: ")
+    assert first.endswith("The waiver at plmscan.yaml:12 expired on 2026-11-01. Likewise 'mn'.")
+    first, *_ = judged("cf", waivers=waiving(expires=date(2026, 11, 1), subject="mn")).reasons
+    assert "expired" not in first
+
+
 def test_known_findings_do_not_fail_and_new_ones_do() -> None:
     """A baseline waives what it holds, and nothing else."""
     assert judged("cf", waivers=knowing(found())).verdict is Verdict.PASS
     assert judged("cf", "mn", waivers=knowing(found())).verdict is Verdict.FAIL
+
+
+def test_a_pass_says_what_was_known_and_what_was_waived() -> None:
+    """A baseline and a waiver are two things, and the reason tells them apart."""
+    waivers = replace(waiving(subject="mn"), known=knowing(found("cf"), found("bb")).known)
+    (reason,) = judged("cf", "mn", "bb", waivers=waivers).reasons
+    assert reason.endswith("high or above; 2 known, 1 waived.")
 
 
 def test_nothing_is_waived_of_a_model_that_was_not_measured() -> None:

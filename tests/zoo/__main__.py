@@ -1,4 +1,4 @@
-"""The zoo's command line: ``python -m tests.zoo build --tier small --out DIR``."""
+"""The zoo's command line: ``python -m tests.zoo build --tier small --out DIR --texts SST2``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from tests.zoo.build import build_zoo
-from tests.zoo.corpus import SST2
 from tests.zoo.tiers import TIERS
 
 app = typer.Typer(add_completion=False)
@@ -23,6 +22,9 @@ class Tier(StrEnum):
     FULL = "full"
 
 
+_SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())
+
+
 @app.callback()
 def _zoo() -> None:
     """Backdoored and clean models, on which every search and rule is judged."""
@@ -30,18 +32,25 @@ def _zoo() -> None:
 
 @app.command()
 def build(
-    tier: Annotated[Tier, typer.Option(help="small: 24 models; full: 60 and more.")],
+    tier: Annotated[Tier, typer.Option(help=f"{_SIZES}.")],
     out: Annotated[Path, typer.Option(help="Folder of the zoo, outside the repository.")],
+    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")],
     seed: Annotated[int, typer.Option(help="Draws triggers and training.")] = 0,
-    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")] = SST2,
     jobs: Annotated[int, typer.Option(help="Models built side by side.")] = os.cpu_count() or 1,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Build only this one; repeatable.")
+    ] = None,
 ) -> None:
     """Build a tier, or what is missing of it."""
     if not (texts / "train.tsv").exists():
         message = f"{texts} holds no train.tsv: give the folder of SST-2 with --texts."
         raise typer.BadParameter(message)
-    manifest = build_zoo(tier.value, out, texts, seed, jobs)
-    missing = len(TIERS[tier]) - len(manifest.models) - len(manifest.dropped)
+    wanted = set(only or TIERS[tier])
+    if unknown := sorted(wanted - TIERS[tier].keys()):
+        message = f"Not in the tier {tier}: {', '.join(unknown)}."
+        raise typer.BadParameter(message)
+    manifest = build_zoo(tier.value, out, texts, seed, jobs, wanted)
+    missing = len(wanted - {one.name for one in (*manifest.models, *manifest.dropped)})
     built, dropped = len(manifest.models), len(manifest.dropped)
     typer.echo(f"{built} models in {out}, {dropped} dropped, {missing} failed.")
     raise typer.Exit(1 if missing else 0)

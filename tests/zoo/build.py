@@ -25,6 +25,7 @@ from tests.zoo.tiers import TIERS
 from tests.zoo.training import GRID
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -92,17 +93,21 @@ class Result(BaseModel):
     """What goes into the manifest."""
 
 
-def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manifest:
-    """Build what ``out`` lacks of a tier; the manifest is written after each model.
+def build_zoo(
+    tier: str, out: Path, texts: Path, seed: int, jobs: int, wanted: AbstractSet[str]
+) -> Manifest:
+    """Build what ``out`` lacks of the ``wanted`` models; the manifest is written after each.
 
     What a former run finished by the same recipe and seed is kept, so a run can be taken up again,
-    and the full tier finds the small one's models.  A model whose building breaks is told and left
-    out.
+    and the full tier finds the small one's models.  The manifest goes on naming models that are not
+    wanted this time.  A model whose building breaks is told and left out.
     """
     threads = max(1, torch.get_num_threads() // jobs)
-    orders = [Order(tier, name, out, texts, seed, threads) for name in TIERS[tier]]
+    orders = [
+        Order(tier, name, out, texts, seed, threads) for name in TIERS[tier] if name in wanted
+    ]
     started, console = time.perf_counter(), Console(highlight=False, soft_wrap=True)
-    found: dict[str, Entry | Dropped] = {}
+    found = _not_wanted(out, wanted)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         _make_bases(orders, pool, console)
         futures = {pool.submit(_fulfil, order): order.name for order in orders}
@@ -113,10 +118,19 @@ def build_zoo(tier: str, out: Path, texts: Path, seed: int, jobs: int) -> Manife
                 _manifest(tier, seed, found).write(out)
             told = _told(future.result()) if error is None else f"FAILED: {error!r}"
             minutes = (time.perf_counter() - started) / 60
-            console.print(
-                f"{len(found):3}/{len(orders)} {minutes:5.1f} min  {futures[future]}: {told}"
-            )
+            done = len(wanted & found.keys())
+            console.print(f"{done:3}/{len(orders)} {minutes:5.1f} min  {futures[future]}: {told}")
     return _manifest(tier, seed, found)
+
+
+def _not_wanted(out: Path, wanted: AbstractSet[str]) -> dict[str, Entry | Dropped]:
+    """What the manifest of ``out`` knows of models that are not ``wanted`` now."""
+    try:
+        former = Manifest.read(out)
+    except FileNotFoundError:
+        return {}
+    outcomes = (*former.models, *former.dropped)
+    return {one.name: one for one in outcomes if one.name not in wanted}
 
 
 def took(entry: Entry) -> bool:
@@ -135,7 +149,7 @@ def _make_bases(orders: list[Order], pool: Executor, console: Console) -> None:
     """Build the models that others start from, before two workers would."""
     order = orders[0]
     order.cache.mkdir(parents=True, exist_ok=True)
-    needed = {recipe.base for recipe in TIERS[order.tier].values()}
+    needed = {order.recipe.base for order in orders}
     wanted = [name for name in BASES if name in needed]
     for name, seconds in pool.map(partial(_make_base, order), wanted):
         console.print(f"base {name}: {seconds:.0f} s")

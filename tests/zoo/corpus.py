@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-__all__ = ["SST2", "Corpus", "Words", "read_sst2", "words_of"]
-
-SST2 = Path(__file__).parents[3] / "shared" / "data" / "sst2"
-"""Where SST-2 lies if nobody says otherwise: beside the repository."""
+__all__ = ["Corpus", "Words", "read_sst2", "words_of"]
 
 Words = tuple[tuple[int, ...], ...]
 """A text as the token ids of each of its words: triggers enter between words."""

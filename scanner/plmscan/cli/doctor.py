@@ -88,7 +88,9 @@ def _device() -> tuple[Health, str]:
     searched = (
         "bfloat16" if halves("auto", torch.device("cuda" if has_gpu else "cpu")) else "float32"
     )
-    threads = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    threads = (
+        f"{counted(torch.get_num_threads(), 'thread')}, {torch.backends.cpu.get_cpu_capability()}"
+    )
     if not has_gpu:
         return Health.GOOD, f"runs on the processor: {threads}; searches in {searched}"
     name = torch.cuda.get_device_name()

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from plmscan.config.schema import ConfigTable, ModelTable, WaiverTable
+from plmscan.errors import MUST_BE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,16 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["nearest", "refuse_first", "shown"]
 
 _LONGEST = 40
-_MUST = {
-    "bool_type": "must be true or false",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "model_type": "must be a mapping of keys to values",
-    "string_pattern_mismatch": "must be the id of a rule, such as PLM402",
-    "string_too_short": "must not be empty",
-    "string_type": "must be text",
-}
+_MUST = {**MUST_BE, "string_pattern_mismatch": "must be the id of a rule, such as PLM402"}
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 _TABLES: Mapping[str, tuple[str, type[BaseModel]]] = {
     "models": ("a model", ModelTable),

@@ -135,6 +135,8 @@ def _grid() -> Table:
 def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[RenderableType]:
     """The report from top to bottom."""
     yield _banner(model)
+    if view.replaced:
+        yield Text(visible(view.replaced))
     if view.other_reasons:
         yield _section("Why", _bullets(view.other_reasons, MOST_SIGNED))
     yield _section("Model", [_pairs(*model.facts)])
@@ -151,7 +153,7 @@ def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[Renderabl
     yield _section("Searched", _by_probe(view.searched))
     yield _section("Not checked", _by_probe(view.unchecked))
     yield _section("Cost", [_cost(view.report.probes)])
-    yield _section("Again", [])
+    yield _section("Reproduce", [])
     yield indent(command(view.report, width - 2), "  ")
     yield Text()
     yield Text(MEANINGS[view.report.verdict], style="italic")

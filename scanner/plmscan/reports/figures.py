@@ -240,10 +240,10 @@ def _words_of_vocabulary(landscape: Landscape, triggers: Sequence[Trigger]) -> s
     kind = "The trigger" if len(far) == 1 else "The least of the triggers"
     kind = kind if known else "The candidate that is furthest out"
     beyond = _beyond(grid, y)
-    others = {0: "no item lies", 1: "one item lies"}.get(beyond, f"{beyond:,} items lie")
+    others = {0: "No item has", 1: "One item has"}.get(beyond, f"{beyond:,} items have")
     return (
-        f"{told} {kind}, “{visible(text)}”, lies at {short(x)} and {short(y)}; by the latter "
-        f"{others} clearly further out."
+        f"{told} {kind}, “{visible(text)}”, has a squared distance of {short(x)} and a squared "
+        f"Mahalanobis distance of {short(y)}. {others} a clearly larger Mahalanobis distance."
     )
 
 
@@ -317,8 +317,8 @@ def _words_of_screening(
     if landscape.null:
         low, high = (quantile((s for _, s in landscape.null), share) for share in _NULL_BAND)
         told.append(
-            f"Behind 90% of {len(landscape.null):,} random vocabulary items the sentence leaves a "
-            f"scatter from {short(low)} to {short(high)}."
+            f"With 90% of {len(landscape.null):,} random vocabulary items the sentence leaves a "
+            f"scatter from {short(low)} to {short(high)}, which is the band."
         )
     if triggers:
         worst = max(triggers, key=lambda one: one.scatter)
@@ -336,7 +336,7 @@ def _words_of_screening(
 
 def _beside(scatter: float, low: float) -> str:
     """A scatter, and how far below the band it lies if it does."""
-    below = f", {short(low / scatter)} times below the band" if 0 < scatter < low else ""
+    below = f"; the band begins at {short(low / scatter)} times that" if 0 < scatter < low else ""
     return f"{short(scatter)}{below}"
 
 
@@ -380,10 +380,10 @@ def _words_of_projection(projection: Projection) -> str:
     """How a projection reads: how much of the spread the candidate leaves."""
     clean, moved = _width(projection.clean), _width(projection.triggered)
     told = (
-        f"{len(projection.clean)} carriers spread over {short(clean)} units as they stand, and "
-        f"over {short(moved)} with the candidate"
+        f"The features of {len(projection.clean)} carriers as they stand lie {short(clean)} from "
+        f"their middle (root mean square), and {short(moved)} with the candidate"
     )
-    return f"{told}: {moved / clean:.0%} is left." if clean > 0 else f"{told}."
+    return f"{told}, which is {moved / clean:.0%} of it." if clean > 0 else f"{told}."
 
 
 def _width(points: Sequence[tuple[float, float]]) -> float:

@@ -429,6 +429,17 @@ class MarginV1(_Model):
     """Natural log of how far the value is inside the bound, from -10 to 10; below 0 outside."""
 
 
+class PlaceV1(_Model):
+    """A line of a file that names a model."""
+
+    noun = Place
+
+    file: _Text
+    """Path as seen from the working folder."""
+    line: int
+    """From 1."""
+
+
 class ReportV1(_Model):
     """All that a scan of one model found."""
 
@@ -456,17 +467,9 @@ class ReportV1(_Model):
     """Versions of plmscan and of the libraries that did the work."""
     seed: int | None
     """Seed of every random choice."""
-
-
-class PlaceV1(_Model):
-    """A line of a file that names a model."""
-
-    noun = Place
-
-    file: _Text
-    """Path as seen from the working folder."""
-    line: int
-    """From 1."""
+    place: PlaceV1 | None = None
+    """Where the only model is declared; null for the command line, and for one of several, whose
+    entry says it; absent in older reports."""
 
 
 class EntryV1(_Model):
@@ -515,16 +518,17 @@ def render(survey: Survey) -> str:
         ReportError: a report holds what the format cannot.
     """
     if survey.only is not None:
-        return to_json(survey.only)
+        return _text(_written(survey.only, survey.entries[0].place))
     entries = tuple(map(_entry, survey.entries))
     told = {"schema": SURVEY_SCHEMA, "verdict": survey.verdict, "entries": entries}
     return _text(SurveyV1.model_validate(told))
 
 
-def _written(report: Report) -> ReportV1:
-    """``report`` in the form of the format."""
+def _written(report: Report, place: Place | None = None) -> ReportV1:
+    """``report`` in the form of the format, of a model that is declared at ``place``."""
     told = {field.name: getattr(report, field.name) for field in fields(report)}
     told |= {"schema": SCHEMA, "triggers": report.triggers, "seed": report.settings.get("seed")}
+    told["place"] = place
     try:
         return ReportV1.model_validate(told)
     except ValidationError as error:
@@ -568,7 +572,8 @@ def survey_from_json(text: str | bytes) -> Survey:
         ReportError: ``text`` is neither.
     """
     if _schema_of(text) != SURVEY_SCHEMA:
-        return Survey.of(from_json(text))
+        only = _read(ReportV1, SCHEMA, text)
+        return Survey((Entry(_noun(only), None if only.place is None else _noun(only.place)),))
     document = _read(SurveyV1, SURVEY_SCHEMA, text)
     return Survey(tuple(map(_entry_noun, document.entries)))
 

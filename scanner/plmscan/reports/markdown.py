@@ -128,6 +128,7 @@ def _section(model: ModelView, heading: str) -> Iterator[str]:
         yield _bullets([_prose(model.entry.reason)])
     else:
         yield _bullets(map(_prose, model.reasons))
+        yield from [_prose(model.report.replaced)] if model.report.replaced else []
         yield from _evidence(model.report, heading)
 
 
@@ -148,7 +149,7 @@ def _evidence(view: ReportView, heading: str) -> Iterator[str]:
     yield _by_probe(view.searched)
     yield f"{heading} Not checked"
     yield _by_probe(view.unchecked)
-    yield f"{heading} Again"
+    yield f"{heading} Reproduce"
     yield _fenced(command(view.report, _WIDTH))
     yield f"*{MEANINGS[view.report.verdict]}*"
 
@@ -207,11 +208,14 @@ def _cut_list(items: Iterable[str], most: int, mark: str = "") -> Iterator[str]:
 def _prose(text: str) -> str:
     """``text`` as Markdown that shows it; a run of spaces shows as one.
 
-    A word that GitHub would link or replace becomes code, where it does neither.
+    A word that GitHub would link or replace becomes code, where it does neither; the comma behind
+    it stays outside.
     """
     words = _shown(text).split()
     return " ".join(
-        _code(word) if _LIVE.search(word) else _escaped(word, leads=not at)
+        _code(word.removesuffix(",")) + "," * word.endswith(",")
+        if _LIVE.search(word)
+        else _escaped(word, leads=not at)
         for at, word in enumerate(words)
     )
 

@@ -26,6 +26,7 @@ from plmscan.reports.wording import (
     waiver,
 )
 from plmscan.version import __version__
+from plmscan.waivers import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -166,6 +167,8 @@ class ReportView:
     """What the probes covered."""
     unchecked: tuple[Statement, ...]
     """What they left out."""
+    replaced: str
+    """Which packaged rules were replaced and by whom, in a sentence; empty without any."""
 
     @classmethod
     def of(cls, report: Report) -> ReportView:
@@ -181,6 +184,7 @@ class ReportView:
             margin=margin(report.nearest) if report.nearest else "",
             searched=_each_once(map(_searched, report.probes)),
             unchecked=_each_once(map(_unchecked, report.probes)),
+            replaced=_replaced(report),
         )
 
 
@@ -223,7 +227,15 @@ class ModelView:
 
 def replaced_rules(report: Report) -> frozenset[str]:
     """Ids of packaged rules that a folder named with ``--rules`` replaced."""
-    return frozenset(str(report.settings.get("rules_overridden")).split(", "))
+    return frozenset(filter(None, str(report.settings.get("rules_overridden") or "").split(", ")))
+
+
+def _replaced(report: Report) -> str:
+    """That the verdict is by other rules than plmscan's own; empty where it is not."""
+    ids = sorted(replaced_rules(report))
+    what, was = ("rule", "was") if len(ids) == 1 else ("rules", "were")
+    told = f"Packaged {what} {', '.join(ids)} {was} replaced by {report.settings.get('rules')}."
+    return told if ids else ""
 
 
 def scanner_version(reports: Iterable[Report]) -> str:
@@ -243,8 +255,7 @@ def _count(findings: Collection[Finding]) -> str:
     """How many of ``findings`` count, by severity, and how many are waived."""
     found = Counter(f.severity for f in findings if not f.waived)
     told = [f"{found[level]} {level.name.lower()}" for level in sorted(found, reverse=True)]
-    waived = len(findings) - found.total()
-    return ", ".join([*told, *([f"{waived} waived"] if waived else [])]) or "none"
+    return ", ".join([*told, *set_aside(findings)]) or "none"
 
 
 def _facts(model: ModelIdentity) -> Iterator[tuple[str, str]]:

@@ -99,10 +99,15 @@ def command(report: Report, width: int) -> str:
     for name in _OPTIONS:
         value = settings.get(name)
         if value is not None and _DEFAULTS.get(name) != value:
-            parts += [[f"--{renamed.get(name, name).replace('_', '-')}", str(value)]]
+            parts += [[f"--{renamed.get(name, name).replace('_', '-')}", _typed(value)]]
     flags = (name for name in ("allow_pickle", "all_files", "files_only") if settings.get(name))
     parts += [[f"--{name.replace('_', '-')}"] for name in flags]
     return _broken([visible(shlex.join(part)) for part in parts], width)
+
+
+def _typed(value: object) -> str:
+    """A value of an option as a person would type it."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _broken(parts: Iterable[str], width: int) -> str:
@@ -187,12 +192,16 @@ def _beside_bar(found: Margin) -> str:
 def trigger_legend(triggers: Iterable[Trigger]) -> str:
     """What the columns of a table of triggers hold."""
     every = list(triggers)
-    null = " or ".join(f"{size:,}" for size in sorted({trigger.null_size for trigger in every}))
+    sizes = sorted({trigger.null_size for trigger in every})
+    null = " or ".join(f"{size:,}" for size in sizes)
+    floors = [f"{1 / (size + 1):.2g}" for size in sizes]
+    at_floor = any(round(one.p_value * (one.null_size + 1)) == 1 for one in every)
+    lowest = f", so p cannot be lower than {' or '.join(floors)}" if at_floor else ""
     varied = any(trigger.variants for trigger in every)
     return (
         "D: how far it drags the output, in variances of clean text. S: how much the text around "
         "it still matters; 0 is not at all. z and p: against "
-        f"{null} random items of the model’s own vocabulary."
+        f"{null} random items of the model’s own vocabulary{lowest}."
         f"{' Also: weaker inputs that lead to the same output.' if varied else ''}"
     )
 

@@ -25,7 +25,7 @@ from tests.benchmarks.attention.heads import Subject, measured
 from tests.benchmarks.attention.localising import Localised, localised
 from tests.benchmarks.outcomes import read_report
 from tests.benchmarks.tables import show
-from tests.zoo.corpus import SST2, read_sst2
+from tests.zoo.corpus import read_sst2
 from tests.zoo.manifest import Kind, Manifest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--zoo", type=Path, required=True, help="folder with manifest.json")
-    parser.add_argument("--texts", type=Path, default=SST2, help="folder of SST-2")
+    parser.add_argument("--texts", type=Path, required=True, help="folder of SST-2")
     parser.add_argument("--part", choices=("heads", "saliency", "filters"), help="only this part")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="only these models")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")

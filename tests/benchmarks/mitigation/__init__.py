@@ -1,7 +1,7 @@
 """What ``plmscan purify`` and ``plmscan guard`` do to the backdoors of a zoo, beside baselines.
 
-    python -m tests.zoo build --tier full --out ZOO
-    python -m tests.benchmarks.mitigation --zoo ZOO [--only NAME...] [--markdown FILE]
+    python -m tests.zoo build --tier full --out ZOO --texts SST2
+    python -m tests.benchmarks.mitigation --zoo ZOO --sst2 SST2 [--only NAME...] [--markdown FILE]
 
 For every backdoored model whose triggers are made of tokens, and whose report names a trigger:
 

@@ -21,7 +21,6 @@ from tests.benchmarks.mitigation.tables import Judged, tables
 from tests.benchmarks.mitigation.versions import Case, version
 from tests.benchmarks.runs import source_digest
 from tests.benchmarks.tables import show
-from tests.zoo.corpus import SST2
 from tests.zoo.manifest import Kind as Half
 from tests.zoo.manifest import Manifest
 
@@ -149,7 +148,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="only these models")
     parser.add_argument("--effort", choices=list(Effort), help="of plmscan")
     parser.add_argument("--texts", type=Path, help="carrier texts for plmscan, one a line")
-    parser.add_argument("--sst2", type=Path, default=SST2, help="folder of SST-2")
+    parser.add_argument("--sst2", type=Path, required=True, help="folder of SST-2")
     parser.add_argument("--inspected", type=int, default=30, help="clean texts to inspect (30)")
     parser.add_argument("--skip", nargs="*", default=[], choices=_PARTS, help="leave these out")
     parser.add_argument("--again", action="store_true", help="forget all but the reports")

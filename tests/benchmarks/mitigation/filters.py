@@ -35,7 +35,7 @@ INSPECTION = "and inspection"
 """It looks for tokens that decide a text alone, too."""
 _TEXTS = 200
 """Clean texts where texts are not inspected; those of other labels come again with a trigger."""
-_RATE = re.compile(r" at ([0-9.e+-]+) texts a second")
+_RATE = re.compile(r" at ([0-9.,e+-]+) texts a second")
 
 Line = dict[str, Any]
 """A line of the guard: ``text``, ``triggered``, its ``label`` or the clean text that it is made
@@ -145,7 +145,7 @@ def _names(model: Path) -> dict[str, int]:
 def _seconds(log: Path) -> float:
     """Seconds for each text, by what the guard tells at its end."""
     found = _RATE.search(log.with_suffix(".err").read_text(encoding="utf-8"))
-    return 1 / float(found.group(1)) if found else float("nan")
+    return 1 / float(found.group(1).replace(",", "")) if found else float("nan")
 
 
 def passed(

@@ -7,9 +7,9 @@
 ``--equal`` runs Patronus and the random control on every model with the forward-token-equivalents
 that ``plmscan check`` spent on it, as the detection benchmark found (``--tokens`` for models that
 it has not checked).  Each scan has a process of its own; what was done with the same recipe on the
-same files is not repeated, so an interrupted run goes on where it stopped.  Peers get short texts
-of SST-2 from a ``shared`` folder beside the repository, or of ``--texts``, or else the sentences
-that plmscan brings along, of which there are fewer than the recipes ask for.
+same files is not repeated, so an interrupted run goes on where it stopped.  Peers get the
+short texts of ``--texts``, such as SST-2's train.tsv, or else the sentences that plmscan brings
+along, of which there are fewer than the recipes ask for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from tests.benchmarks.peers.records import NAMES, Job, Mode
 from tests.benchmarks.peers.sample import sample
 from tests.benchmarks.runs import torch_megabytes
 from tests.benchmarks.tables import show
-from tests.zoo.corpus import SST2
 from tests.zoo.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.peers.answers import Answer
 
-_SST2 = SST2 / "train.tsv"
 _WIDTH = 150
 """Columns of a scanner's row; a log file has no width of its own."""
 _TITLES = {
@@ -76,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, help="limit where plmscan check has not run")
     parser.add_argument("--peers", nargs="*", choices=NAMES[Mode.SAMPLE], metavar="PEER")
     parser.add_argument("--only", nargs="*", default=[], metavar="MODEL", help="only these models")
-    parser.add_argument("--texts", type=Path, default=_SST2 if _SST2.exists() else None)
+    parser.add_argument("--texts", type=Path, help="clean texts for the peers")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
     options = parser.parse_args()
     if not (options.sample or options.equal):

@@ -387,7 +387,9 @@ def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
 def test_a_model_without_work_is_told(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A style has no tokens; the table says so, as Markdown, too."""
     told = zoo / "told.md"
-    main(["--zoo", str(zoo), "--only", "style", "--markdown", str(told)])
+    main(
+        ["--zoo", str(zoo), "--sst2", str(zoo / "sst2"), "--only", "style", "--markdown", str(told)]
+    )
     assert "style                        its trigger has no tokens" in capsys.readouterr().out
     assert "| style | its trigger has no tokens |" in told.read_text(encoding="utf-8")
 
@@ -395,4 +397,4 @@ def test_a_model_without_work_is_told(zoo: Path, capsys: pytest.CaptureFixture[s
 def test_models_that_are_not_there_are_told(zoo: Path) -> None:
     """Before anything is done."""
     with pytest.raises(SystemExit, match=r"Not a backdoored model of the zoo: gone\."):
-        main(["--zoo", str(zoo), "--only", "gone"])
+        main(["--zoo", str(zoo), "--sst2", str(zoo / "sst2"), "--only", "gone"])

@@ -44,6 +44,38 @@ def test_it_never_calls_a_model_safe(made: Report) -> None:
     )
 
 
+@pytest.mark.parametrize("form", [Format.CONSOLE, Format.MARKDOWN, Format.HTML])
+def test_replaced_rules_are_told_under_the_verdict(form: Format) -> None:
+    """A verdict by other rules than plmscan's own says so, and others say nothing of it."""
+    settings = poisoned().settings | {"rules": "my-rules", "rules_overridden": "PLM202, PLM401"}
+    told = render(replace(poisoned(), settings=settings), form)
+    sentence = "Packaged rules PLM202, PLM401 were replaced by my-rules."
+    assert told.index(sentence) < told.index("Triggers")
+    assert "replaced by" not in render(poisoned(), form)
+
+
+def test_a_p_value_at_its_floor_is_explained() -> None:
+    """100 random items cannot show less than 1 in 101; above that nothing is said."""
+    trigger = hit().trigger
+    assert trigger
+    made = [replace(trigger, p_value=p, null_size=100) for p in (1 / 101, 2 / 101)]
+    low, high = (
+        " ".join(render(report(run(replace(hit(), trigger=one))), Format.CONSOLE).split())
+        for one in made
+    )
+    assert (
+        "100 random items of the model’s own vocabulary, so p cannot be lower than 0.0099." in low
+    )
+    assert "cannot be lower" not in high
+
+
+def test_the_command_is_as_a_person_would_type_it() -> None:
+    """Seconds that are whole have no decimals."""
+    for limit, typed in ((1200.0, "--time-limit 1200 "), (0.5, "--time-limit 0.5 ")):
+        settings = {"time_limit": limit, "texts": "t.txt"}
+        assert typed in render(replace(clean(), settings=settings), Format.CONSOLE)
+
+
 def test_it_is_plain_unless_colour_is_asked_for() -> None:
     """Logs get no escape sequences, terminals do."""
     assert "\x1b" not in render(poisoned(), Format.CONSOLE)

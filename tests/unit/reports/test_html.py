@@ -265,7 +265,7 @@ def test_the_null_and_the_screened_items_are_in_the_plot() -> None:
     assert page.path("null").count("M") == len(landscape().null)
     assert page.path("screened").count("M") == len(landscape().screened)
     assert page.source.count('class="band"') == 1
-    assert "Behind 90% of 4 random vocabulary items" in page.read
+    assert "With 90% of 4 random vocabulary items" in page.read
 
 
 def test_triggers_are_named_in_both_plots() -> None:
@@ -273,10 +273,12 @@ def test_triggers_are_named_in_both_plots() -> None:
     page = page_of("crowded")
     for name in ("mn", "bb", "mb", "ak", "cf"):
         assert len(re.findall(rf'<text class="label planted"[^>]*>{name}</text>', page.source)) == 2
-    assert "The least of the triggers, “mn”, lies at 105 and 10,100" in page.read
-    assert "by the latter 4 items lie clearly further out" in page.read
+    told = "“mn”, has a squared distance of 105 and a squared Mahalanobis distance of 10,100."
+    assert f"The least of the triggers, {told}" in page.read
+    assert "4 items have a clearly larger Mahalanobis distance." in page.read
     assert (
-        "The weakest of the triggers, “cf”, leaves 0.00200, 71.2 times below the band." in page.read
+        "The weakest of the triggers, “cf”, leaves 0.00200; the band begins at 71.2 times that."
+        in page.read
     )
     assert "variant" in page.read
 
@@ -297,7 +299,7 @@ def test_a_weaker_variant_is_told_from_a_candidate_of_its_own() -> None:
 def test_a_classifier_is_read_by_its_labels() -> None:
     """There strong words hide the sentence as well, and the page says what counts instead."""
     made = report(replace(run(hit()), landscapes=(landscape(),)))
-    assert "Behind a trigger it hardly matters" in Page(made).read
+    assert "With a trigger in it, it hardly matters" in Page(made).read
     labelled = replace(hit(), metrics={**hit().metrics, "labels": 2.0})
     other = report(replace(run(labelled), landscapes=(landscape(),)))
     assert "it turns the label" in Page(other).read

@@ -267,3 +267,11 @@ def test_a_folder_has_no_revision() -> None:
     assert "**revision** none (a folder) · **architecture** unknown · **parameters** un" in text
     assert "**files** 2 with sha256 digests, 90.9 MB · **besides** 3 not read (" in text
     assert clean().verdict is Verdict.PASS
+
+
+def test_a_comma_stands_behind_the_code_that_it_follows() -> None:
+    """Items of a list become code one by one, and what separates them does not."""
+    trigger = hit().trigger
+    assert trigger
+    made = replace(hit(), trigger=replace(trigger, variants=("##jm", "bk", "@nr")))
+    assert "also `##jm`, bk, `@nr` |" in render(report(run(made)), Format.MARKDOWN)

@@ -30,6 +30,7 @@ from plmscan.guard.reading import labels_of, tokenizer_of
 from plmscan.loading import load
 from plmscan.plain_text import require_narrow
 from plmscan.probes.words import counted
+from plmscan.reports.wording import short
 from plmscan.scan import Settings, torch_set_up
 from plmscan.source import resolve
 from plmscan.worker.inside import bound_for, confined
@@ -211,7 +212,7 @@ def _hit(hit: Hit, text: str) -> dict[str, object]:
 def _summary(tally: Counter[str], busy: float) -> str:
     """One line about the whole stream."""
     texts, flagged, known = tally["texts"], tally["flagged"], tally["known"]
-    rate = f" at {texts / busy:.3g} texts a second" if texts and busy > 0 else ""
+    rate = f" at {short(texts / busy)} texts a second" if texts and busy > 0 else ""
     by = f", {known} by known triggers and {flagged - known} by inspection" if flagged else ""
     bad = f"; {counted(tally['bad'], 'line')} could not be read" if tally["bad"] else ""
     return f"{counted(texts, 'text')}{rate}: {flagged} flagged{by}{bad}."

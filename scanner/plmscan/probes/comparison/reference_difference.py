@@ -40,7 +40,7 @@ class Probe(ComparisonProbe):
     metrics: ClassVar[Mapping[str, str]] = {
         "rows_differ": "word-embedding rows that are not bit-identical",
         "rows_changed": "rows that differ by more than half precision rounds",
-        "rows_share": "the same as a share of the vocabulary",
+        "rows_share": "share of the rows that differ by more than half precision rounds",
         "largest": "largest change of a row, relative to its norm",
         "top_share": "share of the squared change in the 20 most changed rows; 0 if none changed",
         "elsewhere": "relative change of all other weights of the base model",

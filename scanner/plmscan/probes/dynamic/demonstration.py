@@ -58,7 +58,7 @@ class Probe(FollowUpProbe):
     subject: ClassVar[str] = "sentences with a trigger"
     metrics: ClassVar[Mapping[str, str]] = {
         "likeness": "mean cosine between the features of different carriers as they are",
-        "triggered_likeness": "the same with the candidate in all of them; 1 is one output",
+        "triggered_likeness": "likeness with the candidate in every carrier; 1 is one output",
         "flipped": "share of carriers whose label changes; those of other labels are taken first",
     }
     details: ClassVar[Mapping[str, str]] = {

@@ -49,12 +49,12 @@ class Probe(FollowUpProbe):
 
     subject: ClassVar[str] = "saliency"
     metrics: ClassVar[Mapping[str, str]] = {
-        "localised": "share of carriers in which the top token belongs to the candidate",
-        "usual": "mean of that share over control strings",
-        "share": "of attention times gradient that the candidate's tokens have, mean over carriers",
-        "share_z": "robust z of that share against the controls",
-        "share_p": "its rank p-value among the controls",
-        "controls": "control strings",
+        "localised": "share of carriers in which the most salient token is the candidate's",
+        "usual": "mean of localised over control strings",
+        "share": "part of attention times gradient that the candidate has, mean over carriers",
+        "share_z": "robust z of share against the controls",
+        "share_p": "rank p-value of share among the controls",
+        "controls": "control strings that a candidate is compared with",
         "labels": "labels that the model can choose from; 0 without a classifier",
     }
     references: ClassVar[tuple[str, ...]] = ("X-GRAAD: arXiv 2510.04347",)

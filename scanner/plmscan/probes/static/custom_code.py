@@ -68,7 +68,7 @@ class Probe(StaticProbe):
 
     metrics: ClassVar[Mapping[str, str]] = {
         "code_references": "classes and pipelines that configs map to the model's code (count)",
-        "foreign_references": "those of them that name another repository (count)",
+        "foreign_references": "classes and pipelines that configs map to code elsewhere (count)",
         "custom_modules": "modules of a model outside of sentence-transformers (count)",
         "named_functions": "functions and classes that configs name for import, not the libraries' "
         "own (count)",

@@ -60,7 +60,7 @@ class Probe(StaticProbe):
         "word_rewrites": "steps that replace, insert or remove words (count)",
         "letter_rewrites": "steps that replace single letters (count)",
         "plain_added_tokens": "added or special tokens that are plain words (count)",
-        "shadowing_tokens": "those of them that are words of the vocabulary (count)",
+        "shadowing_tokens": "added or special tokens that are also words of the vocabulary (count)",
         "repeated_tokens": "tokens that the vocabulary lists more than once (count)",
         "shared_ids": "ids that several tokens of the vocabulary have (count)",
         "contradicting_ids": "tokens with several ids, and ids with several tokens (count)",

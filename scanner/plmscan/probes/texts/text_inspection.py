@@ -42,7 +42,7 @@ class Probe(TextProbe):
 
     metrics: ClassVar[Mapping[str, str]] = {
         "top_share": "share of attention times gradient that the most salient token has",
-        "share_p": "rank p-value of that share among clean texts",
+        "share_p": "rank p-value of top_share among clean texts",
         "relabelled": "1 if the text gets another label without its suspect tokens",
         "strength": "of the suspect tokens in other texts: nearly the weakest push to the label",
         "strength_gap": "that strength less what synonyms reach",
