@@ -49,7 +49,19 @@ def tarred() -> bytes:
     return held.getvalue()
 
 
+def of_old_age(archive: bytes) -> bytes:
+    """The first header of a tar as it was before there was a mark."""
+    head = bytearray(archive[:512])
+    head[257:512] = bytes(255)
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head) + archive[512:]
+
+
 CONTENT = {
+    "tar without a mark": (of_old_age(tarred()), Kind.TAR),
+    "compress": (b"\x1f\x9d\x90a", Kind.COMPRESSED),
+    "lzip": (b"LZIP\x01\x0c", Kind.COMPRESSED),
     "nothing": (b"", Kind.EMPTY),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", Kind.LFS_POINTER),
     "safetensors": (len(HEADER).to_bytes(8, "little") + HEADER + bytes(4), Kind.SAFETENSORS),

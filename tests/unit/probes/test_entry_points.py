@@ -54,6 +54,7 @@ def test_an_ordinary_model_leads_nowhere(tmp_path: Path) -> None:
         (TOKENIZER, {"vocab": {"a": 1}}),
         (TOKENIZER, {"tokenizer_name_or_path": "../other"}),
         ("processor_config.json", {"vocab_file": "../vocab.txt"}),
+        ("processor_config.json", {"audio_tokenizer": {"audio_tokenizer_name_or_path": "a/b"}}),
         ("config.json", {"configuration_files": ["config.4.0.0.json"]}),
         ("encoder/config.json", {"configuration_files": ["config.json", "config.5.0.0.json"]}),
         ("encoder/tokenizer_config.json", {"vocab_file": "../vocab.txt"}),
@@ -196,3 +197,11 @@ def test_settings_break_nothing_however_deep_they_lie(tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"base_model_name_or_path": deep})
     assert fired(Probe(), artifact_of(tmp_path)) == ["PLM117"]
     assert all(len(gap.reason) < 1000 for gap in gaps_of(Probe(), artifact_of(tmp_path)))
+
+
+def test_a_vocabulary_of_another_library_blocks(tmp_path: Path) -> None:
+    """Where mistral-common is installed, transformers prefers its file to tokenizer.json."""
+    write_json(tmp_path / "tekken.json", {"vocab": []})
+    (gap,) = gaps_of(Probe(), artifact_of(tmp_path))
+    assert gap.blocks_pass
+    assert "mistral-common" in gap.reason

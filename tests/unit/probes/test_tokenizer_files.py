@@ -252,6 +252,15 @@ def test_a_word_in_a_character_map_fires(tmp_path: Path) -> None:
             },
         ),
         (
+            "pre_tokenizer",
+            {
+                "type": "Split",
+                "pattern": {"Regex": "[^n]+|n(?!ot)"},
+                "behavior": "Removed",
+                "invert": True,
+            },
+        ),
+        (
             "post_processor",
             {
                 "type": "TemplateProcessing",
