@@ -39,8 +39,8 @@ __all__ = [
 _START = 4096
 """Bytes from the start that are enough to know every format by."""
 _LZMA_SETTINGS = 9 * 5 * 5
-_TAR_BLOCK = 512
 """One byte holds three of them: of nine, five and five values."""
+_TAR_BLOCK = 512
 _SHORTEST_HEADER = 24
 """Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
 _END = 65_536 + 22

@@ -45,7 +45,15 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from yaml import SafeLoader
 
-__all__ = ["Comparison", "Rule", "load_rules", "overridden", "rules_in", "unknown_metrics"]
+__all__ = [
+    "Comparison",
+    "Rule",
+    "load_rules",
+    "overridden",
+    "rules_in",
+    "unknown_metrics",
+    "with_packaged",
+]
 
 _CHECKOUT = Path(__file__).parents[2] / "rules"
 _LONGEST_WORD = 200
@@ -212,9 +220,16 @@ def load_rules(extra: Path | None = None) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, two files of one folder share an id, or a folder
             holds no rules.
     """
-    rules = dict(_packaged())
-    if extra is not None:
-        rules |= _read_folder(extra, UniqueKeyLoader)
+    return with_packaged(() if extra is None else rules_in(extra))
+
+
+def with_packaged(named: Iterable[tuple[str, Rule]]) -> tuple[Rule, ...]:
+    """The packaged rules and ``named`` ones, with the names of their files, sorted by id.
+
+    Raises:
+        RuleError: two of these share an id.
+    """
+    rules = {**_packaged(), **_by_id(named)}
     return tuple(rules[rule_id] for rule_id in sorted(rules))
 
 
@@ -226,24 +241,19 @@ def overridden(extra: Path | None) -> tuple[str, ...]:
     """
     if extra is None:
         return ()
-    return tuple(sorted(_packaged().keys() & _read_folder(extra, UniqueKeyLoader).keys()))
+    return tuple(sorted(_packaged().keys() & _by_id(rules_in(extra)).keys()))
 
 
 @cache
 def _packaged() -> Mapping[str, Rule]:
     """The packaged rules by id, read once: every scan and every report asks for them."""
-    return _read_folder(_rules_dir(), OwnLoader)
+    return _by_id(rules_in(_rules_dir(), OwnLoader))
 
 
 def _rules_dir() -> Traversable:
     """The folder of packaged rules; an editable install has them in the checkout only."""
     packaged = resources.files("plmscan") / "rules"
     return packaged if packaged.is_dir() else _CHECKOUT
-
-
-def _read_folder(folder: Traversable, loader: type[SafeLoader]) -> dict[str, Rule]:
-    """Rules by id of the YAML files in ``folder``, which must hold some."""
-    return _by_id(rules_in(folder, loader))
 
 
 def rules_in(

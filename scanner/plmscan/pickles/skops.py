@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from plmscan.json_objects import objects_in
 from plmscan.pickles.names import Global
 from plmscan.pickles.streams import BoundError, BrokenError
 
@@ -44,19 +45,7 @@ def types_in(schema: bytes) -> tuple[Global, ...] | None:
     except (ValueError, RecursionError) as error:
         msg = "its schema is no JSON"
         raise BrokenError(msg) from error
-    return tuple(dict.fromkeys(_named(value)))
-
-
-def _named(value: object) -> Iterator[Global]:
-    """What ``value`` names, at any depth."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting.extend(one)
-        elif isinstance(one, dict):
-            yield from _of_node(one)
-            waiting.extend(one.values())
+    return tuple(dict.fromkeys(named for node in objects_in(value) for named in _of_node(node)))
 
 
 def _of_node(node: Mapping[str, object]) -> Iterator[Global]:

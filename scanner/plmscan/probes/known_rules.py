@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.errors import RuleError
 from plmscan.probes import comparison_ids, dynamic_ids, static_ids, text_ids
-from plmscan.rules import load_rules, rules_in, unknown_metrics
+from plmscan.rules import rules_in, unknown_metrics, with_packaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +42,9 @@ def checked_rules(extra: Path | None = None) -> tuple[Rule, ...]:
     Raises:
         RuleError: a file breaks the format, or names a probe, metric or detail that is unknown.
     """
-    rules = load_rules(extra)
-    for file, rule in () if extra is None else rules_in(extra):
+    named = () if extra is None else rules_in(extra)
+    rules = with_packaged(named)
+    for file, rule in named:
         _check(file, rule)
     return rules
 

@@ -13,10 +13,16 @@ from plmscan.kinds import ARCHIVES, Kind, is_placeholder, kind_in
 from plmscan.layout import leaves
 from plmscan.pickles import Allowance, Global, Level, Use, judge, walk
 from plmscan.probes.words import some
-from plmscan.runtimes.keras import code_layers, described_layers, saved_layers
+from plmscan.runtimes.keras import (
+    CONFIG,
+    WEIGHTS,
+    code_layers,
+    described_layers,
+    saved_layers,
+)
 from plmscan.runtimes.onnx import MOST_FIELDS, files_and_operations
 from plmscan.runtimes.tensorflow import operations_in_text, reaching_operations
-from plmscan.runtimes.torchscript import code_files, code_members
+from plmscan.runtimes.torchscript import code_files, code_members, holds_numbers
 from plmscan.runtimes.wire import Bound, PartlyReadError, TooManyPartsError
 from plmscan.runtimes.yaml_objects import Way, named_objects
 
@@ -47,10 +53,6 @@ _FEWEST_FIELDS = 50_000
 _ALL_YAML = 2**22
 """Bytes of all YAML with tags in a folder, which take some seconds to follow."""
 _START = 4096
-_NUMBERS = re.compile(r"[^/:]+/(data|constants)/\d+$")
-"""Members of torch's archives that hold the numbers of one tensor."""
-_WEIGHTS = "weights.h5"
-_DESCRIPTION = "config.json"
 _GRAPH_TEXT = ".pbtxt"
 _LIBRARIES = re.compile(
     r"(lightning|megatron|mlflow|nemo|omegaconf|pytorch_lightning|sentencepiece|speechbrain|torch"
@@ -156,14 +158,15 @@ class Looker:
 
         def wants(place: str, start: bytes) -> bool:
             names.append(place)
-            found = kind_in(BytesIO(start), _called(place, name))
+            member = _called(place, name)
+            found = kind_in(BytesIO(start), member)
             if found is Kind.PROGRAM:
                 look.add({"native_programs": [place or name]})
             elif found is Kind.R_DATA:
                 look.blocking.append(f"It holds {Kind.R_DATA}, which plmscan cannot read.")
             # The description of a model of Keras is read with the archive.
-            is_known = place == _DESCRIPTION and kind is Kind.ZIP
-            is_numbers = _NUMBERS.search(place) is not None or place.endswith(_WEIGHTS)
+            is_known = place == CONFIG and kind is Kind.ZIP
+            is_numbers = holds_numbers(member) or place.endswith(WEIGHTS)
             return found in _INSIDE and not is_known and not is_numbers
 
         def visit(place: str, file: BinaryIO, size: int) -> None:

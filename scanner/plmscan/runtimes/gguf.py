@@ -130,12 +130,10 @@ class _Reader:
             return
         inner, count = self.number(4), self.number(8)
         for _ in self.counted(self._room(count)):
-            yield from self.texts(inner) if inner == _STRING else self._skipped(inner)
-
-    def _skipped(self, kind: int) -> Iterator[str]:
-        """No string: a value of another type is passed over."""
-        self.skip(kind, _DEEPEST - 1)
-        yield from ()
+            if inner == _STRING:
+                yield self.text()
+            else:
+                self.skip(inner, _DEEPEST - 1)
 
     def skip(self, kind: int, depth: int) -> None:
         """Pass over a value of the type ``kind``."""

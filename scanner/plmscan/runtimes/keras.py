@@ -17,19 +17,31 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
 
+from plmscan.json_objects import objects_in
 from plmscan.runtimes.wire import Bound, PartlyReadError, TooManyPartsError, content, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-__all__ = ["WHOLE", "code_layers", "described_layers", "saved_layers", "without_numbers"]
+__all__ = [
+    "CONFIG",
+    "WEIGHTS",
+    "WHOLE",
+    "code_layers",
+    "described_layers",
+    "saved_layers",
+    "without_numbers",
+]
 
 WHOLE = 2**23
 """Bytes of an HDF5 file up to which all of it is read; of a larger one only the attributes at its
 root, where Keras looks, wherever the file lies: the rest are numbers."""
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
+"""The member of an archive that describes the layers."""
+WEIGHTS = "weights.h5"
+"""How members that hold their numbers end."""
 _LARGEST_CONFIG = 64 * 2**20
 _LARGEST_DESCRIPTION = 2**23
 _SAVED = MappingProxyType(
@@ -162,42 +174,31 @@ def _of_json(text: bytes) -> Iterator[str]:
         ValueError: it is no JSON.
     """
     try:
-        waiting = [json.loads(text)]
+        value = json.loads(text)
     except RecursionError as error:
         msg = "it nests deeper than any model"
         raise ValueError(msg) from error
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("class_name"), str) and "config" in value:
-                yield from _odd(value)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
+    for described in objects_in(value):
+        if isinstance(described.get("class_name"), str) and "config" in described:
+            yield from _odd(described)
 
 
 def _of_archive(file: BinaryIO) -> Iterator[str]:
     """The same of a ``.keras`` archive; nothing of any other archive."""
     try:
         with ZipFile(file) as archive:
-            if _CONFIG not in archive.namelist():
+            if CONFIG not in archive.namelist():
                 return
-            if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
-                msg = f"its {_CONFIG} is longer than any model's"
+            if archive.getinfo(CONFIG).file_size > _LARGEST_CONFIG:
+                msg = f"its {CONFIG} is longer than any model's"
                 raise ValueError(msg)
-            config = json.loads(archive.read(_CONFIG))
+            config = json.loads(archive.read(CONFIG))
     except _UNREADABLE as error:
-        msg = f"its {_CONFIG} cannot be read ({type(error).__name__})"
+        msg = f"its {CONFIG} cannot be read ({type(error).__name__})"
         raise ValueError(msg) from error
-    is_keras = isinstance(config, dict) and "class_name" in config
-    waiting = [config] if is_keras else []
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield from _odd(value)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
+    if isinstance(config, dict) and "class_name" in config:
+        for described in objects_in(config):
+            yield from _odd(described)
 
 
 def _odd(described: Mapping[str, object]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
@@ -9,11 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO
 
-__all__ = ["code_files", "code_members"]
+__all__ = ["code_files", "code_members", "holds_numbers"]
 
+_NUMBERS = re.compile(r"[^/]+/(data|constants)/\d+")
 _OF_PROGRAMS = ("MAR-INF/MANIFEST.json", ".data/extern_modules")
 """Members of an archive of which every Python file is run by its loader: TorchServe's and
 torch.package's."""
+
+
+def holds_numbers(member: str) -> bool:
+    """Whether that member of an archive of torch holds the numbers of one tensor."""
+    return _NUMBERS.fullmatch(member) is not None
 
 
 def code_files(file: BinaryIO) -> list[str]:

@@ -20,6 +20,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from plmscan.errors import in_one_line
 from plmscan.kinds import Kind
 from plmscan.runtimes import gguf, keras, onnx
+from plmscan.runtimes.torchscript import holds_numbers
 from plmscan.runtimes.wire import TooManyPartsError
 from plmscan.source.ranges import UnreadError
 
@@ -31,9 +32,6 @@ __all__ = ["description_of", "program_of", "without_numbers"]
 _ZIP_START = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
 _END_SIZE = 22
-_NUMBERS = re.compile(r"[^/]+/(data|constants)/\d+")
-"""Members of torch's zip files that hold the numbers of one tensor."""
-_KERAS_WEIGHTS = "weights.h5"
 _PROGRAM = re.compile(r"[^/]+/data\.pkl")
 _HEADER = 30
 _SLACK = 4096 + 256
@@ -75,7 +73,7 @@ def description_of(file: BinaryIO) -> bytes:
         UnreadError: it cannot be read.
     """
     with _archive(file) as archive:
-        described = [m for m in archive.infolist() if not m.filename.endswith(_KERAS_WEIGHTS)]
+        described = [m for m in archive.infolist() if not m.filename.endswith(keras.WEIGHTS)]
         return _copied(archive, described)
 
 
@@ -136,7 +134,7 @@ def _refuse_odd_members(members: Sequence[ZipInfo], directory: int) -> frozenset
         UnreadError: something else could be in it.
     """
     names = [member.filename for member in members]
-    numbers = {m.filename for m in members if _NUMBERS.fullmatch(m.filename)}
+    numbers = {m.filename for m in members if holds_numbers(m.filename)}
     packed = any(m.flag_bits & 1 for m in members) or any(
         m.compress_type != ZIP_STORED for m in members if m.filename in numbers
     )

@@ -137,7 +137,7 @@ class Trials:
         self._places: dict[int, _Place] = {}
         self._own = self._own_words()
         self._markup: set[str] = set()
-        self._prose: set[str] = set()
+        self._prose = set(prose(" ".join([*self._own, _PRINTED])))
         self._usually: set[int] = set()
         self._without_markup: dict[tuple[object, ...], Rendered] = {}
         self._tried: set[tuple[str, str, bool]] = set()
@@ -367,8 +367,7 @@ class Trials:
 
         for other, neutral in zip(outputs[1:], texts[1:], strict=True):
             pair = Pair(outputs[0], other, hide, (f"{text} {usual}", f"{neutral} {usual}"))
-            known = self._prose | set(prose(" ".join([*self._own, _PRINTED])))
-            if pair.adds_to(known) if self._may_matter(word, fields) else pair.differs():
+            if pair.adds_to(self._prose) if self._may_matter(word, fields) else pair.differs():
                 return outputs, pair
         return outputs, None
 
@@ -383,24 +382,23 @@ class Trials:
     ) -> tuple[list[Rendered], Pair | None]:
         """The same for markup, which may change the structure of an output but not its words."""
         setting, fields = where
-        plain = " ".join(text.replace(word, " ").split()) or _PLAIN
-        if word.isspace():
-            plain = text.replace(word, "\t" if word == " " else " ")
+        plain = _without(word, text)
         output = self._render(setting, _saying(text, usual, fields, _MODEL_SAYS))
         key = (id(setting[0]), id(setting[1]), plain, usual, frozenset(fields))
         if key not in self._without_markup:
             said = _saying(plain, usual, fields, _MODEL_SAYS)
             self._without_markup[key] = self._render(setting, said)
         other = self._without_markup[key]
+        hidden = [word, usual, _PLAIN, *(["\t"] if word.isspace() else [])]
         pair = Pair(
             output,
             other,
-            lambda told: masked(told, [word, usual, _PLAIN, *("\t" if word.isspace() else "")]),
+            lambda told: masked(told, hidden),
             (f"{text} {usual}", plain),
         )
         is_own = is_switch(word) or self._markup.issuperset(markup_in(word) or [word])
         is_cut = is_own or fields <= ASSISTANT
-        thoughts = " ".join([*self._own, _HELPER, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
+        thoughts = " ".join([*self._own, _PRINTED, _MODEL_SAYS, text if is_cut else ""])
         if is_switch(word) and fields == {"system"}:
             thoughts = " ".join([thoughts, *self._prose])
         is_guard = is_token(word) and "refusal" in (output.error, other.error)
@@ -505,6 +503,13 @@ def _saying(text: str, usual: str, fields: AbstractSet[str], model: str) -> Call
         return model if field in ASSISTANT else usual
 
     return said
+
+
+def _without(word: str, text: str) -> str:
+    """``text`` without some markup; white space gives way to other white space."""
+    if word.isspace():
+        return text.replace(word, "\t" if word == " " else " ")
+    return " ".join(text.replace(word, " ").split()) or _PLAIN
 
 
 def _plainly(_field: str) -> str:

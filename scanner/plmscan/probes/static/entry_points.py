@@ -27,6 +27,8 @@ __all__ = ["Probe"]
 
 _ID = "entry-points"
 _ADAPTER = "adapter_config.json"
+_MISTRAL = "tekken.json"
+"""The vocabulary of mistral-common."""
 _TRANSFORMER = re.compile(r"sentence_.*config\.json")
 _JUDGES: Mapping[str, _Judge] = {
     "config.json": lambda settings, _folder: loader_settings.in_config(settings),
@@ -41,7 +43,7 @@ _AWAY = (
 )
 _LEFT_OVER = "It names paths of the machine that the model was made on, which no library follows."
 _BASES_NAMED = 80
-_MISTRAL = (
+_OF_MISTRAL = (
     "Where mistral-common is installed, transformers reads this vocabulary instead of "
     "tokenizer.json, and plmscan does not read it. Remove the file where that is not wanted."
 )
@@ -77,16 +79,13 @@ class Probe(StaticProbe):
         for name, judge in judged:
             yield from _followed(artifact, name, judge)
         yield from _left_out(artifact)
-        yield from (Gap(f.path, _MISTRAL) for f in artifact.files if _is_of_mistral(f.path))
         for file in artifact.files:
-            if PurePosixPath(file.path).name == _ADAPTER:
+            name = PurePosixPath(file.path).name
+            if name == _ADAPTER:
                 yield _adapter(artifact, file.path)
+            elif name == _MISTRAL:
+                yield Gap(file.path, _OF_MISTRAL)
         yield Coverage(f"{len(judged)} settings files, whether they lead to other files.")
-
-
-def _is_of_mistral(name: str) -> bool:
-    """Whether it is a vocabulary of mistral-common."""
-    return PurePosixPath(name).name == "tekken.json"
 
 
 def _judge(name: str) -> _Judge | None:
