@@ -117,11 +117,12 @@ class Bench:
 
     def scale(self, place: Place) -> Scaling:
         """How cost grows, axis by axis."""
-        known = self.run(Task(model=place.model, device=place.runs_on, with_product=False))
-        asked = tasks(place.model, place.device, known.layers, known.threads)
+        plain = Task(model=place.model, device=place.runs_on, with_product=False)
+        known = self._piece(place, plain)
+        asked = tasks(place.model, place.runs_on, known.layers, known.threads)
         points: list[Point] = []
         for axis, task in asked:
-            points.append(self._point(axis, task))
+            points.append(_point(axis, task, self._piece(place, task)))
             found = Scaling(
                 name=place.name, device=place.device, source=self.source, points=tuple(points)
             )
@@ -169,24 +170,16 @@ class Bench:
             stages=tuple(_whole(heard.marks, tokens, began, began + usage.seconds)),
         )
 
-    def _point(self, axis: Axis, task: Task) -> Point:
-        """One point of an axis."""
-        found = self.run(task)
-        values = {
-            Axis.VOCABULARY: found.items,
-            Axis.LAYERS: found.layers,
-            Axis.ROWS: found.rows,
-            Axis.THREADS: found.threads,
-            Axis.CARRIERS: task.carriers or 0,
-        }
-        return Point(axis=axis, value=values[axis], piece=found)
+    def _piece(self, place: Place, task: Task) -> Piece:
+        """One piece of work as ``place`` has it done."""
+        asked = task.model_copy(update={"precision": place.precision})
+        return self.run(asked, place.environment)
 
     def _sweeps(self, place: Place) -> tuple[Piece, ...]:
         """The sweep; on a GPU with several numbers of rows."""
         rows = CUDA_ROWS if place.device == "cuda" else (None,)
-        base = Task(model=place.model, device=place.runs_on, precision=place.precision)
-        tasks = [base.model_copy(update={"rows": count}) for count in rows]
-        return tuple(self.run(task, place.environment) for task in tasks)
+        base = Task(model=place.model, device=place.runs_on)
+        return tuple(self._piece(place, base.model_copy(update={"rows": n})) for n in rows)
 
     def _started(self, place: Place) -> tuple[Started, ...]:
         """Commands that measure nothing."""
@@ -203,6 +196,18 @@ class Bench:
     def _log(self, name: str) -> Path:
         """What a process told on stderr."""
         return self.out / f"{name}.log"
+
+
+def _point(axis: Axis, task: Task, found: Piece) -> Point:
+    """One point of an axis."""
+    values = {
+        Axis.VOCABULARY: found.items,
+        Axis.LAYERS: found.layers,
+        Axis.ROWS: found.rows,
+        Axis.THREADS: found.threads,
+        Axis.CARRIERS: task.carriers or 0,
+    }
+    return Point(axis=axis, value=values[axis], piece=found)
 
 
 def _whole(
