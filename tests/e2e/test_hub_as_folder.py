@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import struct
-import zipfile
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from plmscan.evidence import Verdict
 from plmscan.scan import Settings, check
 from plmscan.source import Artifact, SourceOptions, resolve, rest
 from plmscan.source import hub as hub_source
-from tests import wire_formats
+from tests import pickled, wire_formats
 from tests.hub_server import HubRepo, HubServer, serve
 from tests.tiny_models import build_tiny
 from tests.wire_formats import field, string
@@ -56,11 +55,7 @@ def saved(value: object, *, legacy: bool = False) -> bytes:
 
 def zipped(members: Mapping[str, bytes]) -> bytes:
     """A zip archive of ``members``."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
+    return pickled.zipped(*members.items())
 
 
 def scripted() -> bytes:

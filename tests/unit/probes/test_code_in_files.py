@@ -8,8 +8,6 @@ import json
 import lzma
 import pickle
 import struct
-import tarfile
-import zipfile
 from typing import TYPE_CHECKING
 
 import h5py
@@ -28,6 +26,7 @@ from plmscan.runtimes.tensorflow import operations_in_text, reaching_operations
 from plmscan.runtimes.wire import written
 from plmscan.runtimes.yaml_objects import named_objects
 from plmscan.source import SourceOptions, resolve
+from tests import pickled
 from tests.artifacts import fired
 
 if TYPE_CHECKING:
@@ -65,22 +64,12 @@ def described(layer: Mapping[str, object]) -> bytes:
 
 def zipped(members: Mapping[str, bytes]) -> bytes:
     """A zip archive."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return held.getvalue()
+    return pickled.zipped(*members.items())
 
 
 def tarred(members: Mapping[str, bytes], mode: str = "w") -> bytes:
     """A tar archive."""
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return held.getvalue()
+    return pickled.tarred(*members.items(), mode=mode)
 
 
 def hdf5(layer: Mapping[str, object]) -> bytes:
