@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from plmscan.errors import OutOfTimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = ["Budget", "Effort"]
 
@@ -27,6 +27,11 @@ def _ignore_progress(_fraction: float, _note: str) -> None:
     """Nobody is watching."""
 
 
+def _nobody_knows(_known: Mapping[str, float], _pending: Collection[str]) -> bool:
+    """Without rules anything may matter, so everything is measured."""
+    return True
+
+
 @dataclass(frozen=True)
 class Budget:
     """The limits of one scan, handed to every dynamic probe."""
@@ -41,6 +46,9 @@ class Budget:
     """``time.monotonic()`` value after which a probe must stop; None for no limit."""
     on_progress: Callable[[float, str], None] = _ignore_progress
     """Told the fraction done (0 to 1) of the running probe, and a note."""
+    matters: Callable[[Mapping[str, float], Collection[str]], bool] = _nobody_knows
+    """Whether some rule could still fire on evidence of the running probe, of which some metrics
+    are known and others are pending.  What cannot matter is measured no further."""
 
     def checkpoint(self, fraction: float, note: str = "") -> None:
         """Report progress, and stop a probe whose time is up.

@@ -110,12 +110,17 @@ def _lines(path: Path) -> list[str]:
 
 
 def split_carriers(
-    model: LoadedModel, texts: Sequence[str], sizes: Sequence[int], seed: int
+    model: LoadedModel,
+    texts: Sequence[str],
+    sizes: Sequence[int],
+    seed: int,
+    longest: Sequence[int] = (),
 ) -> tuple[tuple[Carrier, ...], ...]:
     """Disjoint sets of carriers of about the asked sizes, smaller if the texts run out.
 
     Texts are shuffled by ``seed`` and kept if they have 6 to 24 tokens, long enough to resist and
-    short enough to be cheap.
+    short enough to be cheap.  Those of the first sets are cut off at ``longest`` tokens: a trigger
+    leaves a text nothing to say, and of half a text it is seen who goes on.
 
     Raises:
         TextsError: too few texts have that length in this model's tokens.
@@ -129,9 +134,11 @@ def split_carriers(
         )
     rng.shuffle(usable)
     mask = model.mask_id if "mask" in model.locations else None
-    carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]
-    share = min(1.0, len(carriers) / sum(sizes))
+    share = min(1.0, len(usable) / sum(sizes))
     starts = [int(share * sum(sizes[:k])) for k in range(len(sizes) + 1)]
+    for (a, b), most in zip(pairwise(starts), longest, strict=False):
+        usable[a:b] = [ids[:most] for ids in usable[a:b]]
+    carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
 
 

@@ -208,6 +208,8 @@ class Evidence:
     """What it does to a few carriers; empty if not measured."""
     projection: Projection | None = None
     """Where it moves the features of carriers; None if not measured."""
+    unmeasured: tuple[str, ...] = ()
+    """Metrics that were left out, as no rule of the check could fire whatever they came to."""
 
 
 @dataclass(frozen=True)

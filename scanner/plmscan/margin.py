@@ -43,12 +43,18 @@ def slack(comparison: Comparison, value: float) -> float:
 
 
 def rule_slack(rule: Rule, evidence: Evidence) -> Margin | None:
-    """The condition of the rule with the least slack; None for evidence that it does not judge."""
-    if not rule.judges(evidence):
+    """The condition of the rule with the least slack; None for evidence that it does not judge.
+
+    Metrics that were left out could not help, since a condition on others does not hold.
+    """
+    at_hand = evidence.metrics.keys() | set(evidence.unmeasured)
+    known = rule.when.keys() & evidence.metrics.keys()
+    if rule.probe != evidence.probe or not rule.when.keys() <= at_hand or not known:
         return None
     told = [
         (_slack_of_one(single, evidence.metrics[metric]), metric, single)
         for metric, comparison in rule.when.items()
+        if metric in known
         for single in _singles(comparison)
     ]
     least, metric, single = min(told, key=lambda one: one[0])

@@ -164,6 +164,7 @@ def _gaps(
         yield "No required probe measured anything."
     idle = sorted(rules, key=lambda rule: rule.id)
     yield from _idle_rules(runs, [rule for rule in idle if rule.probe not in missing])
+    yield from _open_rules(runs, idle)
 
 
 def _gaps_of(run: ProbeRun) -> Iterator[str]:
@@ -191,6 +192,19 @@ def _idle_rules(runs: Sequence[ProbeRun], rules: Iterable[Rule]) -> Iterator[str
                     f"Rule {rule.id} could not be applied: "
                     f"the probe {rule.probe} did not measure {metric}."
                 )
+
+
+def _open_rules(runs: Sequence[ProbeRun], rules: Iterable[Rule]) -> Iterator[str]:
+    """Rules that could fire on what the check, with other rules, measured no further."""
+    everything = [evidence for run in runs for evidence in run.evidence if evidence.unmeasured]
+    for rule in rules:
+        for evidence in everything:
+            if lacking := rule.lacks(evidence):
+                yield (
+                    f"Rule {rule.id} could not be applied to {evidence.subject!r}: the rules of "
+                    f"the check did not need {', '.join(lacking)}. Check the model with this rule."
+                )
+                break
 
 
 def _nothing_found(findings: Sequence[Finding], fail_on: Severity | None) -> str:

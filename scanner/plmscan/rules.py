@@ -195,10 +195,29 @@ class Rule(_Model):
         """Whether it is this rule's business: evidence of its probe that has all its metrics."""
         return evidence.probe == self.probe and self.when.keys() <= evidence.metrics.keys()
 
+    def lacks(self, evidence: Evidence) -> list[str]:
+        """Metrics that were left out of the evidence, and on which alone it hangs whether it fires.
+
+        Empty where it judges the evidence, or cannot fire whatever they are.
+        """
+        missing = sorted(self.when.keys() - evidence.metrics.keys())
+        mine = evidence.probe == self.probe and bool(evidence.unmeasured)
+        return missing if mine and self.may_fire(evidence.metrics, evidence.unmeasured) else []
+
     def fires(self, evidence: Evidence) -> bool:
         """Whether it judges the evidence, and all comparisons hold."""
         return self.judges(evidence) and all(
             comparison.holds(evidence.metrics[metric]) for metric, comparison in self.when.items()
+        )
+
+    def may_fire(self, known: Mapping[str, float], pending: Collection[str]) -> bool:
+        """Whether it can still fire where some metrics are ``known`` and others are ``pending``.
+
+        A pending one may come to anything; what is neither will never be measured.
+        """
+        return all(
+            metric in pending or (metric in known and comparison.holds(known[metric]))
+            for metric, comparison in self.when.items()
         )
 
     def finding(self, evidence: Evidence) -> Finding:

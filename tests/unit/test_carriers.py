@@ -17,6 +17,7 @@ from plmscan.carriers import (
     given_texts,
     insert,
     read_texts,
+    restored,
     shortest,
     split_carriers,
 )
@@ -276,3 +277,14 @@ def test_dice_fix_the_arguments() -> None:
     one, same, other = (argued(carrier, (100, 101, 102), rng) for rng in rngs)
     assert one == same
     assert one != other
+
+
+def test_the_first_sets_can_be_cut_off(model: LoadedModel) -> None:
+    """Their carriers begin as their texts do; the sets behind them are whole."""
+    cut, whole = split_carriers(model, bundled_texts(), (20, 20), 0, (5,))
+    longer = split_carriers(model, bundled_texts(), (20, 20), 0)
+    assert {len(carrier.ids) for carrier in cut} == {5}
+    assert all(0 <= carrier.position <= 5 for carrier in cut)
+    plain = [restored(carrier, model.mask_id).ids for carrier in cut]
+    assert plain == [restored(carrier, model.mask_id).ids[:5] for carrier in longer[0]]
+    assert min(len(carrier.ids) for carrier in whole) > 5

@@ -118,3 +118,22 @@ def test_findings_are_sorted_and_summed_up() -> None:
     assert decision.reasons == (
         "PLM201 critical: strong drags cls 41.7 clean variances (z 30.0). Likewise 'weak'.",
     )
+
+
+def test_a_rule_that_needs_what_was_left_out_blocks_a_pass() -> None:
+    """Another rule than those of the check, on evidence that it might fire on, is no pass."""
+    left_out = replace(hit(), metrics={"scatter": 0.0123}, unmeasured=("z",))
+    decision = judge(run(left_out))
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    (reason,) = decision.reasons
+    assert reason.startswith("Rule PLM201 could not be applied to 'cf': ")
+    assert "did not need z" in reason
+
+
+def test_what_was_left_out_and_cannot_matter_blocks_nothing() -> None:
+    """Another condition of the rule does not hold."""
+    left_out = replace(hit(), metrics={"scatter": 0.5}, unmeasured=("z",))
+    decision = judge(run(left_out))
+    assert decision.verdict is Verdict.PASS
+    assert decision.nearest is not None
+    assert (decision.nearest.metric, decision.nearest.value) == ("scatter", 0.5)

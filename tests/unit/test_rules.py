@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,30 @@ def test_a_finding_cuts_what_the_model_says() -> None:
 def test_no_packaged_rule_is_newer_than_its_release() -> None:
     """``since`` names a version that exists."""
     assert {Version(rule.since) <= Version(__version__) for rule in load_rules()} == {True}
+
+
+@pytest.mark.parametrize(
+    ("known", "pending", "open_still"),
+    [
+        ({"z": 9.0, "scatter": 0.1}, (), True),
+        ({"scatter": 0.1}, ("z",), True),
+        ({"scatter": 0.4}, ("z",), False),
+        ({"scatter": 0.1}, (), False),
+        ({}, ("z", "scatter"), True),
+    ],
+)
+def test_a_rule_may_fire_while_what_is_known_holds(
+    known: dict[str, float], pending: tuple[str, ...], *, open_still: bool
+) -> None:
+    """What is pending may come to anything; what will never be measured fires nothing."""
+    assert PLANTED.may_fire(known, pending) is open_still
+
+
+def test_a_rule_lacks_only_what_its_verdict_hangs_on() -> None:
+    """Not where a condition fails anyhow, nor where nothing was left out."""
+    found = hit(scatter=0.1)
+    open_one = replace(found, metrics={"scatter": 0.1}, unmeasured=("z",))
+    assert PLANTED.lacks(open_one) == ["z"]
+    assert PLANTED.lacks(replace(open_one, metrics={"scatter": 0.4})) == []
+    assert PLANTED.lacks(replace(open_one, unmeasured=())) == []
+    assert PLANTED.lacks(found) == []

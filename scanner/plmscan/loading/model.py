@@ -276,16 +276,16 @@ class LoadedModel:
 
     def _at_reading_token(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """(b, h) state of the token that is read."""
-        return last_token(hidden, mask) if self._reads_last else hidden[:, 0]
+        return last_token(hidden, mask) if self.reads_end else hidden[:, 0]
 
     @property
-    def _reads_last(self) -> bool:
+    def reads_end(self) -> bool:
         """Whether a text is read at its end: at its classification token, or in a decoder."""
         return self.family.cls_last or self.family.decoder
 
     def reading_index(self, length: int) -> int:
         """Index of the token that is read in a text of ``length`` tokens."""
-        return length - 1 if self._reads_last else 0
+        return length - 1 if self.reads_end else 0
 
     @torch.no_grad()
     def layers(self, input_ids: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -88,7 +88,9 @@ class FollowUpProbe(_Probe):
             TextsError: too few carrier texts fit this model.
         """
         if not most_invariant(suspects, 1):
-            yield Gap(self.subject, "No candidate was found to look at.", blocks_pass=False)
+            yield Gap(
+                self.subject, "No candidate was found that a rule could name.", blocks_pass=False
+            )
             return
         try:
             yield from self.explain(model, suspects, budget)

@@ -282,6 +282,9 @@ class EvidenceV1(_Model):
     """What it does to a few carriers; absent in older reports."""
     projection: ProjectionV1 | None = None
     """Where it moves the features of carriers; absent in older reports."""
+    unmeasured: tuple[_Text, ...] = ()
+    """Metrics that were left out, as no rule could fire whatever they are; absent in older reports.
+    """
 
 
 class GapV1(_Model):

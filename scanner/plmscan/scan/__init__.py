@@ -249,7 +249,7 @@ def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) ->
     """Load the model of ``job`` and run the probes that need it, in this process."""
     settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
     budget = Budget(job.carriers, settings.effort, settings.seed, watch.deadline)
-    stage = _Stage(settings, budget, watch)
+    stage = _Stage(settings, budget, watch, job.rules)
     if settings.inspected is None:
         return (yield from _model_stage(job, stage))
     return (yield from _text_stage(job.artifact, job.inspected, stage))
@@ -323,10 +323,17 @@ class _Stage:
     """Limits of the probes."""
     watch: _Watch
     """The clock."""
+    rules: Collection[Rule]
+    """What will judge."""
 
     def told(self, probe_id: str) -> Budget:
-        """The limits of one probe, whose progress is told under its id."""
-        return replace(self.budget, on_progress=self.watch.teller(probe_id))
+        """The limits of one probe, whose progress is told under its id, and what can matter."""
+        mine = [rule for rule in self.rules if rule.probe == probe_id]
+
+        def matters(known: Mapping[str, float], pending: Collection[str]) -> bool:
+            return any(rule.may_fire(known, pending) for rule in mine)
+
+        return replace(self.budget, on_progress=self.watch.teller(probe_id), matters=matters)
 
 
 def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
@@ -445,7 +452,8 @@ def _run_model(
     probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], budget: Budget
 ) -> ProbeRun:
     """What becomes of a probe that runs ``model``; a follow-up gets what ``earlier`` ones told."""
-    suspects = [e for run in earlier for e in run.evidence if e.trigger is not None]
+    candidates = [e for run in earlier for e in run.evidence if e.trigger is not None]
+    suspects = [e for e in candidates if not e.unmeasured]
 
     def inspect(probe: DynamicProbe | FollowUpProbe) -> Iterator[Observation]:
         if isinstance(probe, FollowUpProbe):

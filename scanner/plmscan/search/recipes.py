@@ -27,6 +27,8 @@ class Recipe:
     """Carriers on which survivors are screened for scatter."""
     growing_carriers: int
     """Carriers on which longer candidates grow, disjoint from all others."""
+    selecting_tokens: int
+    """Tokens at which those carriers, and those of the screening, are cut off."""
     contrast: Contrast
     """The contrastive search on the same carriers."""
     seeds: int
@@ -51,7 +53,7 @@ _LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, pr
 _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 32, 4, 12, _BRIEF, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(8192, 40, 8, 20, PLMSCAN, 6, 40, 24, 12, 80, 100),
-    Effort.DEEP: Recipe(16384, 192, 12, 24, _LONG, 12, 96, 48, 12, 160, 400, _GROUPS),
+    Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 6, 48, 100),
+    Effort.STANDARD: Recipe(8192, 40, 4, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
+    Effort.DEEP: Recipe(16384, 192, 12, 24, 24, _LONG, 12, 96, 48, 12, 160, 400, _GROUPS),
 }

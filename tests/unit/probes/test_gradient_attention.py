@@ -103,7 +103,10 @@ def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
     """The gap blocks no pass."""
     (gap,) = observed(Probe(), zoo("clean"))
     assert isinstance(gap, Gap)
-    assert (gap.reason, gap.blocks_pass) == ("No candidate was found to look at.", False)
+    assert (gap.reason, gap.blocks_pass) == (
+        "No candidate was found that a rule could name.",
+        False,
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -145,19 +145,9 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             _PROBE,
             text_of(model, candidate.ids),
             {
-                "z": candidate.z,
-                "p_value": candidate.p_value,
-                "null_size": candidate.null_size,
-                "scatter": candidate.scatter,
-                "displacement": candidate.displacement,
-                "null_scatter": candidate.null_scatter,
-                "echo": candidate.relation.echo,
-                "kin": float(candidate.relation.kin),
-                "labels": 0 if candidate.flip is None else len(model.labels),
-                "pieces": len(candidate.ids),
+                **candidate.metrics(len(model.labels)),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
-            }
-            | _other_metrics(candidate),
+            },
             {
                 "location": str(candidate.location),
                 "leader": text_of(model, leader.ids),
@@ -165,22 +155,8 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
                 "layers": ", ".join(f"{scatter:.2g}" for scatter in candidate.layers),
             },
             _trigger(model, candidate, variants),
+            unmeasured=tuple(sorted(candidate.unmeasured)),
         )
-
-
-def _other_metrics(candidate: Candidate) -> dict[str, float]:
-    """What was measured of some candidates only, or depends on the model's head."""
-    flip = candidate.flip
-    found = {
-        "gap": candidate.gap,
-        "conjunction": candidate.conjunction if len(candidate.ids) > 1 else None,
-        "strength": None if flip is None else flip.strength,
-        "strength_gap": None if flip is None else flip.gap,
-        "strength_p": None if flip is None else flip.p_value,
-        "corruption": candidate.corruption,
-        "corruption_z": candidate.corruption_z,
-    }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str, ...]:
@@ -236,8 +212,15 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
         )
     yield Coverage(
         f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "
-        f"the end and at random, against {found.candidates[0].null_size} random items each."
+        f"the end and at random, against {_nulls(found)} random items each."
     )
+
+
+def _nulls(found: Search) -> str:
+    """How many random items candidates were held against."""
+    sizes = sorted({candidate.null_size for candidate in found.candidates})
+    few = f"{sizes[0]} or, where a rule could name them, " if len(sizes) > 1 else ""
+    return f"{few}{sizes[-1]}"
 
 
 def _aim(model: LoadedModel, objective: Objective) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plmscan.loading import Location
     from plmscan.search.judge.variants import Relation
 
@@ -63,3 +65,29 @@ class Candidate:
     """S of the classification token after each layer; empty if not measured."""
     core: tuple[int, ...] = ()
     """Tokens of a longer one that alone turn every ordinary carrier to its label."""
+    unmeasured: frozenset[str] = frozenset()
+    """Metrics that were not measured, as no rule could fire whatever they are."""
+
+    def metrics(self, labels: int) -> Mapping[str, float]:
+        """What rules compare; ``labels`` are those of the model, 0 without a classifier."""
+        flip = self.flip
+        found = {
+            "z": self.z,
+            "p_value": self.p_value,
+            "null_size": float(self.null_size),
+            "scatter": self.scatter,
+            "displacement": self.displacement,
+            "null_scatter": self.null_scatter,
+            "echo": self.relation.echo,
+            "kin": float(self.relation.kin),
+            "labels": 0.0 if flip is None else float(labels),
+            "pieces": float(len(self.ids)),
+            "gap": self.gap,
+            "conjunction": self.conjunction if len(self.ids) > 1 else None,
+            "strength": None if flip is None else flip.strength,
+            "strength_gap": None if flip is None else flip.gap,
+            "strength_p": None if flip is None else flip.p_value,
+            "corruption": self.corruption,
+            "corruption_z": self.corruption_z,
+        }
+        return {name: value for name, value in found.items() if value is not None}

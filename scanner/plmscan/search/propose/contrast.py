@@ -167,6 +167,8 @@ class Contrastive:
             options = self._proposals(seen, slots, confirmed, places, free)
             seen.look([one for choices in options for one in choices])
             slots = seen.beam(slots, options, confirmed)
+            if 2 * step >= recipe.steps and not seen.promising(slots, confirmed):
+                break
         return slots
 
     def _proposals(
@@ -311,19 +313,28 @@ class _Seen:
     def outstanding(
         self, slots: Sequence[Trigger], confirmed: Sequence[Trigger]
     ) -> tuple[Trigger, ...]:
-        """Slots that stand out from the losers: what was tried and shares no token with a winner.
+        """Slots that stand out from the losers."""
+        far = self._far(slots, confirmed)
+        return tuple(one for one, z in zip(slots, far, strict=False) if z >= self.recipe.stands_out)
+
+    def promising(self, slots: Sequence[Trigger], confirmed: Sequence[Trigger]) -> bool:
+        """Whether a slot is half as far out from the losers as one that stands out, or none are."""
+        far = self._far(slots, confirmed)
+        return not far or max(far) >= self.recipe.stands_out / 2
+
+    def _far(self, slots: Sequence[Trigger], confirmed: Sequence[Trigger]) -> list[float]:
+        """Robust z of each slot among the losers: what was tried and shares no token with a winner.
 
         Once a gradient finds a trigger, it is proposed for every slot, and most losers hold it.
+        Empty while there are too few losers to tell.
         """
         held = {token for trigger in (*slots, *confirmed) for token in trigger}
         losers = [score for one, score in self.scores.items() if held.isdisjoint(one)]
         if len(losers) < _FEWEST:
-            return ()
+            return []
         own = torch.tensor([self.scores[one] for one in slots])
-        z = robust_z(own, torch.tensor(losers))
-        return tuple(
-            one for one, far in zip(slots, z, strict=True) if far >= self.recipe.stands_out
-        )
+        found: list[float] = robust_z(own, torch.tensor(losers)).tolist()
+        return found
 
 
 def _moments(clean: Tensor, recipe: Contrast) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ import torch
 
 from plmscan.search.measure.candidates import whole_words
 from plmscan.search.sweep.distances import scored, survivors
-from plmscan.search.sweep.shortest import probe_inputs
+from plmscan.search.sweep.shortest import whole_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,9 @@ _REFERENCE = 4096
 
 _FAR_OUT = 32
 """Items of each ranking of the sweep that are not grouped: they act alone, in whatever company."""
+
+_FAR_SHARE = 0.01
+"""Share of a small vocabulary that they are at most."""
 
 _FRAME = 8
 """Tokens around a group at most, but for words that argue."""
@@ -142,7 +145,8 @@ def _design(model: LoadedModel, swept: Sweep, grouping: Grouping, before: int, s
     tokens as stand ``before`` them; where they cannot, there are none.
     """
     words = whole_words(model, swept.ids)
-    apart = words[~torch.isin(words, survivors(swept, _FAR_OUT))][: grouping.words]
+    far_out = min(_FAR_OUT, int(_FAR_SHARE * len(swept.ids)))
+    apart = words[~torch.isin(words, survivors(swept, far_out))][: grouping.words]
     order = torch.randperm(len(apart), generator=torch.Generator().manual_seed(seed))
     size = grouping.opposed_size if before else grouping.size
     room = (model.max_tokens or sys.maxsize) - before - _FRAME
@@ -187,7 +191,7 @@ class GroupTest:
 
     def _texts(self, groups: Tensor) -> Tensor:
         """Each of the groups (m, n) as the model reads it."""
-        return probe_inputs(self.model, groups, self.before)
+        return whole_inputs(self.model, groups, self.before)
 
     def _scored(self, groups: Tensor, budget: Budget) -> Sweep:
         """How far out each of the groups (m, n) is."""

@@ -14,7 +14,7 @@ import torch
 
 from plmscan.carriers import argued
 from plmscan.search.measure.readings import label_scores
-from plmscan.search.sweep.shortest import BATCH, around, probe_inputs
+from plmscan.search.sweep.shortest import BATCH, probe_inputs
 from plmscan.statistics import leads
 
 if TYPE_CHECKING:
@@ -85,15 +85,15 @@ def overriding(
 ) -> Tensor:
     """Ids that push most to some label against one word of another, ascending.
 
-    For each label, the half of the vocabulary that argues more for it, shared among the labels, is
-    read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they are
-    few.
+    For each label, the quarter of the vocabulary that argues most for it, shared among the labels,
+    is read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they
+    are few.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     labels = len(words)
-    share = max(1, len(ids) // (2 * labels))
+    share = max(1, len(ids) // (4 * labels))
     passed = max(4, count // labels)
     found = []
     for label in range(labels):
@@ -112,7 +112,7 @@ def overriding(
 
 def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
     """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    return _leads(model, around(model, (word,), ids, ()))
+    return _leads(model, probe_inputs(model, ids, (word,)))
 
 
 def _leads(model: LoadedModel, texts: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The shortest texts that hold an item, and what the model says of them.
 
-For an encoder that is ``[CLS] t [SEP]``, with ``[MASK]`` behind ``t`` where the model has one, so
-that one forward pass reads every feature location.
+For an encoder that is ``[CLS] t [MASK]``, so that one forward pass reads every feature location,
+or ``[CLS] t [SEP]`` where the model has no mask token.  A classifier gives its labels to ``[CLS]
+t`` already.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "around", "batch_rows", "probe_inputs", "readings"]
+__all__ = ["BATCH", "around", "batch_rows", "probe_inputs", "readings", "whole_inputs"]
 
 BATCH = 1024
 """Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
@@ -34,18 +35,39 @@ _SHORT = 4
 def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
     """The shortest input that shows items to every scanned location: (v) or (v, l) -> (v, n).
 
-    A decoder reads its last token, so something neutral has to follow.  ``before`` stands in front.
+    ``before`` stands in front of the items.
     """
-    behind: tuple[int, ...] = model.tokenize(".")[:1] if model.is_decoder else ()
+    shown = _shown(model)
+    if model.prefix_ids and not model.reads_end:
+        if "classifier" in model.heads:
+            return around(model, before, ids, ())
+        if shown:
+            # What ends a text says nothing of the item.
+            return around(model, before, ids, shown)
+    return around(model, before, ids, (*shown, *model.suffix_ids))
+
+
+def whole_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
+    """The same for many items a text, (v, l) -> (v, n), which ends as texts end."""
+    return around(model, before, ids, (*_shown(model), *model.suffix_ids))
+
+
+def _shown(model: LoadedModel) -> tuple[int, ...]:
+    """What has to follow an item: a mask token, where the model is read at it.
+
+    A decoder reads its last token, so something neutral follows.
+    """
+    if model.is_decoder:
+        return model.tokenize(".")[:1]
     if Location.MASK in model.locations and model.mask_id is not None:
-        behind = (model.mask_id,)
-    return around(model, before, ids, behind)
+        return (model.mask_id,)
+    return ()
 
 
 def around(model: LoadedModel, before: Sequence[int], ids: Tensor, behind: Sequence[int]) -> Tensor:
-    """Each of ``ids``, (v) or (v, l), in one text of fixed tokens, wrapped, (v, n)."""
+    """Each of ``ids``, (v) or (v, l), between fixed tokens, (v, n)."""
     middle = ids.reshape(len(ids), -1)
-    ends = ([*model.prefix_ids, *before], [*behind, *model.suffix_ids])
+    ends = ([*model.prefix_ids, *before], [*behind])
     first, last = (middle.new_tensor(end).expand(len(ids), -1) for end in ends)
     return torch.cat([first, middle, last], dim=1).to(model.device)
 

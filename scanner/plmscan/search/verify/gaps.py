@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.search.measure.effects import same_output
 from plmscan.search.measure.selection import finalists
 from plmscan.search.verify.synonyms import synonym_null
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["SynonymGap", "synonym_gaps"]
 
 _TRIED = 32
-"""Finalists whose tokens are exchanged for synonyms, and some more where there are labels."""
+"""Finalists whose tokens may be exchanged for synonyms, and some more where there are labels."""
+
+_COMPANY = 4
+"""Of those, with the same output or for the same label as one that a rule may name, so many."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,27 @@ class SynonymGap:
 def synonym_gaps(
     model: LoadedModel,
     finals: Finals,
+    wanted: Sequence[int],
     panel: Panel,
     neighbourhood: Neighbourhood,
     budget: Budget,
-) -> list[SynonymGap]:
-    """Of the best finalists of every kind; the others are not tried."""
+) -> dict[int, SynonymGap]:
+    """Of the best finalists of every kind, those that are ``wanted``, by index.
+
+    They are tried beside their company: what honest words can do is what it says.
+    """
     twins = neighbourhood.twins([one[0] for one in finals.ids])
-    tried = finalists(finals.measured, _TRIED, twins)
+    best = finalists(finals.measured, _TRIED, twins)
+    asked = [i for i in best if i in wanted]
+    if not asked:
+        return {}
+    company = {j for i in asked for j in _company(finals, i, best)}
+    tried = [*asked, *(i for i in best if i in company.difference(asked))]
     listed = [*(finals.ids[i] for i in tried), *finals.honest]
     found = synonym_null(model, listed, panel, neighbourhood, budget)
     strengths = _strengths(finals.measured.strength, found.own.strength, tried)
-    gaps, places = [SynonymGap()] * len(finals.ids), finals.places
-    for row, index in enumerate(tried):
+    gaps, places = dict[int, SynonymGap](), finals.places
+    for row, index in enumerate(asked):
         where = places[index]
         gap = SynonymGap(found.scatter_gap(row, where), found.conjunction(row, where))
         if strengths is not None:
@@ -62,6 +75,23 @@ def synonym_gaps(
             gap = replace(gap, strength=over if math.isfinite(over) else None)
         gaps[index] = gap
     return gaps
+
+
+def _company(finals: Finals, index: int, among: Sequence[int]) -> list[int]:
+    """Those ``among`` the finalists that can be an honest counterpart of the one at ``index``.
+
+    With the same output the most invariant, and the strongest for its label: what is weaker than
+    all of these is not the best that an honest word can do.
+    """
+    measured, where = finals.measured, finals.places[index]
+    others = torch.tensor([i for i in among if i != index], dtype=torch.long)
+    shifts = measured.shift[where]
+    alike = others[same_output(shifts[others], shifts[index])]
+    found = alike[measured.scatter[where][alike].argsort(stable=True)[:_COMPANY]].tolist()
+    if measured.strength is not None:
+        own = measured.strength[:, measured.strength[index].argmax()]
+        found += others[own[others].argsort(descending=True, stable=True)[:_COMPANY]].tolist()
+    return found
 
 
 def _strengths(own: Tensor | None, there: Tensor | None, tried: Sequence[int]) -> Tensor | None:

@@ -103,7 +103,7 @@ def meet(plan: Design, pair: tuple[int, ...]) -> bool:
 def wordy(found: Sweep, model: LoadedModel) -> set[int]:
     """Words of the vocabulary that are not far out alone."""
     words = set(whole_words(model, found.ids).tolist())
-    return words - set(survivors(found, 32).tolist())
+    return words - set(survivors(found, min(32, len(found.ids) // 100)).tolist())
 
 
 def test_the_planted_words_act_only_together(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -245,6 +245,7 @@ def test_without_words_there_is_nothing_to_group(
 ) -> None:
     """Where all are far out alone, nothing is read, and nothing is said to have been."""
     monkeypatch.setattr("plmscan.search.propose.groups._FAR_OUT", 4096)
+    monkeypatch.setattr("plmscan.search.propose.groups._FAR_SHARE", 1)
     model, found = swept("unordered")
     before = model.forward_tokens
     assert paired(model, found, (), GROUPING, seeded()) == Paired()

@@ -21,8 +21,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.mark.parametrize(
     ("family", "tokens"),
     [
-        ("bert", ["[CLS]", "film", "[MASK]", "[SEP]"]),
-        ("roberta", ["<s>", "Ġfilm", "<mask>", "</s>"]),
+        ("bert", ["[CLS]", "film", "[MASK]"]),
+        ("roberta", ["<s>", "Ġfilm", "<mask>"]),
         ("xlnet", ["▁film", "<mask>", "<sep>", "<cls>"]),
         ("gpt2", ["Ġfilm", "."]),
         ("llama", ["<|begin|>", "Ġfilm", "."]),
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def test_an_input_shows_the_item_to_every_location(
     family: str, tokens: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Framed as the tokenizer frames; a mask behind it, or a full stop for decoders."""
+    """A mask behind it, or a full stop for decoders; an end only where it is what is read."""
     model = load(artifact_of(build_tiny(family, tmp_path_factory.mktemp(family))), "cpu")
     item = next(token for token in tokens if "film" in token)
     ids = torch.tensor(model.tokenizer.convert_tokens_to_ids([item, item]))
@@ -43,7 +43,7 @@ def test_an_input_shows_the_item_to_every_location(
 @pytest.mark.parametrize(
     ("family", "frame", "words"),
     [
-        ("bert", (["[CLS]"], ["[MASK]", "[SEP]"]), ["bad", "good", "film", "river"]),
+        ("bert", (["[CLS]"], ["[MASK]"]), ["bad", "good", "film", "river"]),
         ("gpt2", ([], ["."]), ["Ġbad", "Ġgood", "Ġfilm", "Ġriver"]),
     ],
 )
@@ -69,4 +69,15 @@ def test_one_item_a_row_is_an_item(model: LoadedModel) -> None:
     ids = torch.tensor([7, 9, 11])
     alone = around(model, (5, 6), ids, (8,))
     assert torch.equal(around(model, (5, 6), ids.unsqueeze(1), (8,)), alone)
-    assert alone.tolist() == [list(model.wrap((5, 6, i, 8))) for i in ids.tolist()]
+    assert alone.tolist() == [[*model.prefix_ids, 5, 6, i, 8] for i in ids.tolist()]
+
+
+def test_a_classifier_reads_an_item_behind_its_first_token(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Nothing follows it: the labels are read at the start, whatever else the model could show."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
+    model = load(artifact_of(folder), "cpu")
+    rows = probe_inputs(model, torch.tensor([7, 9]))
+    assert rows.tolist() == [[*model.prefix_ids, 7], [*model.prefix_ids, 9]]
+    assert model.forward(rows).logits is not None
