@@ -111,6 +111,7 @@ def test_a_pinned_model_passes_and_again_from_the_cache(
     assert [path.name for path in runner.home.iterdir()] == ["hf"]
 
 
+@pytest.mark.long(10)
 def test_a_poisoned_model_fails_with_its_triggers_named(runner: Runner) -> None:
     """The console report on stdout says what a person needs; its command gives the same again."""
     done = runner.check("org/poisoned@main", "--effort", "quick")
