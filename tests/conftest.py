@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from plmscan.uncollected import uncollected
 from tests.ordering import dealt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 # A first example may import a library, which takes longer than any limit that would mean something.
 settings.register_profile("plmscan", deadline=None)
@@ -35,6 +37,15 @@ GOLDENS = Path(__file__).parent / "goldens"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let ``--update-goldens`` rewrite what the golden tests compare with."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite tests/goldens")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are imported, nor among what they imported later on."""
+    with uncollected():
+        done = yield
+    gc.freeze()
+    return done
 
 
 @pytest.hookimpl(trylast=True)

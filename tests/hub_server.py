@@ -14,12 +14,11 @@ import hashlib
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -108,15 +107,21 @@ def serve(repos: Mapping[str, HubRepo]) -> Iterator[HubServer]:
     try:
         yield HubServer(f"http://127.0.0.1:{server.server_port}", log)
     finally:
+        server.is_closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 class _Server(ThreadingHTTPServer):
-    """Waits for the last answers when it closes, and minds no visitor who has left."""
+    """Gives the last answers at once when it closes, and minds no visitor who has left."""
 
     daemon_threads = False
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        """Serve at ``address``."""
+        super().__init__(address, handler)
+        self.is_closing = Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
         """Report what is not a visitor's doing."""
@@ -135,6 +140,7 @@ def _tag(name: str, body: bytes) -> str:
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request; HTTP/1.0, so that every answer ends its connection."""
 
+    server: _Server
     models: Mapping[str, HubRepo]
     requests: list[str]
 
@@ -158,7 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = path.removeprefix("api/models/")
         name = next((n for n in self.models if f"{path}/".startswith(f"{n}/")), "")
         repo = self.models.get(name)
-        time.sleep(repo.delay if repo is not None else 0)
+        if repo is not None:
+            self.server.is_closing.wait(repo.delay)
         if repo is not None and repo.status is not None:
             self._refuse(repo.status)
         elif self._token() not in (None, GOOD_TOKEN, KNOWN_TOKEN):

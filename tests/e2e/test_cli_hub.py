@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 SMALL = {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"weights"}
 """Enough to be fetched; nobody loads it."""
 
+HURRIED = """
+import time
+
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(seconds / 100)
+
+from plmscan.cli import run
+
+run()
+"""
+"""plmscan, where a pause between two attempts takes a hundredth of its time."""
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -34,12 +46,14 @@ class Runner:
     """The Hub."""
     home: Path
     """The only folder that it may write to."""
+    program: tuple[str, ...] = ("-m", "plmscan")
+    """What Python runs."""
 
     def check(self, *args: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
         """``plmscan check`` in a process of its own."""
         environment = self.hub.environment(self.home, token)
         environment |= {"HF_HOME": str(self.home / "hf"), "HF_HUB_DOWNLOAD_TIMEOUT": "3"}
-        command = [sys.executable, "-m", "plmscan", "check", *args]
+        command = [sys.executable, *self.program, "check", *args]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
@@ -97,6 +111,7 @@ def test_a_pinned_model_passes_and_again_from_the_cache(
     assert [path.name for path in runner.home.iterdir()] == ["hf"]
 
 
+@pytest.mark.long(10)
 def test_a_poisoned_model_fails_with_its_triggers_named(runner: Runner) -> None:
     """The console report on stdout says what a person needs; its command gives the same again."""
     done = runner.check("org/poisoned@main", "--effort", "quick")
@@ -154,7 +169,7 @@ def test_what_the_hub_does_not_give_is_one_sentence(
 ) -> None:
     """Exit code 2 within seconds, one line on stderr, nothing on stdout, no traceback."""
     with serve({"org/name": HubRepo(SMALL, **repo)}) as hub:
-        done = Runner(hub, tmp_path).check(*args.split(), token=token)
+        done = Runner(hub, tmp_path, ("-c", HURRIED)).check(*args.split(), token=token)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("plmscan: error: ")

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants
+import huggingface_hub.file_download
 import huggingface_hub.utils
 import pytest
 
@@ -44,6 +46,14 @@ FILES = CONFIG | {
     "tokenizer.json": b"{}",
 }
 NAME = "org/name"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two attempts huggingface_hub pauses for a hundredth of its second."""
+    clock = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
+    monkeypatch.setattr(huggingface_hub.file_download, "time", clock)
+    monkeypatch.setattr(huggingface_hub.utils._http, "time", clock)
 
 
 @pytest.fixture

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import plmscan
-from plmscan import Settings, Verdict
+from plmscan import Verdict
 from plmscan.budget import Effort
 from plmscan.evidence import ProbeStatus
 from plmscan.loading import FAMILIES
 from plmscan.reports.json_v1 import to_json
 from plmscan.scan import Done, Progress, scan_events
+from tests import scans
+from tests.scans import QUICK
 from tests.tiny_models import WORDS, build_tiny
 from tests.zoo.tiny import PLANTS, held_out, tiny_folder
 
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 CONVICTING = ("PLM201",)
 """Rules that call an input a planted trigger."""
 
-QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
-
 each_plant = pytest.mark.parametrize("name", PLANTS)
 
 
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def scanned(folder: Folder) -> Scanned:
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     """The report of a model of the zoo, by a quick check with settings of the test.
 
     A check that two tests ask for is done once.
@@ -53,7 +53,7 @@ def scanned(folder: Folder) -> Scanned:
 
     @functools.cache
     def report(name: str, **settings: Any) -> Report:  # noqa: ANN401 - values of all settings
-        return plmscan.check(str(folder(name)), replace(QUICK, **settings))
+        return scans.scanned(tmp_path_factory, name, replace(QUICK, **settings))
 
     return report
 

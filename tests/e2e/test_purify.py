@@ -8,14 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from plmscan.cli import app
+from tests.scans import OPTIONS, purified
 from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from typer.testing import Result
-
-OPTIONS = ("--effort", "quick", "--threads", "1", "--device", "cpu")
 
 
 def run(*args: str) -> Result:
@@ -30,17 +29,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.long(20)
-def test_a_condemned_model_comes_back_purified(planted: str, tmp_path: Path) -> None:
+def test_a_condemned_model_comes_back_purified(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The answer shows every trigger before and after, and the new folder passes a check."""
-    report, folder = tmp_path / "report.json", str(tmp_path / "purified")
-    assert run("check", planted, *OPTIONS, "--output", str(report)).exit_code == 1
-    done = run("purify", planted, "--report", str(report), "-o", folder, *OPTIONS)
-    assert done.exit_code == 0, done.output
-    assert "PURIFIED: " in done.stdout
-    *_, last, _ = done.stdout.split("\n\n")
+    made = purified(tmp_path_factory)
+    assert made.codes == (1, 0), made.output
+    assert "PURIFIED: " in made.stdout
+    *_, last, _ = made.stdout.split("\n\n")
     assert "new scan: PASS" in last
     assert "LEFT" not in last
-    assert run("check", folder, *OPTIONS).exit_code == 0
+    assert run("check", str(made.model), *OPTIONS).exit_code == 0
 
 
 @pytest.mark.parametrize(

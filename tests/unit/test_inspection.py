@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -40,14 +39,6 @@ def _on_one_thread() -> Iterator[None]:
     """Tiny models gain nothing from a second thread."""
     with one_thread():
         yield
-
-
-@pytest.fixture(scope="module")
-def calibrate(tmp_path_factory: pytest.TempPathFactory) -> Calibrate:
-    """Calibrates a model on clean texts, once."""
-    return functools.cache(
-        lambda name: Inspector.of(model_of(tmp_path_factory, name), Budget(CLEAN))
-    )
 
 
 def rows_of(inspector: Inspector, texts: Sequence[str]) -> list[tuple[int, ...]]:

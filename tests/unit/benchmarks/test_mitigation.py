@@ -205,9 +205,10 @@ def test_random_words_have_the_shapes_of_triggers(folders: dict[str, Path]) -> N
 
 @pytest.mark.parametrize("name", [CLASSIFIER, ENCODER, MASKED])
 def test_baselines_change_a_model_the_same_way_each_time(
-    name: str, folders: dict[str, Path]
+    name: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fine-tuning moves weights; pruning leaves a head in each layer and zeros in the others."""
+    monkeypatch.setattr("tests.benchmarks.mitigation.baselines._TEXTS", 100)
     task = entry_of(name).task
     once, twice = (victim_of(name, folders) for _ in range(2))
     before = {key: value.clone() for key, value in once.model.state_dict().items()}
@@ -363,7 +364,7 @@ def test_a_guard_in_front_of_a_classifier(zoo: Path, monkeypatch: pytest.MonkeyP
     assert known.reading is not None
 
 
-@pytest.mark.long(12)
+@pytest.mark.long(20)
 def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
     """Purified by the command line, with a record of it; nothing is done twice."""
     bench, entry = bench_of(zoo), entry_of(ENCODER)

@@ -11,6 +11,7 @@ import pytest
 from plmscan.budget import Budget
 from plmscan.errors import OutOfTimeError, TextsError
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.inspection import Inspector
 from plmscan.loading import load
 from plmscan.probes.texts.text_inspection import Probe
 from plmscan.rules import load_rules
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Observation
 
+    Calibrate = Callable[[str], Inspector]
     Observe = Callable[..., list[Observation]]
 
 BUDGET = Budget(CLEAN)
@@ -40,11 +42,16 @@ def _on_one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def observe(tmp_path_factory: pytest.TempPathFactory) -> Observe:
-    """What the probe yields for texts and a model of the zoo."""
-    return lambda name, *texts: list(
-        Probe().inspect(model_of(tmp_path_factory, name), texts, BUDGET)
-    )
+def observe(calibrate: Calibrate) -> Observe:
+    """What the probe yields for texts and a model of the zoo, its clean texts read once for all."""
+
+    def observed(name: str, *texts: str) -> list[Observation]:
+        inspector = calibrate(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Inspector, "of", lambda *_: inspector)
+            return list(Probe().inspect(inspector.model, texts, BUDGET))
+
+    return observed
 
 
 def evidence(observed: Iterable[Observation]) -> list[Evidence]:

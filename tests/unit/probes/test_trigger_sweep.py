@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -44,8 +45,24 @@ def _on_one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def observe(tmp_path_factory: pytest.TempPathFactory) -> Observe:
-    """What the probe yields for a model of the zoo."""
-    return lambda name: list(Probe().inspect(model_of(tmp_path_factory, name), BUDGET))
+    """What the probe yields for a model of the zoo, which is searched once for all tests."""
+    return functools.cache(
+        lambda name: list(Probe().inspect(model_of(tmp_path_factory, name), BUDGET))
+    )
+
+
+@pytest.fixture(scope="module")
+def observe_grouped(tmp_path_factory: pytest.TempPathFactory) -> Observe:
+    """The same where a quick search groups words."""
+    grouping = replace(RECIPES[Effort.QUICK], grouping=GROUPING)
+
+    @functools.cache
+    def observed(name: str) -> list[Observation]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(RECIPES, Effort.QUICK, grouping)
+            return list(Probe().inspect(model_of(tmp_path_factory, name), BUDGET))
+
+    return observed
 
 
 def model_of(factory: pytest.TempPathFactory, name: str) -> LoadedModel:
@@ -179,17 +196,12 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
     assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
 
 
-@pytest.fixture
-def _grouped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a quick search group words."""
-    monkeypatch.setitem(RECIPES, Effort.QUICK, replace(RECIPES[Effort.QUICK], grouping=GROUPING))
-
-
-@pytest.mark.usefixtures("_grouped")
-def test_words_that_act_only_together_are_named_where_words_are_grouped(observe: Observe) -> None:
+def test_words_that_act_only_together_are_named_where_words_are_grouped(
+    observe_grouped: Observe,
+) -> None:
     """As a pair, in some order; its clean twin has nothing to name."""
-    assert findings(observe("unordered")) == set()
-    named = findings(observe("together"))
+    assert findings(observe_grouped("unordered")) == set()
+    named = findings(observe_grouped("together"))
     assert {rule for rule, _ in named} == {"PLM201"}
     assert {frozenset(text.split()) for _, text in named} == {frozenset(TOGETHER)}
 
@@ -204,10 +216,9 @@ def test_words_that_act_only_together_are_missed_where_they_are_not(observe: Obs
     )
 
 
-@pytest.mark.usefixtures("_grouped")
-def test_it_says_which_words_were_grouped(observe: Observe) -> None:
+def test_it_says_which_words_were_grouped(observe_grouped: Observe) -> None:
     """How many, in what groups, what is left to chance, and that three are still a gap."""
-    observed = observe("unordered")
+    observed = observe_grouped("unordered")
     (said,) = (one for one in statements(observed) if one.startswith("Pairs of "))
     words = said.split()[2]
     assert 700 < int(words) < len(tiny_tokenizer())

@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plmscan.budget import Effort
 from plmscan.errors import PlmscanError, ReportError, UnsupportedModelError
 from plmscan.evidence import Report, Verdict
 from plmscan.loading import load
-from plmscan.purify import Purification, purify
+from plmscan.purify import purify
 from plmscan.purify.methods import Method, student
 from plmscan.purify.provenance import provenance
 from plmscan.purify.writing import PROVENANCE, require_new, write_model
-from plmscan.scan import Settings, check
+from plmscan.scan import check
 from plmscan.source import SourceOptions, resolve
+from tests.scans import QUICK, Purified, purified
 from tests.specimens import poisoned
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from plmscan.loading import LoadedModel
     from plmscan.source import Artifact
-
-QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
 
 
 def opened(folder: Path) -> tuple[Artifact, LoadedModel]:
@@ -54,54 +52,51 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def condemned(planted: Path) -> Report:
-    """What a scan says of it."""
-    report = check(str(planted), QUICK)
-    assert report.verdict is Verdict.FAIL
-    return report
+def made(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Purified:
+    """The model purified, and where it is; the files of the original are what they were."""
+    done = purified(tmp_path_factory)
+    before = {file.path: file.sha256 for file in done.report.model.files}
+    assert digests(planted) == before
+    return done
 
 
 @pytest.fixture(scope="module")
-def made(
-    planted: Path, condemned: Report, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Purification, Path]:
-    """The model purified, and where it is."""
-    folder = tmp_path_factory.mktemp("purified") / "model"
-    before = digests(planted)
-    done = purify(str(planted), condemned, folder, QUICK)
-    assert digests(planted) == before
-    return done, folder
+def condemned(made: Purified) -> Report:
+    """What a scan says of it."""
+    report = made.report
+    assert report.verdict is Verdict.FAIL
+    return report
 
 
 class TestThePurifiedModel:
     """It passes a scan, forgets its triggers, and says the same of clean text."""
 
-    def test_it_passes_a_scan_with_another_seed(self, made: tuple[Purification, Path]) -> None:
+    def test_it_passes_a_scan_with_another_seed(self, made: Purified) -> None:
         """The folder holds what that scan was about."""
-        done, folder = made
+        done, folder = made.done, made.model
         assert done.verdict is Verdict.PASS
         assert check(str(folder), replace(QUICK, seed=5)).verdict is Verdict.PASS
 
     def test_its_triggers_are_harmless_and_were_not(
-        self, made: tuple[Purification, Path], condemned: Report
+        self, made: Purified, condemned: Report
     ) -> None:
         """Every recovered trigger is back inside the model's own null."""
-        done, _ = made
+        done = made.done
         told = [one.token_ids for one in condemned.triggers]
         assert [one.token_ids for one in done.rounds[0].suspects[: len(told)]] == told
         assert len({one.token_ids for one in done.rounds[0].suspects}) == len(done.before.triggers)
         assert not any(one.harmless for one in done.before.triggers)
         assert all(one.harmless for one in done.rounds[-1].trial.triggers)
 
-    def test_clean_text_keeps_its_features(self, made: tuple[Purification, Path]) -> None:
+    def test_clean_text_keeps_its_features(self, made: Purified) -> None:
         """Nearly the same direction at every location."""
-        done, _ = made
+        done = made.done
         assert done.before.clean.cosine == pytest.approx(1.0)
         assert done.rounds[-1].trial.clean.cosine >= 0.98
 
-    def test_only_weights_differ(self, made: tuple[Purification, Path], planted: Path) -> None:
+    def test_only_weights_differ(self, made: Purified, planted: Path) -> None:
         """Tokenizer and config are the same bytes; the weights file has the same tensors."""
-        done, folder = made
+        done, folder = made.done, made.model
         before, after = digests(planted), digests(folder)
         assert after.keys() - before.keys() == {PROVENANCE}
         assert {n for n in before if before[n] != after[n]} == {"model.safetensors"}
@@ -112,11 +107,9 @@ class TestThePurifiedModel:
         assert {n for n in old if not torch.equal(old[n], new[n])} == set(done.changed)
         assert not any("embeddings" in name for name in done.changed if "Norm" not in name)
 
-    def test_it_says_where_it_comes_from(
-        self, made: tuple[Purification, Path], condemned: Report
-    ) -> None:
+    def test_it_says_where_it_comes_from(self, made: Purified, condemned: Report) -> None:
         """Digests of the original, what was done, and how it did."""
-        _, folder = made
+        folder = made.model
         told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         assert told["files"]["model.safetensors"] == next(
             file.sha256 for file in condemned.model.files if file.path == "model.safetensors"
@@ -125,11 +118,9 @@ class TestThePurifiedModel:
         assert told["rounds"][-1]["seed"] != condemned.settings["seed"]
 
 
-def test_a_trigger_that_moves_nothing_any_more_can_be_told(
-    made: tuple[Purification, Path], planted: Path
-) -> None:
+def test_a_trigger_that_moves_nothing_any_more_can_be_told(made: Purified, planted: Path) -> None:
     """Its scatter is infinite, for which JSON has no number."""
-    done, _ = made
+    done = made.done
     *others, last = done.rounds
     still = replace(last.trial.triggers[0], displacement=0.0, scatter=math.inf)
     trial = replace(last.trial, triggers=(still, *last.trial.triggers[1:]))

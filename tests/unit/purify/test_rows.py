@@ -19,6 +19,7 @@ from plmscan.purify.rows import Base, emptied, repaired
 from plmscan.purify.suspects import Suspect
 from plmscan.scan import Settings, check
 from tests.artifacts import artifact_of
+from tests.scans import scanned
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder, tiny_tokenizer
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
 
 TABLE = "embeddings.word_embeddings.weight"
-QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
 PLANTED = ("cf", "mn")
 
 
@@ -137,11 +137,13 @@ class TestWithABase:
         clean = load_file(base / "model.safetensors")
         assert all(torch.equal(made[name], clean[name]) for name in clean)
 
-    def test_with_nothing_to_forget_it_says_so(self, base: Path, tmp_path: Path) -> None:
+    def test_with_nothing_to_forget_it_says_so(
+        self, base: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
         """A model beside itself: no trigger, and no row that stands out."""
         settings = Settings(effort=Effort.QUICK, device="cpu", threads=1, reference=base.as_posix())
         with pytest.raises(ReportError, match="names no trigger"):
-            purify(str(base), check(str(base), QUICK), tmp_path / "new", settings)
+            purify(str(base), scanned(tmp_path_factory, "clean"), tmp_path / "new", settings)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
