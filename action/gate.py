@@ -102,6 +102,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         *(f"--{name}={value}" for name, value in given if value),
         *(["--offline"] if is_on("offline") else []),
         *(["--all-files"] if is_on("all-files") else []),
+        *(["--fail-fast"] if is_on("fail-fast") else []),
         *([] if is_on("cache") else ["--no-cache"]),
         *(f"--report={form}={file}" for form, file in reports),
         *("--", *asked("models").split()),

@@ -83,6 +83,31 @@ class TestManyModels:
         """A fail is worse than inconclusive, and that worse than a pass."""
         assert run("check", *models, "--files-only", "--quiet").exit_code == code
 
+    @pytest.mark.parametrize(
+        ("first", "code", "counts"),
+        [("./models/bad", 1, "1 fail, 2 inconclusive"), ("./nowhere", 2, "3 inconclusive")],
+    )
+    def test_fail_fast_stops_behind_the_first_that_does_not_pass(
+        self, first: str, code: int, counts: str
+    ) -> None:
+        """What is left is told as not checked, which is never a pass."""
+        models = (first, "./models/good", "./models/good/../good")
+        result = run("check", *models, "--files-only", "--fail-fast")
+        told = " ".join(result.stdout.split())
+        assert result.exit_code == code
+        assert f"3 models: {counts}." in told
+        assert f"It was not checked: {first} did not pass, and --fail-fast ends there." in told
+        assert "[2/3]" not in result.stderr
+        assert f"note: {first} did not pass, so 2 models behind it" in result.stderr
+
+    def test_fail_fast_goes_on_while_models_pass(self) -> None:
+        """The configuration may ask for it, and the model that fails is told with its findings."""
+        configure(f"fail-fast: true\n{BOTH}")
+        result = run("check")
+        assert result.exit_code == 1
+        assert "FAIL  2 models: 1 pass, 1 fail." in result.stdout
+        assert "will not be checked" not in result.stderr
+
     def test_a_list_of_models(self) -> None:
         """One a line, with comments; the report knows the line."""
         Path("models.txt").write_text("# ours\n./models/good\n\n./models/bad # odd\n")

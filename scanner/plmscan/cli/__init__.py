@@ -83,6 +83,7 @@ def check(
     report: ask.MoreReports = None,
     attest: ask.Attest = None,
     fail_on: ask.Bar = None,
+    fail_fast: ask.FailFast = False,
     effort: ask.AskedEffort = None,
     time_limit: ask.TimeLimit = None,
     device: ask.AskedDevice = None,
@@ -113,6 +114,7 @@ def check(
     given = _given(
         revision=revision,
         fail_on=fail_on,
+        fail_fast=fail_fast or None,
         effort=effort,
         time_limit=time_limit,
         device=device and device.value,

@@ -30,6 +30,7 @@ __all__ = [
     "Clean",
     "Configuration",
     "Debug",
+    "FailFast",
     "FailOn",
     "FilesOnly",
     "Model",
@@ -207,6 +208,14 @@ Models = Annotated[
 ModelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="More models, one a line.")]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+]
+FailFast = Annotated[
+    bool,
+    typer.Option(
+        "--fail-fast",
+        help="Stop at the first model that does not pass, and its search at the first finding "
+        "that fails it.",
+    ),
 ]
 FilesOnly = Annotated[
     bool, typer.Option("--files-only", help="Check the files; do not load the model.")

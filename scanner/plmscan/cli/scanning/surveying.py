@@ -17,6 +17,8 @@ from plmscan.cli.terminal.failures import mistake
 from plmscan.cli.terminal.progress import watching
 from plmscan.cli.terminal.stderr import say
 from plmscan.errors import PlmscanError
+from plmscan.evidence import Verdict
+from plmscan.probes.words import counted
 from plmscan.reports import Detail
 from plmscan.rules import overridden
 from plmscan.scan import Done, Progress, scan_events
@@ -42,7 +44,8 @@ class _Course:
         self.job = job
         self._cache = cache
         self._told: SimpleQueue[Event | Progress | BaseException] = SimpleQueue()
-        self._is_heard = False
+        self.is_heard = False
+        """Whether somebody listens."""
 
     def run(self, turns: Turns, turn: Turn) -> None:
         """Scan the model in its turn, until nobody wants to know any more."""
@@ -63,7 +66,7 @@ class _Course:
         Raises:
             BaseException: whatever ended the scan.
         """
-        self._is_heard = True
+        self.is_heard = True
         while True:
             told = self._told.get()
             if isinstance(told, BaseException):
@@ -77,7 +80,7 @@ class _Course:
 
     def _on_progress(self, progress: Progress) -> None:
         """Keep for nobody how far a step was before anybody listened."""
-        if self._is_heard:
+        if self.is_heard:
             self._told.put(progress)
 
 
@@ -103,6 +106,9 @@ def surveyed(
             if len(jobs) > 1 and isinstance(outcome, Refusal):
                 say(f"error: {source}: {outcome.diagnostics}")
             entries.append(Entry(outcome, course.job.place))
+            if course.job.settings.fail_fast and entries[-1].verdict is not Verdict.PASS:
+                break
+    entries += _unchecked(entries[-1].model, [course.job for course in courses[len(entries) :]])
     survey = Survey(tuple(entries))
     for remark in unmatched(jobs, survey):
         say(f"note: {remark}")
@@ -121,8 +127,9 @@ def _under_way(courses: Sequence[_Course]) -> Iterator[None]:
         for thread in threads:
             thread.start()
         yield
-        for thread in threads:
-            thread.join()
+        if all(course.is_heard for course in courses):
+            for thread in threads:
+                thread.join()
 
 
 def _work(waiting: SimpleQueue[_Course], turns: Turns) -> None:
@@ -134,6 +141,18 @@ def _work(waiting: SimpleQueue[_Course], turns: Turns) -> None:
             except Empty:
                 return
             course.run(turns, turn)
+
+
+def _unchecked(culprit: str, jobs: Sequence[Job]) -> list[Entry]:
+    """What there is to say of the models behind ``culprit``, which did not pass: no verdict."""
+    if jobs:
+        say(
+            f"note: {culprit} did not pass, so {counted(len(jobs), 'model')} behind it "
+            "will not be checked (--fail-fast)."
+        )
+    problem = f"It was not checked: {culprit} did not pass, and --fail-fast ends there."
+    remedy = "Check it by itself, or without --fail-fast."
+    return [Entry(Refusal(name_of(job.source), problem, remedy), job.place) for job in jobs]
 
 
 def _outcome(course: _Course, watcher: Watcher, *, debug: bool) -> Report | Refusal:
