@@ -35,6 +35,7 @@ OPTIONS = (
     "rules",
     "baseline",
     "time-limit",
+    "jobs",
 )
 """Inputs that are options of ``plmscan check`` as they stand."""
 CONFIGURATIONS = ("plmscan.yaml", "plmscan.yml", "pyproject.toml", "plmscan.lock")

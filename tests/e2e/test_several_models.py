@@ -136,6 +136,24 @@ def test_a_model_made_ready_ahead_is_told_as_if_it_were_alone(
     assert list(map(timeless, lines[mark + 1 : -1])) == list(map(timeless, alone_lines[:-1]))
 
 
+@pytest.mark.long(30)
+def test_models_that_are_searched_side_by_side_have_the_same_reports(
+    repos: dict[str, HubRepo], tmp_path: Path
+) -> None:
+    """In their order, with one exit code; on as many threads no digit differs, nor does the key."""
+    asked = ("org/one", "org/two", *QUICK, "--threads", "1", "--device", "cpu")
+    code, both, lines = finished(repos, tmp_path, *asked, "--jobs", "2")
+    (mark,) = [number for number, line in enumerate(lines) if "[2/2]" in line]
+    assert any("searched beside 1 other model: about 1.4 GB" in line for line in lines[mark:])
+    kept_code, kept, kept_lines = finished(repos, tmp_path, *asked)
+    again_code, again, again_lines = finished(repos, tmp_path, *asked, "--no-cache")
+    assert (code, kept_code, again_code) == (1, 1, 1)
+    assert kept == both
+    assert sum("earlier scan" in line for line in kept_lines) == 2
+    assert not any("earlier scan" in line for line in again_lines)
+    assert tuple(map(lasting, again.reports)) == tuple(map(lasting, both.reports))
+
+
 @pytest.mark.long(15)
 def test_what_goes_wrong_ahead_is_told_in_its_place(
     repos: dict[str, HubRepo], tmp_path: Path

@@ -108,6 +108,29 @@ class TestManyModels:
         assert "FAIL  2 models: 1 pass, 1 fail." in result.stdout
         assert "will not be checked" not in result.stderr
 
+    @pytest.mark.parametrize("args", [["--jobs", "3"], []])
+    def test_models_beside_each_other_are_told_in_their_order(self, args: list[str]) -> None:
+        """Asked for here or in the configuration, with the reports of one after the other."""
+        models = ("./models/good", "./nowhere", "./models/bad")
+        alone = run("check", *models, "--files-only", "--no-cache", "--format", "json")
+        configure(f"jobs: 2\n{BOTH}")
+        result = run("check", *models, *args, "--no-cache", "--format", "json")
+        first, second = (
+            [(e.model, e.verdict, e.reason) for e in survey_from_json(one.stdout).entries]
+            for one in (alone, result)
+        )
+        assert first == second
+        assert result.exit_code == alone.exit_code == 1
+
+    @pytest.mark.parametrize("jobs", ["0", "65", "many"])
+    def test_jobs_are_a_few(self, jobs: str) -> None:
+        """On the command line and in the configuration."""
+        assert run("check", "./models/good", "--jobs", jobs).exit_code == 2
+        configure(f"jobs: {jobs}\n{BOTH}")
+        result = run("check")
+        assert result.exit_code == 2
+        assert "plmscan.yaml:2: " in result.stderr
+
     def test_a_list_of_models(self) -> None:
         """One a line, with comments; the report knows the line."""
         Path("models.txt").write_text("# ours\n./models/good\n\n./models/bad # odd\n")

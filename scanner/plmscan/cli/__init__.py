@@ -84,6 +84,7 @@ def check(
     attest: ask.Attest = None,
     fail_on: ask.Bar = None,
     fail_fast: ask.FailFast = False,
+    jobs: ask.Jobs = None,
     effort: ask.AskedEffort = None,
     time_limit: ask.TimeLimit = None,
     device: ask.AskedDevice = None,
@@ -132,7 +133,7 @@ def check(
         all_files=all_files or None,
         files_only=files_only or None,
     )
-    asked = _asked(models, models_file, config, baseline, given)
+    asked = _asked(models, models_file, config, baseline, given, jobs)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
 
 
@@ -403,11 +404,12 @@ def _asked(
     config: Path | None,
     baseline: Path | None,
     given: Mapping[str, Any],
+    jobs: int | None = None,
 ) -> Asked:
     """What the command line says about which models, and how to check them."""
     from plmscan.cli.scanning.plan import Asked  # noqa: PLC0415 - keeps --help quick
 
-    return Asked(tuple(models or ()), models_file, config, baseline, given)
+    return Asked(tuple(models or ()), models_file, config, baseline, jobs, given)
 
 
 def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool) -> Survey:
@@ -415,8 +417,8 @@ def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool)
     from plmscan.cli.scanning.plan import plan  # noqa: PLC0415 - keeps --help quick
     from plmscan.cli.scanning.surveying import surveyed  # noqa: PLC0415
 
-    jobs = plan(asked, datetime.now().astimezone().date())
-    return surveyed(jobs, detail, cache, debug=debug)
+    planned = plan(asked, datetime.now().astimezone().date())
+    return surveyed(planned.jobs, detail, cache, at_once=planned.at_once, debug=debug)
 
 
 def _start_worker() -> None:

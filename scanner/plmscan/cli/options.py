@@ -33,6 +33,7 @@ __all__ = [
     "FailFast",
     "FailOn",
     "FilesOnly",
+    "Jobs",
     "Model",
     "Models",
     "ModelsFile",
@@ -215,6 +216,12 @@ FailFast = Annotated[
         "--fail-fast",
         help="Stop at the first model that does not pass, and its search at the first finding "
         "that fails it.",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=64, help="Models searched at a time, which share the cores (1)."
     ),
 ]
 FilesOnly = Annotated[

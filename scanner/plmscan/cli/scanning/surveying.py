@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from plmscan.cli.scanning.at_once import sensible
 from plmscan.cli.scanning.turns import Turn, Turns
 from plmscan.cli.scanning.waiving import unmatched
 from plmscan.cli.terminal.failures import mistake
@@ -85,11 +86,17 @@ class _Course:
 
 
 def surveyed(
-    jobs: Sequence[Job], detail: Detail, cache: Cache | None = None, *, debug: bool = False
+    jobs: Sequence[Job],
+    detail: Detail,
+    cache: Cache | None = None,
+    *,
+    at_once: int = 1,
+    debug: bool = False,
 ) -> Survey:
     """Scan every model with progress on stderr; libraries that print do so there as well.
 
-    ``debug`` prints the traceback of what plmscan did wrong.
+    ``at_once`` models are searched at the same time, if that makes sense.  ``debug`` prints the
+    traceback of what plmscan did wrong.
     """
     quiet = detail is Detail.BRIEF
     replaced = {(job.settings.rules, i) for job in jobs for i in overridden(job.settings.rules)}
@@ -97,7 +104,8 @@ def surveyed(
         say(f"note: {folder} replaces the packaged rule {rule_id}.")
     entries = []
     courses = [_Course(job, cache) for job in jobs]
-    with watching(detail) as watcher, redirect_stdout(sys.stderr), _under_way(courses):
+    at_once = sensible(at_once, jobs)
+    with watching(detail) as watcher, redirect_stdout(sys.stderr), _under_way(courses, at_once):
         for number, course in enumerate(courses, start=1):
             source = course.job.source
             if len(jobs) > 1 and not quiet:
@@ -116,14 +124,16 @@ def surveyed(
 
 
 @contextmanager
-def _under_way(courses: Sequence[_Course]) -> Iterator[None]:
+def _under_way(courses: Sequence[_Course], at_once: int) -> Iterator[None]:
     """Have the scans go on inside; whatever leaves early ends those that still do."""
     waiting: SimpleQueue[_Course] = SimpleQueue()
     for course in courses:
         waiting.put(course)
-    with Turns() as turns:
-        # one searches and one makes ready; each may be in a call that nothing interrupts
-        threads = [Thread(target=_work, args=(waiting, turns), daemon=True) for _ in courses[:2]]
+    with Turns(at_once) as turns:
+        # those that search and one that makes ready; each may be in a call that nothing interrupts
+        threads = [
+            Thread(target=_work, args=(waiting, turns), daemon=True) for _ in courses[: at_once + 1]
+        ]
         for thread in threads:
             thread.start()
         yield

@@ -12,6 +12,8 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Self
 
 from plmscan.errors import WorkerError
+from plmscan.memory import memory_of_machine
+from plmscan.scan.events import SideBySide
 from plmscan.worker.process import Post, standing_post
 from plmscan.worker.supervisor import Supervisor
 
@@ -30,12 +32,15 @@ __all__ = ["Turn", "Turns"]
 class Turns:
     """The workers of a run: those that search, and one for the files of the model that is next."""
 
-    def __init__(self) -> None:
-        """Start no worker before it is needed."""
+    def __init__(self, at_once: int) -> None:
+        """Search ``at_once`` models at a time; no worker is started before it is needed."""
+        self.at_once = at_once
+        self.searched: dict[Post, int] = {}
+        """Bytes of memory, about, that the running searches take."""
         self.files = Post()
         self.readying = Lock()
         """Held by whoever makes a model ready."""
-        self._searching = (standing_post(),)
+        self._searching = (standing_post(), *(Post() for _ in range(at_once - 1)))
         self._free: SimpleQueue[Post | None] = SimpleQueue()
         for post in self._searching:
             self._free.put(post)
@@ -81,6 +86,7 @@ class Turns:
 
     def back(self, post: Post) -> None:
         """Take a worker back that `spare` or `next` has lent."""
+        self.searched.pop(post, None)
         self._free.put(post)
 
 
@@ -100,7 +106,7 @@ class Turn:
         """Wait until the model before is being searched, or done with."""
         self._turns.readying.acquire()
         self._post = self._turns.spare()
-        self._scan = Supervisor(self._post or self._turns.files)
+        self._scan = self._supervisor(self._post or self._turns.files)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,13 +135,22 @@ class Turn:
         """
         if self._post is None:
             self._post = self._turns.next()
-            self._scan = Supervisor(self._post)
+            self._scan = self._supervisor(self._post)
+        others = dict(self._turns.searched)
+        takes = self._scan.bounds.model_takes(job.artifact, job.reference)
+        self._turns.searched[self._post] = takes
         self._leave_room()
+        if others:
+            yield SideBySide(len(others), takes + sum(others.values()), memory_of_machine())
         return (yield from self._scan.measure(job, on_progress))
 
     def told(self, artifact: Artifact, reference: Artifact | None) -> Mapping[str, Scalar]:
         """The bounds that all this was under."""
         return self._scan.told(artifact, reference)
+
+    def _supervisor(self, post: Post) -> Supervisor:
+        """Whoever has the worker of ``post`` do what the scan asks for."""
+        return Supervisor(post, sharers=self._turns.at_once)
 
     def _leave_room(self) -> None:
         """Let the next model be made ready."""
