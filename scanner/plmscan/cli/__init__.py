@@ -115,7 +115,6 @@ def check(
     given = _given(
         revision=revision,
         fail_on=fail_on,
-        fail_fast=fail_fast or None,
         effort=effort,
         time_limit=time_limit,
         device=device and device.value,
@@ -127,11 +126,9 @@ def check(
         used_as=used_as and used_as.value,
         rules=rules,
         cache_dir=cache_dir,
-        offline=offline or None,
-        allow_pickle=allow_pickle or None,
         backend=backend and backend.value,
-        all_files=all_files or None,
-        files_only=files_only or None,
+        **_on(offline=offline, all_files=all_files, files_only=files_only),
+        **_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
     )
     asked = _asked(models, models_file, config, baseline, given, jobs)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
@@ -297,12 +294,8 @@ def lock(
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
 
-    given = _given(
-        offline=offline or None,
-        cache_dir=cache_dir,
-        allow_pickle=allow_pickle or None,
-        all_files=all_files or None,
-    )
+    switches = _on(offline=offline, allow_pickle=allow_pickle, all_files=all_files)
+    given = _given(cache_dir=cache_dir, **switches)
     detail = _detail(quiet=quiet, verbose=False)
     path, count = lock_models(_asked(models, None, config, None, given), output, detail)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
@@ -396,6 +389,11 @@ def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, An
     """The settings that were given on the command line."""
     bar = {} if fail_on is None else {"fail_on": fail_on.severity}
     return bar | {name: value for name, value in options.items() if value is not None}
+
+
+def _on(**switches: bool) -> dict[str, Any]:
+    """Those that were given; without one the configuration has a say."""
+    return {name: True for name, is_on in switches.items() if is_on}
 
 
 def _asked(
