@@ -35,6 +35,7 @@ OPTIONS = (
     "rules",
     "baseline",
     "time-limit",
+    "jobs",
 )
 """Inputs that are options of ``plmscan check`` as they stand."""
 CONFIGURATIONS = ("plmscan.yaml", "plmscan.yml", "pyproject.toml", "plmscan.lock")
@@ -102,6 +103,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         *(f"--{name}={value}" for name, value in given if value),
         *(["--offline"] if is_on("offline") else []),
         *(["--all-files"] if is_on("all-files") else []),
+        *(["--fail-fast"] if is_on("fail-fast") else []),
         *([] if is_on("cache") else ["--no-cache"]),
         *(f"--report={form}={file}" for form, file in reports),
         *("--", *asked("models").split()),

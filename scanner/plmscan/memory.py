@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["allowed_bytes", "bounded_memory", "can_bound_memory", "ran_out"]
+__all__ = ["allowed_bytes", "bounded_memory", "can_bound_memory", "memory_of_machine", "ran_out"]
 
 _TRIAL = 1 << 28
 _TORCH_RAN_OUT = (
@@ -47,6 +48,14 @@ def allowed_bytes() -> int | None:
 
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory that are built in; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 @contextmanager

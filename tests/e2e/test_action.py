@@ -194,6 +194,7 @@ def test_nothing_in_an_input_runs(name: str, request: pytest.FixtureRequest) -> 
     [
         ({"models": "x", "offline": "maybe"}, "offline must be true or false, not 'maybe'"),
         ({"models": "x", "all-files": "on"}, "all-files must be true or false, not 'on'"),
+        ({"models": "x", "fail-fast": "1"}, "fail-fast must be true or false, not '1'"),
         ({"models": "x", "reports": "sarif"}, "lines such as sarif=plmscan.sarif"),
         ({"models": "x", "config": "no such.yaml", "cache": "false"}, "no such.yaml"),
         ({"models": "--help", "cache": "false"}, "--help"),

@@ -83,6 +83,54 @@ class TestManyModels:
         """A fail is worse than inconclusive, and that worse than a pass."""
         assert run("check", *models, "--files-only", "--quiet").exit_code == code
 
+    @pytest.mark.parametrize(
+        ("first", "code", "counts"),
+        [("./models/bad", 1, "1 fail, 2 inconclusive"), ("./nowhere", 2, "3 inconclusive")],
+    )
+    def test_fail_fast_stops_behind_the_first_that_does_not_pass(
+        self, first: str, code: int, counts: str
+    ) -> None:
+        """What is left is told as not checked, which is never a pass."""
+        models = (first, "./models/good", "./models/good/../good")
+        result = run("check", *models, "--files-only", "--fail-fast")
+        told = " ".join(result.stdout.split())
+        assert result.exit_code == code
+        assert f"3 models: {counts}." in told
+        assert f"It was not checked: {first} did not pass, and --fail-fast ends there." in told
+        assert "[2/3]" not in result.stderr
+        assert f"note: {first} did not pass, so 2 models behind it" in result.stderr
+
+    def test_fail_fast_goes_on_while_models_pass(self) -> None:
+        """The configuration may ask for it, and the model that fails is told with its findings."""
+        configure(f"fail-fast: true\n{BOTH}")
+        result = run("check")
+        assert result.exit_code == 1
+        assert "FAIL  2 models: 1 pass, 1 fail." in result.stdout
+        assert "will not be checked" not in result.stderr
+
+    @pytest.mark.parametrize("args", [["--jobs", "3"], []])
+    def test_models_beside_each_other_are_told_in_their_order(self, args: list[str]) -> None:
+        """Asked for here or in the configuration, with the reports of one after the other."""
+        models = ("./models/good", "./nowhere", "./models/bad")
+        alone = run("check", *models, "--files-only", "--no-cache", "--format", "json")
+        configure(f"jobs: 2\n{BOTH}")
+        result = run("check", *models, *args, "--no-cache", "--format", "json")
+        first, second = (
+            [(e.model, e.verdict, e.reason) for e in survey_from_json(one.stdout).entries]
+            for one in (alone, result)
+        )
+        assert first == second
+        assert result.exit_code == alone.exit_code == 1
+
+    @pytest.mark.parametrize("jobs", ["0", "65", "many"])
+    def test_jobs_are_a_few(self, jobs: str) -> None:
+        """On the command line and in the configuration."""
+        assert run("check", "./models/good", "--jobs", jobs).exit_code == 2
+        configure(f"jobs: {jobs}\n{BOTH}")
+        result = run("check")
+        assert result.exit_code == 2
+        assert "plmscan.yaml:2: " in result.stderr
+
     def test_a_list_of_models(self) -> None:
         """One a line, with comments; the report knows the line."""
         Path("models.txt").write_text("# ours\n./models/good\n\n./models/bad # odd\n")

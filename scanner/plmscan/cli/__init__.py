@@ -83,6 +83,8 @@ def check(
     report: ask.MoreReports = None,
     attest: ask.Attest = None,
     fail_on: ask.Bar = None,
+    fail_fast: ask.FailFast = False,
+    jobs: ask.Jobs = None,
     effort: ask.AskedEffort = None,
     time_limit: ask.TimeLimit = None,
     device: ask.AskedDevice = None,
@@ -124,13 +126,11 @@ def check(
         used_as=used_as and used_as.value,
         rules=rules,
         cache_dir=cache_dir,
-        offline=offline or None,
-        allow_pickle=allow_pickle or None,
         backend=backend and backend.value,
-        all_files=all_files or None,
-        files_only=files_only or None,
+        **_on(offline=offline, all_files=all_files, files_only=files_only),
+        **_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
     )
-    asked = _asked(models, models_file, config, baseline, given)
+    asked = _asked(models, models_file, config, baseline, given, jobs)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
 
 
@@ -294,12 +294,8 @@ def lock(
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
 
-    given = _given(
-        offline=offline or None,
-        cache_dir=cache_dir,
-        allow_pickle=allow_pickle or None,
-        all_files=all_files or None,
-    )
+    switches = _on(offline=offline, allow_pickle=allow_pickle, all_files=all_files)
+    given = _given(cache_dir=cache_dir, **switches)
     detail = _detail(quiet=quiet, verbose=False)
     path, count = lock_models(_asked(models, None, config, None, given), output, detail)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
@@ -395,17 +391,23 @@ def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, An
     return bar | {name: value for name, value in options.items() if value is not None}
 
 
+def _on(**switches: bool) -> dict[str, Any]:
+    """Those that were given; without one the configuration has a say."""
+    return {name: True for name, is_on in switches.items() if is_on}
+
+
 def _asked(
     models: list[str] | None,
     models_file: Path | None,
     config: Path | None,
     baseline: Path | None,
     given: Mapping[str, Any],
+    jobs: int | None = None,
 ) -> Asked:
     """What the command line says about which models, and how to check them."""
     from plmscan.cli.scanning.plan import Asked  # noqa: PLC0415 - keeps --help quick
 
-    return Asked(tuple(models or ()), models_file, config, baseline, given)
+    return Asked(tuple(models or ()), models_file, config, baseline, jobs, given)
 
 
 def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool) -> Survey:
@@ -413,8 +415,8 @@ def _surveyed(asked: Asked, detail: Detail, cache: Store | None, *, debug: bool)
     from plmscan.cli.scanning.plan import plan  # noqa: PLC0415 - keeps --help quick
     from plmscan.cli.scanning.surveying import surveyed  # noqa: PLC0415
 
-    jobs = plan(asked, datetime.now().astimezone().date())
-    return surveyed(jobs, detail, cache, debug=debug)
+    planned = plan(asked, datetime.now().astimezone().date())
+    return surveyed(planned.jobs, detail, cache, at_once=planned.at_once, debug=debug)
 
 
 def _start_worker() -> None:

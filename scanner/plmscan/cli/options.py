@@ -30,8 +30,10 @@ __all__ = [
     "Clean",
     "Configuration",
     "Debug",
+    "FailFast",
     "FailOn",
     "FilesOnly",
+    "Jobs",
     "Model",
     "Models",
     "ModelsFile",
@@ -207,6 +209,20 @@ Models = Annotated[
 ModelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="More models, one a line.")]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Measure again what was measured before.")
+]
+FailFast = Annotated[
+    bool,
+    typer.Option(
+        "--fail-fast",
+        help="Stop at the first model that does not pass, and its search at the first finding "
+        "that fails it.",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=64, help="Models searched at a time, which share the cores (1)."
+    ),
 ]
 FilesOnly = Annotated[
     bool, typer.Option("--files-only", help="Check the files; do not load the model.")

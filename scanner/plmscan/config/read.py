@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "ConfiguredModel", "read_config"]
 
-_NO_SETTINGS = frozenset({"id", "revision", "models", "waivers", "ignore", "lock", "baseline"})
+_NO_SETTINGS = frozenset(
+    {"id", "revision", "models", "waivers", "ignore", "lock", "baseline", "jobs"}
+)
 """Keys that `Settings` does not have, or not from a configuration."""
 _KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
     "texts": (Path.is_file, "file"),
@@ -70,6 +72,8 @@ class Config:
     """File of known findings, which is there; None without one."""
     lock: Path
     """File of commits and digests, which need not be there."""
+    jobs: int = 1
+    """Models to search at the same time."""
 
     def model(self, source: str, revision: str | None = None) -> ConfiguredModel | None:
         """The entry of the model that the command line calls ``source``; None if there is none.
@@ -111,6 +115,7 @@ def read_config(path: Path) -> Config:
         ),
         baseline=baseline,
         lock=_path(document, ("lock",), table.lock),
+        jobs=table.jobs,
     )
 
 

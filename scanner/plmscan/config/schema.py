@@ -165,6 +165,11 @@ class ConfigTable(SettingsTable):
         tuple[_Model, ...], BeforeValidator(_listed, json_schema_input_type=list[_Model])
     ] = ()
     """What ``plmscan check`` checks when it is given no model."""
+    fail_fast: bool = False
+    """Whether to stop at the first model that does not pass, and its search at the first finding
+    that fails it."""
+    jobs: Annotated[int, Field(ge=1, le=64)] = 1
+    """Models to search at the same time, which share the cores; on a GPU it is always one."""
     offline: bool = False
     """Whether to use only what is on disk."""
     cache_dir: _Text | None = None

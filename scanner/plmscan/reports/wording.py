@@ -100,7 +100,11 @@ def command(report: Report, width: int) -> str:
         value = settings.get(name)
         if value is not None and _DEFAULTS.get(name) != value:
             parts += [[f"--{renamed.get(name, name).replace('_', '-')}", _typed(value)]]
-    flags = (name for name in ("allow_pickle", "all_files", "files_only") if settings.get(name))
+    flags = (
+        name
+        for name in ("allow_pickle", "all_files", "files_only", "fail_fast")
+        if settings.get(name)
+    )
     parts += [[f"--{name.replace('_', '-')}"] for name in flags]
     return _broken([visible(shlex.join(part)) for part in parts], width)
 

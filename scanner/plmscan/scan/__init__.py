@@ -59,11 +59,12 @@ from plmscan.waivers import NO_WAIVERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from plmscan.evidence import Observation, Scalar
+    from plmscan.evidence import Finding, Observation, Scalar
     from plmscan.loading import LoadedModel
     from plmscan.probes.base import ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact, SourceOptions
+    from plmscan.waivers import Waivers
 
     _Runs = Generator[Event, None, tuple[ProbeRun, ...]]
 
@@ -290,14 +291,36 @@ def _reason_to_stop(
     if settings.files_only:
         return "only the files were asked for (--files-only)."
     bar = settings.fail_on or Severity.CRITICAL
-    found = decide(runs, rules, fail_on=bar, required=(), waivers=settings.waivers).findings
-    if any(finding.severity >= bar and finding.waived is None for finding in found):
+    if _worst(runs, rules, bar, settings.waivers) is not None:
         return "the files were already condemned, so the model was not loaded."
     if not artifact.weights:
         return "there are no weights to load."
     if any(_left_weights_unread(run, artifact) for run in runs):
         return "its weight files could not be checked, so they were not loaded."
     return None
+
+
+def _worst(
+    runs: Sequence[ProbeRun], rules: Collection[Rule], bar: Severity, waivers: Waivers
+) -> Finding | None:
+    """The worst finding that counts and reaches ``bar``; None without one."""
+    found = decide(runs, rules, fail_on=bar, required=(), waivers=waivers).findings
+    return next((f for f in found if f.severity >= bar and f.waived is None), None)
+
+
+def _early_verdict(runs: Sequence[ProbeRun], job: ModelJob) -> Finding | None:
+    """The finding after which nothing more need be measured, if the user wants it so."""
+    settings = job.settings
+    if not settings.fail_fast or settings.fail_on is None:
+        return None
+    return _worst(runs, job.rules, settings.fail_on, settings.waivers)
+
+
+def _left_out(probe_id: str, finding: Finding) -> ProbeRun:
+    """The record of a probe that ``finding`` made needless; judged milder, it is missed."""
+    reason = f"Left out, as --fail-fast asks: {finding.rule} already fails the model."
+    gap = Gap("the whole probe", reason)
+    return ProbeRun(probe_id, ProbeStatus.SKIPPED, reason, 0.0, 0, gaps=(gap,))
 
 
 def _left_weights_unread(run: ProbeRun, artifact: Artifact) -> bool:
@@ -344,6 +367,8 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     order = [*compared, *searching]
 
     def run(probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun]) -> ProbeRun:
+        if (finding := _early_verdict(earlier, job)) is not None:
+            return _left_out(probe_id, finding)
         if probe_id in compared:
             return _run_comparison(probe_id, model, job, stage.told(probe_id))
         return _run_model(probe_id, model, earlier, stage.told(probe_id))

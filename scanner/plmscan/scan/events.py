@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plmscan.evidence import ProbeRun, Report
 
-__all__ = ["Done", "Estimated", "Event", "ProbeFinished", "ProbeStarted", "Progress", "Resolved"]
+__all__ = [
+    "Done",
+    "Estimated",
+    "Event",
+    "ProbeFinished",
+    "ProbeStarted",
+    "Progress",
+    "Resolved",
+    "SideBySide",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,18 @@ class Estimated:
     """Forward-token-equivalents, about."""
     seconds: float
     """About, on this machine as it is now."""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The model is about to be searched while others are."""
+
+    others: int
+    """How many."""
+    size: int
+    """Bytes of memory that all these searches take together, about."""
+    there: int | None
+    """Bytes of memory that the machine has; None where it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -73,5 +94,5 @@ class Done:
     """Whether it was measured by an earlier scan of the same files."""
 
 
-Event = Resolved | Estimated | ProbeStarted | ProbeFinished | Done
+Event = Resolved | SideBySide | Estimated | ProbeStarted | ProbeFinished | Done
 """What `scan_events` yields."""

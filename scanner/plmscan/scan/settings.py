@@ -51,6 +51,8 @@ class Settings:
     """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False
     """Whether to stop after the file probes, without torch."""
+    fail_fast: bool = False
+    """Whether a search ends with the first probe whose finding fails the model."""
     inspected: Path | None = None
     """File of texts to inspect with the model, one a line; None to search the model itself."""
     texts: Path | None = None

@@ -38,6 +38,8 @@ class Bounds:
     """What a probe that runs the model has to stop by itself once the time limit is over."""
     model_base_bytes: int = 2 * 10**9
     """What the search may allocate for the smallest model: it takes a third of that."""
+    headroom: int = 3
+    """Times that the bound is what honest models take."""
     model_factor: int = 24
     """Bytes by byte of the weight files: it takes a third of that where the vocabulary is most of
     the model, and half of it where those are 16-bit numbers, which are computed with in 32."""
@@ -55,6 +57,10 @@ class Bounds:
         models = [artifact] if reference is None else [artifact, reference]
         size = sum(f.size for model in models for f in model.files if f.path in model.weights)
         return self.model_base_bytes + self.model_factor * size + _STACK * (os.cpu_count() or 1)
+
+    def model_takes(self, artifact: Artifact, reference: Artifact | None) -> int:
+        """About what of that the search does take."""
+        return self.model_bytes(artifact, reference) // self.headroom
 
     def _hashing(self, artifact: Artifact) -> float:
         """Seconds that it takes to hash all files."""

@@ -79,6 +79,8 @@ class Measure:
     """How."""
     allowed: int
     """Bytes that it may allocate."""
+    sharers: int = 1
+    """Workers that share the threads of torch, where nobody asked for a number."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, BinaryIO
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from plmscan.evidence import Observation
+    from plmscan.scan.execution import ModelJob
 
-__all__ = ["main"]
+__all__ = ["main", "with_its_share"]
 
 
 def main(parent: int) -> None:
@@ -201,7 +202,7 @@ class _Server:
         self.confinement.about(*roots)
         with _bounded_model(task) as limit:
             self.tell(Bounded(limit))
-            steps, runs = measure(job, self.tell), None
+            steps, runs = measure(with_its_share(task), self.tell), None
             while runs is None:
                 try:
                     self.tell(next(steps))
@@ -228,6 +229,15 @@ def _bounded_model(task: Measure) -> Iterator[int | None]:
         return
     with bounded_memory(task.allowed):
         yield task.allowed
+
+
+def with_its_share(task: Measure) -> ModelJob:
+    """What to run, on no more threads than the other workers leave."""
+    import torch  # noqa: PLC0415 - it is there by now
+
+    settings = task.job.settings
+    threads = settings.threads or max(1, torch.get_num_threads() // task.sharers)
+    return replace(task.job, settings=replace(settings, threads=threads))
 
 
 class _Teller(logging.Handler):

@@ -51,9 +51,10 @@ _MOMENT = 0.05
 class Supervisor:
     """Executes the parts of one scan in a worker, and in a fresh one after it had to be ended."""
 
-    def __init__(self, post: Post, bounds: Bounds | None = None) -> None:
-        """Use the worker of ``post``, within ``bounds``."""
+    def __init__(self, post: Post, bounds: Bounds | None = None, sharers: int = 1) -> None:
+        """Use the worker of ``post``, within ``bounds``; ``sharers`` run models at a time."""
         self._post = post
+        self._sharers = sharers
         self.bounds = bounds or Bounds()
         self._ready = Ready(bounds_memory=False, has_no_network=False)
         self._allowed: int | None = None
@@ -86,7 +87,7 @@ class Supervisor:
         step, began = _LOADING, time.perf_counter()
         try:
             allowed = self.bounds.model_bytes(job.artifact, job.reference)
-            for message in self.answers(Measure(job, allowed), left, left):
+            for message in self.answers(Measure(job, allowed, self._sharers), left, left):
                 match message:
                     case Progress():
                         on_progress(message)

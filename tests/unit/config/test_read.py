@@ -32,6 +32,7 @@ models:
   - {id: org/name, revision: main, used-as: features}
 effort: deep
 fail-on: none
+fail-fast: true
 time-limit: 1200
 device: cpu
 precision: float32
@@ -68,6 +69,7 @@ models = [
 ]
 effort = "deep"
 fail-on = "none"
+fail-fast = true
 time-limit = 1200
 device = "cpu"
 precision = "float32"
@@ -144,6 +146,7 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert read.options == {
         "effort": Effort.DEEP,
         "fail_on": None,
+        "fail_fast": True,
         "time_limit": 1200.0,
         "device": "cpu",
         "precision": "float32",
@@ -164,9 +167,9 @@ def test_everything_that_can_be_written_is_read(config: Callable[..., Config]) -
     assert (read.baseline, read.lock) == (Path("known.json"), Path("models.lock"))
     first, second = read.waivers
     assert (first.rule, first.model, first.subject) == ("PLM402", "./models/intent", "foo")
-    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:25")
+    assert (first.expires, first.place) == (date(2027, 1, 31), "plmscan.yaml:26")
     assert (second.model, second.subject, second.reason) == (None, None, "Ours.")
-    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:30")
+    assert (second.expires, second.place) == (date(2026, 12, 1), "plmscan.yaml:31")
 
 
 def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> None:
@@ -181,7 +184,7 @@ def test_a_table_of_pyproject_says_the_same(config: Callable[..., Config]) -> No
     assert [m.place for m in in_toml.models] == [
         Place("pyproject.toml", line) for line in (6, 7, 8, 9)
     ]
-    assert [i.place for i in in_toml.waivers] == ["pyproject.toml:28", "pyproject.toml:35"]
+    assert [i.place for i in in_toml.waivers] == ["pyproject.toml:29", "pyproject.toml:36"]
     assert [i.expires for i in in_toml.waivers] == [i.expires for i in in_yaml.waivers]
 
 

@@ -77,6 +77,7 @@ def variants() -> Iterator[Settings]:
     yield replace(FILES_ONLY, seed=1)
     yield replace(FILES_ONLY, used_as="features")
     yield replace(FILES_ONLY, fail_on=Severity.LOW)
+    yield replace(FILES_ONLY, fail_fast=True)
     yield replace(FILES_ONLY, locked={"config.json": "0" * 64})
     yield replace(FILES_ONLY, waivers=Waivers("m", TODAY, (WAIVER,)))
     yield replace(FILES_ONLY, waivers=Waivers("m", date(2027, 1, 1), (WAIVER,)))

@@ -305,6 +305,38 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder_of(tmp_path_factory, "cls")
 
 
+@pytest.fixture
+def early(tmp_path: Path, settings: Settings) -> Settings:
+    """An early verdict, asked for with a rule that any rows of an embedding break."""
+    seen = {"when": {"norm_ratio": {"gte": 0}}, "message": "{subject} is there."}
+    rules = write_rule(tmp_path, probe="embedding-rows", **seen)
+    return replace(settings, rules=rules, fail_fast=True)
+
+
+def test_an_early_verdict_leaves_out_the_search_and_says_so(model: str, early: Settings) -> None:
+    """What ran says the same as ever; what did not run says why, costs nothing, and is no pass."""
+    whole, short = check(model, replace(early, fail_fast=False)), check(model, early)
+    assert (whole.verdict, short.verdict) == (Verdict.FAIL, Verdict.FAIL)
+    assert short.findings == tuple(
+        f for f in whole.findings if f.evidence in short.probes[-5].evidence
+    )
+    assert [run.id for run in short.probes] == [run.id for run in whole.probes]
+    for run in short.probes[-4:]:
+        assert (run.status, run.forward_tokens, run.evidence) == (ProbeStatus.SKIPPED, 0, ())
+        assert run.reason == "Left out, as --fail-fast asks: ACME001 already fails the model."
+    assert rejudge(short, None, None).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("changes", [{"fail_on": None}, {"rules": None}])
+def test_without_a_finding_that_fails_all_is_searched(
+    model: str, early: Settings, changes: dict[str, None]
+) -> None:
+    """Where none reaches the bar, or there is no bar, nothing is left out."""
+    report = check(model, replace(early, **changes))
+    assert all(run.forward_tokens > 0 for run in report.probes if run.id == "trigger-sweep")
+    assert not any("--fail-fast" in run.reason for run in report.probes)
+
+
 def test_an_inspection_reads_texts_and_does_not_search(planted: Path, ask: Ask) -> None:
     """The files are checked first, as always; then each text is told of, in its place."""
     heard: list[Progress] = []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plmscan.config import Config, ConfiguredModel, Lock
     from plmscan.waivers import Known
 
-__all__ = ["Asked", "Job", "Target", "plan", "targets"]
+__all__ = ["Asked", "Job", "Plan", "Target", "plan", "targets"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Asked:
     """Configuration that is named; None to look for one."""
     baseline: Path | None = None
     """Known findings; None for those that the configuration names."""
+    jobs: int | None = None
+    """Models to search at the same time; None for what the configuration says."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Settings that were given, by the names of `Settings`."""
 
@@ -57,6 +59,16 @@ class Job:
     """How."""
     place: Place | None = None
     """Where the model is declared; None for the command line."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does."""
+
+    jobs: tuple[Job, ...]
+    """The models, each once, in the order in which they were named."""
+    at_once: int
+    """How many to search at the same time."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,8 @@ class Target:
         return cls(model.source, model.place, {**model.options, **pinned})
 
 
-def plan(asked: Asked, today: date) -> tuple[Job, ...]:
-    """The models of a run, each once, in the order in which they were named.
+def plan(asked: Asked, today: date) -> Plan:
+    """The models of a run, and how many of them to search at the same time.
 
     Raises:
         PlmscanError: no model is named, or a file that says something about them is broken.
@@ -90,7 +102,11 @@ def plan(asked: Asked, today: date) -> tuple[Job, ...]:
     lock = _lock(config, [target.source for target in found])
     known = _known(asked, config)
     waivers = () if config is None else config.waivers
-    return tuple(_job(target, asked, lock, Waivers("", today, waivers, known)) for target in found)
+    about = Waivers("", today, waivers, known)
+    configured = 1 if config is None else config.jobs
+    return Plan(
+        tuple(_job(target, asked, lock, about) for target in found), asked.jobs or configured
+    )
 
 
 def targets(asked: Asked) -> tuple[Config | None, tuple[Target, ...]]:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from plmscan.cli.terminal.stderr import is_terminal, say
+from plmscan.probes.words import counted
 from plmscan.reports import Detail
 from plmscan.reports.visible import visible
-from plmscan.scan.events import Done, Estimated, ProbeFinished, ProbeStarted, Resolved
+from plmscan.scan.events import Done, Estimated, ProbeFinished, ProbeStarted, Resolved, SideBySide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +140,8 @@ def _line(event: Event) -> str:
         case Resolved():
             revision = f" at {event.revision}" if event.revision else ""
             return f"{event.id}{revision}: {event.files} files, {event.size / 1e6:,.1f} MB"
+        case SideBySide():
+            return _beside(event)
         case Estimated(tokens, seconds):
             return f"the search reads about {tokens / 1000:,.0f} k tokens: {_about(seconds)}"
         case ProbeFinished(run):
@@ -149,6 +152,15 @@ def _line(event: Event) -> str:
             return "the verdict is that of an earlier scan of the same files (--no-cache: again)"
         case _:
             return ""
+
+
+def _beside(event: SideBySide) -> str:
+    """What searches at the same time cost."""
+    beside = f"searched beside {counted(event.others, 'other model')}"
+    told = f"{beside}: about {event.size / 1e9:.1f} GB of memory together"
+    if event.there is None or event.size <= event.there:
+        return told
+    return f"{told}, of {event.there / 1e9:.1f} GB here; one at a time (--jobs 1) is faster"
 
 
 def _about(seconds: float) -> str:
