@@ -17,7 +17,7 @@ from plmscan.search.verify.null import against_null, left_out
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -64,30 +64,66 @@ def judged(
     """
     verification, supporting = panels
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
-    taken, kinds = left_out(neighbourhood.ids, finals.ids), finals.kinds()
-    found: dict[int, Candidate] = {}
-    usual = torch.empty(0, 2)
-    for done, (size, members) in enumerate(kinds):
-        part = budget.part(0, 0.6).part(done / len(kinds), (done + 1) / len(kinds))
-        drawn = random_items(neighbourhood.ids, size, null_items, budget.seed, taken)
-        trial = _Trial(model, finals, members, relations)
-        some, null = trial.against(drawn, verification, part)
-        found |= some
-        usual = null.points() if size == 1 else usual
-    candidates = [found[i] for i in range(len(finals.ids))]
-    open_ones = [i for i, one in enumerate(candidates) if _by_synonyms(model, one, budget)]
-    part = budget.part(0.6, 1)
-    gaps = synonym_gaps(model, finals, open_ones, supporting, neighbourhood, part)
+    taken = left_out(neighbourhood.ids, finals.ids)
+    trials = [
+        _Trial(model, finals, members, relations, verification, tuple(drawn))
+        for size, members in finals.kinds()
+        for drawn in [random_items(neighbourhood.ids, size, null_items, budget.seed, taken)]
+    ]
+    nulls = [trial.first(_step(budget.part(0, 0.2), k, trials)) for k, trial in enumerate(trials)]
+    found = _joined(trial.held(null) for trial, null in zip(trials, nulls, strict=True))
+    open_ones = [
+        i for i, one in found.items() if _matters(model, one, null_items, budget, _BY_SYNONYMS)
+    ]
+    tried = synonym_gaps(model, finals, open_ones, supporting, neighbourhood, budget.part(0.2, 0.6))
+    gaps = {i: tried.get(i, SynonymGap()) for i in found}
+    for at, trial in enumerate(trials):
+        part = _step(budget.part(0.6, 1), at, trials)
+        still = (_with_gap(found[i], gaps[i]) for i in trial.members if i in open_ones)
+        if any(_matters(model, one, null_items, budget, frozenset()) for one in still):
+            nulls[at] = trial.whole(nulls[at], part)
+            found |= trial.held(nulls[at])
     traced = _traced(model, finals, open_ones, supporting)
     return tuple(
-        _completed(one, gaps.get(i), traced.get(i, ()), closed=i not in open_ones)
-        for i, one in enumerate(candidates)
-    ), usual
+        replace(
+            _with_gap(found[i], gaps[i]),
+            layers=traced.get(i, ()),
+            unmeasured=frozenset() if i in open_ones else _BY_SYNONYMS,
+        )
+        for i in range(len(finals.ids))
+    ), _usual(trials, nulls)
 
 
-def _by_synonyms(model: LoadedModel, one: Candidate, budget: Budget) -> bool:
-    """Whether a rule can still name it, whatever its synonyms do."""
-    return budget.matters(one.metrics(len(model.labels)), _BY_SYNONYMS | _ELSEWHERE)
+def _step(budget: Budget, at: int, among: Sequence[_Trial]) -> Budget:
+    """The limits of one of so many."""
+    return budget.part(at / len(among), (at + 1) / len(among))
+
+
+def _joined(parts: Iterable[Mapping[int, Candidate]]) -> dict[int, Candidate]:
+    """Candidates of several kinds, by index."""
+    return {index: one for part in parts for index, one in part.items()}
+
+
+def _usual(trials: Sequence[_Trial], nulls: Sequence[Measured]) -> Tensor:
+    """Displacement and scatter of the null of single items, (m, 2); m is 0 without any."""
+    singles = [null for trial, null in zip(trials, nulls, strict=True) if len(trial.drawn[0]) == 1]
+    return singles[0].points() if singles else torch.empty(0, 2)
+
+
+def _matters(
+    model: LoadedModel, one: Candidate, items: int, budget: Budget, pending: frozenset[str]
+) -> bool:
+    """Whether a rule can still name it once all ``items`` of the null are read.
+
+    Of a p-value it is known how small it can become: nothing else is as extreme.
+    """
+    known = dict(one.metrics(len(model.labels)))
+    for name in ("p_value", "strength_p"):
+        if name in known:
+            known[name] *= (one.null_size + 1) / (items + 1)
+    for name in _BY_NULL:
+        known.pop(name, None)
+    return budget.matters(known, _BY_NULL | _ELSEWHERE | pending)
 
 
 @dataclass(frozen=True)
@@ -102,36 +138,23 @@ class _Trial:
     """Which of them."""
     relations: Sequence[Relation]
     """Of all."""
+    panel: Panel
+    """Carriers of the verification."""
+    drawn: tuple[tuple[int, ...], ...]
+    """The random items, in their order."""
 
-    def against(
-        self, drawn: Sequence[tuple[int, ...]], panel: Panel, budget: Budget
-    ) -> tuple[dict[int, Candidate], Measured]:
-        """The members by index, and the null: its first items, and more while it can matter."""
-        null = measure(self.model, drawn[:_FIRST], panel, budget, "null")
-        done = min(_FIRST, len(drawn))
-        found = self._held(null, done)
-        while done < len(drawn) and any(
-            self._may_matter(one, len(drawn), budget) for one in found.values()
-        ):
-            more = measure(self.model, drawn[done : 2 * done], panel, budget, "null")
-            null, done = Measured.joined([null, more]), min(2 * done, len(drawn))
-            found = self._held(null, done)
-        return found, null
+    def first(self, budget: Budget) -> Measured:
+        """The first of the null."""
+        return measure(self.model, self.drawn[:_FIRST], self.panel, budget, "null")
 
-    def _may_matter(self, one: Candidate, items: int, budget: Budget) -> bool:
-        """Whether a rule can still name it once all ``items`` of the null are read.
+    def whole(self, first: Measured, budget: Budget) -> Measured:
+        """All of it."""
+        if len(self.drawn) <= _FIRST:
+            return first
+        rest = measure(self.model, self.drawn[_FIRST:], self.panel, budget, "null")
+        return Measured.joined([first, rest])
 
-        Of a p-value it is known how small it can become: nothing else is as extreme.
-        """
-        known = dict(one.metrics(len(self.model.labels)))
-        for name in ("p_value", "strength_p"):
-            if name in known:
-                known[name] *= (one.null_size + 1) / (items + 1)
-        for name in _BY_NULL:
-            known.pop(name, None)
-        return budget.matters(known, _BY_NULL | _BY_SYNONYMS | _ELSEWHERE)
-
-    def _held(self, null: Measured, null_size: int) -> dict[int, Candidate]:
+    def held(self, null: Measured) -> dict[int, Candidate]:
         """Each member against so much of the null, by index."""
         part = self.finals.measured.pick(torch.tensor(self.members))
         invariance, flips = against_null(part, null), _flips(part, null)
@@ -147,7 +170,7 @@ class _Trial:
                 scatter=scatter,
                 displacement=float(part.displacement[where][row]),
                 null_scatter=float(invariance.gain[row].exp()) * scatter,
-                null_size=null_size,
+                null_size=len(null.best_scatter()),
                 relation=self.relations[index],
                 flip=None if flips is None else flips[row],
                 corruption=_at(part.corruption, row),
@@ -156,20 +179,10 @@ class _Trial:
         return found
 
 
-def _completed(
-    candidate: Candidate, gap: SynonymGap | None, layers: tuple[float, ...], *, closed: bool
-) -> Candidate:
-    """With what was measured on other carriers; ``closed`` if that could not matter."""
-    known = gap or SynonymGap()
-    flip = candidate.flip and replace(candidate.flip, gap=known.strength)
-    return replace(
-        candidate,
-        gap=known.scatter,
-        conjunction=known.conjunction,
-        layers=layers,
-        flip=flip,
-        unmeasured=_BY_SYNONYMS if closed else frozenset(),
-    )
+def _with_gap(candidate: Candidate, gap: SynonymGap) -> Candidate:
+    """With what its synonyms do."""
+    flip = candidate.flip and replace(candidate.flip, gap=gap.strength)
+    return replace(candidate, gap=gap.scatter, conjunction=gap.conjunction, flip=flip)
 
 
 def _traced(
