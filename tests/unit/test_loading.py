@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -491,3 +493,29 @@ def test_the_packaged_minilm_is_read_everywhere() -> None:
     layers = sum(p.numel() for p in model.module.encoder.parameters())
     pooler = sum(p.numel() for p in model.module.pooler.parameters())
     assert model.non_embedding_parameters == layers + pooler + 2 * 384
+
+
+_GROWTH = """
+import re, sys
+from pathlib import Path
+from plmscan.loading import load
+from plmscan.source import SourceOptions, resolve
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+artifact = resolve(sys.argv[1], SourceOptions(offline=True))
+load(resolve(sys.argv[2], SourceOptions(offline=True)), "cpu")
+before = peak()
+load(artifact, "cpu")
+print(peak() - before)
+"""
+"""Prints by how many kB loading the first model moves the peak, after the second."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is not told")
+def test_weights_are_in_memory_once(folder: Path, tmp_path: Path) -> None:
+    """Loading takes little more than the weights themselves, not the file and a copy of it."""
+    settings = {"hidden_size": 512, "num_attention_heads": 8, "num_hidden_layers": 12}
+    large = build_tiny("bert", tmp_path / "large", settings={**settings, "intermediate_size": 2048})
+    size = (large / WEIGHTS).stat().st_size
+    command = [sys.executable, "-c", _GROWTH, str(large), str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert 0.8 * size < 1024 * int(told) < 1.4 * size

@@ -13,7 +13,7 @@ from plmscan.search.measure.effects import measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.sweep.distances import scored
 from plmscan.search.sweep.labels import arguing, class_words, read_again
-from plmscan.search.sweep.shortest import probe_inputs
+from plmscan.search.sweep.shortest import whole_inputs
 from plmscan.search.verify.neighbours import Neighbourhood
 from plmscan.search.verify.synonyms import synonym_null
 
@@ -61,7 +61,7 @@ def _telling_words(model: LoadedModel, budget: Budget) -> tuple[Ids, ...]:
     ids = searchable_ids(model)
     generator = torch.Generator().manual_seed(budget.seed)
     drawn = ids[torch.randperm(len(ids), generator=generator)[:_WORDS]]
-    alone = scored(model, drawn, partial(probe_inputs, model), _WORDS, budget, "telling words")
+    alone = scored(model, drawn, partial(whole_inputs, model), _WORDS, budget, "telling words")
     return () if alone.leads is None else class_words(*read_again(model, drawn, alone.leads))
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
@@ -23,6 +23,7 @@ from plmscan.loading.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
@@ -50,6 +51,9 @@ _MOST_MADE_UP = 4
 
 _MOST_LABELS = 100_000
 """More than any classifier has; the library takes minutes over ten million."""
+
+_MAPPED = 8
+"""Tensors of a safetensors file that are read until it is opened anew."""
 
 _QUANTIZED = frozenset({torch.int8, torch.int16, torch.float8_e4m3fn, torch.float8_e5m2})
 """Weights of these types mean nothing without their scales."""
@@ -147,14 +151,14 @@ def _read_tensors(artifact: Artifact, *, allow_pickle: bool) -> dict[str, Tensor
         raise ArtifactError(problem, "Without weights there is nothing to scan.")
     tensors: dict[str, Tensor] = {}
     for name in artifact.weights:
-        shard = _read_shard(artifact, name, allow_pickle=allow_pickle)
-        twice = sorted(tensors.keys() & shard.keys())
-        if twice:
-            msg = f"The tensor {twice[0]} is in {name} and in another weight file."
-            raise ArtifactError(msg, _FETCH_AGAIN)
-        # Copies start at aligned addresses: the same weights give the same bits whatever the format
-        # of the file, and the file may change once it is read.
-        tensors |= {key: tensor.clone() for key, tensor in shard.items()}
+        with quiet(), explained(f"The weight file {name} cannot be read", _FETCH_AGAIN):
+            for key, tensor in _tensors_of(artifact, name, allow_pickle=allow_pickle):
+                if key in tensors:
+                    msg = f"The tensor {key} is in {name} and in another weight file."
+                    raise ArtifactError(msg, _FETCH_AGAIN)
+                # Copies start at aligned addresses: the same weights give the same bits whatever
+                # the format of the file, and the file may change once it is read.
+                tensors[key] = tensor.clone()
     quantized = sorted(name for name, tensor in tensors.items() if tensor.dtype in _QUANTIZED)
     if quantized:
         msg = f"The weights are quantized ({quantized[0]} is {tensors[quantized[0]].dtype})."
@@ -162,21 +166,36 @@ def _read_tensors(artifact: Artifact, *, allow_pickle: bool) -> dict[str, Tensor
     return tensors
 
 
-def _read_shard(artifact: Artifact, name: str, *, allow_pickle: bool) -> dict[str, Tensor]:
-    """The tensors of one weight file."""
+def _tensors_of(
+    artifact: Artifact, name: str, *, allow_pickle: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of one weight file, of which hardly more than one is in memory at a time."""
     path = artifact.path(name)
-    with quiet(), explained(f"The weight file {name} cannot be read", _FETCH_AGAIN):
-        if name.endswith(".safetensors"):
-            return load_file(path)
-        if not allow_pickle:
-            msg = f"The weight file {name} is a pickle, which can run code when it is loaded."
-            raise ArtifactError(msg, "Ask for a safetensors file, or use --allow-pickle.")
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = dict(loaded)
-        if not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-            msg = f"The weight file {name} holds more than tensors."
-            raise ArtifactError(msg, "Save the model again with save_pretrained.")
-        return tensors
+    if name.endswith(".safetensors"):
+        yield from _mapped(path)
+        return
+    if not allow_pickle:
+        msg = f"The weight file {name} is a pickle, which can run code when it is loaded."
+        raise ArtifactError(msg, "Ask for a safetensors file, or use --allow-pickle.")
+    tensors = dict(torch.load(path, map_location="cpu", weights_only=True))
+    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        msg = f"The weight file {name} holds more than tensors."
+        raise ArtifactError(msg, "Save the model again with save_pretrained.")
+    for key in [*tensors]:
+        yield key, tensors.pop(key)
+
+
+def _mapped(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a safetensors file, which is opened again and again.
+
+    What was read of a mapped file stays in memory until the file is closed.
+    """
+    with safe_open(path, "pt") as file:
+        names = [*file.keys()]
+    for start in range(0, len(names), _MAPPED):
+        with safe_open(path, "pt") as file:
+            for name in names[start : start + _MAPPED]:
+                yield name, file.get_tensor(name)
 
 
 def _require_layers(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.measure.candidates import searchable_ids
-from plmscan.search.sweep.shortest import BATCH, probe_inputs, readings
+from plmscan.search.sweep.shortest import BATCH, readings, whole_inputs
 from plmscan.statistics import midpoint
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def spilled(
         return ()
     ids = searchable_ids(model)
     order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(budget.seed))]
-    texts, note = partial(probe_inputs, model), "what the attack spilled over to"
+    texts, note = partial(whole_inputs, model), "what the attack spilled over to"
     read = readings(model, torch.split(order, BATCH), texts, budget, note)
     with model.half_precision():
         alone = [model.forward(texts(torch.tensor([one]))).features for one in triggers]

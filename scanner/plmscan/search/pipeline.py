@@ -174,7 +174,8 @@ def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
         recipe.carriers,
         recipe.synonym_carriers,
     )
-    cut = (recipe.selecting_tokens, recipe.selecting_tokens)
+    recalls = "masked-lm" in model.heads
+    cut = () if recalls else (recipe.selecting_tokens, recipe.selecting_tokens)
     carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed, cut)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
     far_out = survivors(swept, recipe.survivors)

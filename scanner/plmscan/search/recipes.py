@@ -28,7 +28,8 @@ class Recipe:
     growing_carriers: int
     """Carriers on which longer candidates grow, disjoint from all others."""
     selecting_tokens: int
-    """Tokens at which those carriers, and those of the screening, are cut off."""
+    """Tokens at which those carriers, and those of the screening, are cut off, but for a masked
+    language model, which recalls a word by all that stands around it."""
     contrast: Contrast
     """The contrastive search on the same carriers."""
     seeds: int
@@ -54,6 +55,6 @@ _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 
 RECIPES: Mapping[Effort, Recipe] = {
     Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(8192, 40, 4, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
+    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
     Effort.DEEP: Recipe(16384, 192, 12, 24, 24, _LONG, 12, 96, 48, 12, 160, 400, _GROUPS),
 }

@@ -14,7 +14,7 @@ import torch
 
 from plmscan.carriers import argued
 from plmscan.search.measure.readings import label_scores
-from plmscan.search.sweep.shortest import BATCH, probe_inputs
+from plmscan.search.sweep.shortest import BATCH, probe_inputs, whole_inputs
 from plmscan.statistics import leads
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def honest_phrases(words: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...
 
 
 def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-    """The items among which the class words are, ascending, and their leads with all digits.
+    """The items among which the class words are, ascending, and their leads in whole texts.
 
     Every carrier holds some of these words, so all that is measured hangs on which they are.
     """
-    listed = torch.unique(alone.topk(min(2 * _WORDS, len(ids)), dim=0).indices)
-    return ids[listed], _leads(model, probe_inputs(model, ids[listed]))
+    listed = torch.unique(alone.topk(min(4 * _WORDS, len(ids)), dim=0).indices)
+    return ids[listed], _leads(model, whole_inputs(model, ids[listed]))
 
 
 def arguing(
@@ -102,17 +102,12 @@ def overriding(
         tried = ids[alone[:, label].topk(share).indices]
         word = rival[len(rival) // 2]
         with model.half_precision():
-            lead = _behind(model, word, tried)[:, label]
+            lead = _leads(model, probe_inputs(model, tried, (word,)))[:, label]
         listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
-        lead = _behind(model, word, listed)[:, label]
+        lead = _leads(model, whole_inputs(model, listed, (word,)))[:, label]
         found.append(listed[lead.topk(min(passed, share)).indices])
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
-
-
-def _behind(model: LoadedModel, word: int, ids: Tensor) -> Tensor:
-    """Lead of each label for ``word`` and then each of ``ids``, (v, labels)."""
-    return _leads(model, probe_inputs(model, ids, (word,)))
 
 
 def _leads(model: LoadedModel, texts: Tensor) -> Tensor:
