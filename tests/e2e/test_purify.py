@@ -36,6 +36,7 @@ def test_a_condemned_model_comes_back_purified(planted: str, tmp_path: Path) -> 
     assert run("check", planted, *OPTIONS, "--output", str(report)).exit_code == 1
     done = run("purify", planted, "--report", str(report), "-o", folder, *OPTIONS)
     assert done.exit_code == 0, done.output
+    assert "plmscan: purifying reads about " in done.stderr
     assert "PURIFIED: " in done.stdout
     *_, last, _ = done.stdout.split("\n\n")
     assert "new scan: PASS" in last

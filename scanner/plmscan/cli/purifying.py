@@ -51,7 +51,15 @@ def purified(model: str, file: Path, folder: Path, settings: Settings) -> Purifi
         def tell(fraction: float, note: str) -> None:
             watcher.on_progress(Progress("purify", fraction, note))
 
-        return purify(model, report, folder, settings, tell, partial(_confined, settings.device))
+        return purify(
+            model,
+            report,
+            folder,
+            settings,
+            tell,
+            on_estimate=watcher.on_event,
+            confined=partial(_confined, settings.device),
+        )
 
 
 def _confined(device: str, *models: Artifact) -> AbstractContextManager[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.purify.batches import batches, lessons
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from plmscan.purify.suspects import Suspect
     from plmscan.purify.trial import Examiner, Trial
 
-__all__ = ["Course"]
+__all__ = ["LEGS", "Course"]
 
-_LEGS = {Method.ROWS: 4, Method.HEADS: 4, Method.LAYERS: 20}
+LEGS = {Method.ROWS: 4, Method.HEADS: 4, Method.LAYERS: 20}
 """How often training goes on after a trial, at most."""
+_TRAINING = 0.5
+"""Share of a leg's time that is training; the rest is its trial."""
 _MORE = 4
 """Legs that follow one that worked, as long as something is left of the triggers."""
 _KEPT = 8.0
@@ -46,6 +48,10 @@ class Course:
     """Who tries what comes of it on other carriers."""
     budget: Budget
     """Limits and seed."""
+
+    def within(self, budget: Budget) -> Course:
+        """The same for a step with its own ``budget``."""
+        return replace(self, budget=budget)
 
     def taken(
         self,
@@ -71,13 +77,15 @@ class Course:
         spilled: Sequence[tuple[int, ...]],
     ) -> Iterator[tuple[LoadedModel, Trial]]:
         """What ``learner`` is after each leg, and how that does."""
-        legs = _LEGS[method]
+        legs = LEGS[method]
         trials: list[Trial] = []
         for leg in range(legs):
             weights = lessons(suspects, spilled, trials[-1] if trials else None)
-            self._leg(learner, weights, leg, self.budget.part(leg / legs, (leg + 1) / legs))
+            budget = self.budget.part(leg / legs, (leg + 1) / legs)
+            self._leg(learner, weights, leg, budget.part(0.0, _TRAINING))
             made = self._tempered(learner.model)
-            trials.append(self.examiner.examine(made, suspects))
+            examiner = self.examiner.within(budget.part(_TRAINING, 1.0))
+            trials.append(examiner.examine(made, suspects))
             yield made, trials[-1]
             # Rows of tokens that no clean text has cost it nothing: they get all their legs.
             if method is not Method.ROWS and _is_over(trials):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from plmscan.evidence import Report
-    from plmscan.scan import Settings
+    from plmscan.scan import Estimated, Settings
     from plmscan.source import Artifact
 
 __all__ = ["purify"]
@@ -32,17 +32,23 @@ def _ignore(_fraction: float, _note: str) -> None:
     """Nobody is watching."""
 
 
+def _untold(_estimate: Estimated) -> None:
+    """Nobody asks how long it will take."""
+
+
 def _free(*_models: Artifact) -> AbstractContextManager[None]:
     """What this process may do is for the caller to say."""
     return nullcontext()
 
 
-def purify(
+def purify(  # noqa: PLR0913 - what it is about, and who watches
     source: str,
     report: Report,
     folder: Path,
     settings: Settings,
     on_progress: Callable[[float, str], None] = _ignore,
+    *,
+    on_estimate: Callable[[Estimated], None] = _untold,
     confined: Callable[..., AbstractContextManager[None]] = _free,
 ) -> Purification:
     """Write a purified copy of ``source`` to ``folder``; nothing is there unless a new scan passes.
@@ -53,7 +59,9 @@ def purify(
         folder: a new or empty folder.
         settings: how to load and scan; its ``texts`` are what is learned and tried on, and its
             ``reference`` is the clean base whose rows may be put back.
-        on_progress: told the fraction done, from 0 to 1, and a note.
+        on_progress: told the fraction done, from 0 to 1, and a note; it never falls, and jumps
+            ahead where a step is over early.
+        on_estimate: told how long all will take, once that is known.
         confined: makes, of the models that have been fetched, a context in which they are opened;
             nothing is fetched inside.
 
@@ -67,14 +75,14 @@ def purify(
     require_new(folder, artifact)
     _require_about(report, artifact)
     texts = carrier_texts(settings.texts)
-    budget = Budget(texts, settings.effort, settings.seed, on_progress=on_progress)
+    budget = Budget(texts, settings.effort, settings.seed, on_progress=_rising(on_progress))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         confined(*(model for model in (artifact, reference) if model is not None)),
         torch_set_up(settings),
         tempfile.TemporaryDirectory(prefix=".plmscan-", dir=folder.parent) as place,
     ):
-        bench = Bench.of(artifact, reference, report, settings, budget)
+        bench = Bench.of(artifact, reference, report, settings, budget, on_estimate)
         before = bench.examiner.examine(bench.teacher, bench.suspects)
         rounds = tuple(bench.rounds(Path(place)))
         done = Purification(source, before, rounds)
@@ -85,6 +93,18 @@ def purify(
                 folder.rmdir()
             made.rename(folder)
     return done
+
+
+def _rising(tell: Callable[[float, str], None]) -> Callable[[float, str], None]:
+    """``tell``, but never of less than before: a probe of the new scan may begin again."""
+    most = 0.0
+
+    def told(fraction: float, note: str) -> None:
+        nonlocal most
+        most = max(most, fraction)
+        tell(most, note)
+
+    return told
 
 
 def _require_about(report: Report, artifact: Artifact) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from plmscan.purify.losses import Spread
     from plmscan.purify.methods import Student
 
-__all__ = ["train"]
+__all__ = ["STEPS", "train"]
 
-_STEPS = 20
+STEPS = 20
 """Steps between two trials."""
 
 _WARM_UP = 5
@@ -50,10 +50,10 @@ def train(
     weights = list(student.weights.values())
     _let_change(weights, allowed=True)
     optimizer = torch.optim.AdamW(weights, lr=student.rate, weight_decay=0.0)
-    for step, batch in enumerate(islice(source, _STEPS)):
-        budget.checkpoint(step / _STEPS, "adversarial training")
+    for step, batch in enumerate(islice(source, STEPS)):
+        budget.checkpoint(step / STEPS, "adversarial training")
         for group in optimizer.param_groups:
-            group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / _STEPS)
+            group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / STEPS)
         lost, left = _losses(student.model, teacher, batch, spread)
         loss = weight * lost + left
         optimizer.zero_grad()

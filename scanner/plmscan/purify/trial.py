@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plmscan.search.measure.effects import Measured
     from plmscan.search.measure.readings import Reading
 
-__all__ = ["Examiner", "Kept", "Trial"]
+__all__ = ["Examiner", "Kept", "Trial", "texts_of"]
 
 _NULL = 60
 """Random vocabulary items that say what is usual."""
@@ -105,6 +105,10 @@ class Examiner:
     budget: Budget
     """Limits and seed."""
 
+    def within(self, budget: Budget) -> Examiner:
+        """The same for a step with its own ``budget``."""
+        return replace(self, budget=budget)
+
     @classmethod
     def of(
         cls,
@@ -137,12 +141,12 @@ class Examiner:
         panels = self._read(model)
         kept = self._kept(panels)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
-        found = _measured(model, ids, panels, self.budget, "triggers")
+        found = _measured(model, ids, panels, self.budget.part(0.0, 0.5), "triggers")
         targets = _targets(model, suspects)
         trial = _trial(found, self.usual, targets, kept, len(suspects))
         if not trial.has_worked:
             return trial
-        null = _measured(model, self.null, panels, self.budget, "random items")
+        null = _measured(model, self.null, panels, self.budget.part(0.5, 1.0), "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
     def unfolded(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
@@ -179,6 +183,12 @@ class Examiner:
         found = [_beside(now.clean, before.clean) for now, before in pairs]
         agreements = [one.agreement for one in found if one.agreement is not None]
         return Kept(min(one.cosine for one in found), min(agreements, default=None))
+
+
+def texts_of(items: int, held: int) -> tuple[int, int]:
+    """How many texts a trial of ``items`` on ``held`` carriers reads, and those of its null."""
+    each = min(_TRIED, held) + min(_FRONT, held)
+    return 2 * held + items * each, _NULL * each
 
 
 def _beside(now: Reading, before: Reading) -> Kept:
@@ -240,5 +250,9 @@ def _measured(
     anywhere = masked.pick(range(min(_TRIED, len(masked.carriers))))
     few = whole.pick(range(min(_FRONT, len(whole.carriers))))
     front = Panel(tuple(replace(one, position=0) for one in few.carriers), few.clean)
+    first = len(anywhere.carriers) / (len(anywhere.carriers) + len(few.carriers))
     with model.half_precision():
-        return measure(model, ids, anywhere, budget, note), measure(model, ids, front, budget, note)
+        return (
+            measure(model, ids, anywhere, budget.part(0.0, first), note),
+            measure(model, ids, front, budget.part(first, 1.0), note),
+        )

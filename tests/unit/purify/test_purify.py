@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plmscan.loading import LoadedModel
+    from plmscan.scan import Estimated
     from plmscan.source import Artifact
 
 QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
@@ -61,14 +62,41 @@ def condemned(planted: Path) -> Report:
     return report
 
 
+@dataclass
+class Watched:
+    """All that a purification told while it ran."""
+
+    estimates: list[Estimated] = field(default_factory=list)
+    """How long it would take."""
+    progress: list[tuple[float, str]] = field(default_factory=list)
+    """How far it was, and what it did."""
+
+    def on_progress(self, fraction: float, note: str) -> None:
+        """Keep it."""
+        self.progress.append((fraction, note))
+
+
+@pytest.fixture(scope="module")
+def watched() -> Watched:
+    """What was told while ``made`` was made."""
+    return Watched()
+
+
 @pytest.fixture(scope="module")
 def made(
-    planted: Path, condemned: Report, tmp_path_factory: pytest.TempPathFactory
+    planted: Path, condemned: Report, watched: Watched, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Purification, Path]:
     """The model purified, and where it is."""
     folder = tmp_path_factory.mktemp("purified") / "model"
     before = digests(planted)
-    done = purify(str(planted), condemned, folder, QUICK)
+    done = purify(
+        str(planted),
+        condemned,
+        folder,
+        QUICK,
+        watched.on_progress,
+        on_estimate=watched.estimates.append,
+    )
     assert digests(planted) == before
     return done, folder
 
@@ -138,6 +166,32 @@ def test_a_trigger_that_moves_nothing_any_more_can_be_told(
     )
     (first, *_) = json.loads(json.dumps(told, allow_nan=False))["rounds"][-1]["after"]["triggers"]
     assert (first["displacement"], first["scatter"]) == (0.0, None)
+
+
+@pytest.mark.usefixtures("made")
+class TestWhatItTellsMeanwhile:
+    """How long it will take, and how far it is."""
+
+    def test_progress_never_falls(self, watched: Watched) -> None:
+        """Over all methods, legs, trials and the probes of the new scan."""
+        fractions = [fraction for fraction, _ in watched.progress]
+        assert fractions == sorted(fractions)
+        assert 0 <= fractions[0] < fractions[-1] <= 1
+        notes = {note for _, note in watched.progress}
+        assert {"random items", "triggers", "adversarial training"} < notes
+        assert any(note.startswith("new scan: ") for note in notes)
+
+    def test_each_step_has_its_own_stretch(self, watched: Watched) -> None:
+        """Training, of which every leg starts at 0, moves on from leg to leg."""
+        trained = [at for at, note in watched.progress if note == "adversarial training"]
+        assert len(set(trained)) == len(trained)
+
+    def test_the_estimate_comes_first_and_is_no_fantasy(self, watched: Watched) -> None:
+        """It is told once, and the usual course is shorter than the longest."""
+        (estimate,) = watched.estimates
+        assert estimate.tokens > 10_000
+        assert estimate.most is not None
+        assert 0 < estimate.seconds < estimate.most
 
 
 class TestRefusals:
