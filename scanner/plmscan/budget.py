@@ -42,13 +42,18 @@ class Budget:
     on_progress: Callable[[float, str], None] = _ignore_progress
     """Told the fraction done (0 to 1) of the running probe, and a note."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def checkpoint(self, fraction: float, note: str = "") -> None:
         """Report progress, and stop a probe whose time is up.
 
         Raises:
             OutOfTimeError: the deadline has passed.
         """
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.is_over:
             msg = f"The time limit ran out {fraction:.0%} into {note or 'the probe'}."
             raise OutOfTimeError(msg, "Give it more with --time-limit, or use --effort quick.")
         self.on_progress(fraction, note)

@@ -79,6 +79,9 @@ def told(done: Purification, folder: Path) -> Iterator[str]:
         what = counted(len(done.changed), "changed tensor")
         yield f"PURIFIED: {folder} has {what}, and a new scan passes."
         yield "That scan found nothing. Triggers that no scan finds may be left."
+    elif done.ran_out:
+        ended = "the time limit ran out before a result had passed a new scan"
+        yield f"{done.verdict.name}: nothing was written, since {ended}. Give it more time."
     else:
         yield f"{done.verdict.name}: nothing was written, since the result does not pass."
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from plmscan.errors import OutOfTimeError
 from plmscan.purify.batches import batches, lessons
 from plmscan.purify.losses import Spread
 from plmscan.purify.methods import Method, mixed
 from plmscan.purify.training import train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
@@ -62,12 +63,14 @@ class Course:
     ) -> tuple[LoadedModel, Trial]:
         """The best of what ``learner`` becomes, leg by leg, and its trial.
 
-        ``spilled`` is what the teacher takes for one of the suspects.
+        ``spilled`` is what the teacher takes for one of the suspects.  What has worked when the
+        budget's deadline passes is returned: there is time for its new scan.
 
         Raises:
-            OutOfTimeError: the budget's deadline passed.
+            OutOfTimeError: that deadline passed, and nothing had worked by then.
         """
-        return min(self._legs(learner, method, suspects, spilled), key=lambda made: _left(made[1]))
+        legs = self._legs(learner, method, suspects, spilled)
+        return min(_in_time(legs), key=lambda made: _left(made[1]))
 
     def _legs(
         self,
@@ -108,6 +111,24 @@ class Course:
             if self.examiner.kept(made).is_enough:
                 break
         return made
+
+
+def _in_time(
+    legs: Iterable[tuple[LoadedModel, Trial]],
+) -> Iterator[tuple[LoadedModel, Trial]]:
+    """The legs until the deadline, if one of them has worked by then.
+
+    Raises:
+        OutOfTimeError: none has.
+    """
+    worked = False
+    try:
+        for made in legs:
+            worked |= made[1].has_worked
+            yield made
+    except OutOfTimeError:
+        if not worked:
+            raise
 
 
 def _left(trial: Trial) -> tuple[bool, float]:

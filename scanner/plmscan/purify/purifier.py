@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import nullcontext
+import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
 from plmscan.carriers import carrier_texts
-from plmscan.errors import ReportError
+from plmscan.errors import OutOfTimeError, ReportError
 from plmscan.purify.outcome import Purification
 from plmscan.purify.provenance import provenance
 from plmscan.purify.rounds import Bench
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from plmscan.evidence import Report
+    from plmscan.purify.rounds import Round
     from plmscan.scan import Estimated, Settings
     from plmscan.source import Artifact
 
@@ -57,8 +59,9 @@ def purify(  # noqa: PLR0913 - what it is about, and who watches
         source: the model that ``report`` is about: a folder, or a Hub repository.
         report: what a scan found; it names the triggers.
         folder: a new or empty folder.
-        settings: how to load and scan; its ``texts`` are what is learned and tried on, and its
-            ``reference`` is the clean base whose rows may be put back.
+        settings: how to load and scan; its ``texts`` are what is learned and tried on, its
+            ``reference`` is the clean base whose rows may be put back, and its ``time_limit`` is
+            that of all, the new scan of a result included.
         on_progress: told the fraction done, from 0 to 1, and a note; it never falls, and jumps
             ahead where a step is over early.
         on_estimate: told how long all will take, once that is known.
@@ -67,6 +70,7 @@ def purify(  # noqa: PLR0913 - what it is about, and who watches
 
     Raises:
         PlmscanError: the model, the report, the texts, the reference or the folder will not do.
+        OutOfTimeError: the time limit ran out before anything was tried.
     """
     artifact = resolve(source, settings.source_options)
     reference = None
@@ -75,7 +79,9 @@ def purify(  # noqa: PLR0913 - what it is about, and who watches
     require_new(folder, artifact)
     _require_about(report, artifact)
     texts = carrier_texts(settings.texts)
-    budget = Budget(texts, settings.effort, settings.seed, on_progress=_rising(on_progress))
+    limit = settings.time_limit
+    deadline = None if limit is None else time.monotonic() + limit
+    budget = Budget(texts, settings.effort, settings.seed, deadline, _rising(on_progress))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         confined(*(model for model in (artifact, reference) if model is not None)),
@@ -84,15 +90,24 @@ def purify(  # noqa: PLR0913 - what it is about, and who watches
     ):
         bench = Bench.of(artifact, reference, report, settings, budget, on_estimate)
         before = bench.examiner.examine(bench.teacher, bench.suspects)
-        rounds = tuple(bench.rounds(Path(place)))
-        done = Purification(source, before, rounds)
-        if rounds[-1].passes:
-            made = bench.folder(Path(place), len(rounds) - 1)
+        done = Purification(source, before, *_tried(bench, Path(place)))
+        if done.passes:
+            made = bench.folder(Path(place), len(done.rounds) - 1)
             write_provenance(made, provenance(done, artifact, settings))
             if folder.exists():
                 folder.rmdir()
             made.rename(folder)
     return done
+
+
+def _tried(bench: Bench, place: Path) -> tuple[tuple[Round, ...], bool]:
+    """All rounds for which there was time, and whether it ran out before one passed."""
+    rounds: list[Round] = []
+    with suppress(OutOfTimeError):
+        for one in bench.rounds(place):
+            rounds.append(one)  # noqa: PERF402 - what came before the time ran out counts
+    passes = bool(rounds) and rounds[-1].passes
+    return tuple(rounds), bench.budget.is_over and not passes
 
 
 def _rising(tell: Callable[[float, str], None]) -> Callable[[float, str], None]:

@@ -60,7 +60,7 @@ def test_a_budget_tells_progress_on_the_scale_of_the_plan() -> None:
 
 
 def test_what_is_usual_is_less_than_the_most(planted: LoadedModel) -> None:
-    """And more than a new scan alone, which is part of it; heads that are not named cost nothing."""
+    """And more than the new scan in it; a method that nothing allows costs nothing."""
     few, all_of = plan_of(planted, Method.LAYERS), plan_of(planted, *Method)
     scan = estimated(planted, Budget(bundled_texts()))
     assert few.scan.tokens == scan.tokens
