@@ -90,8 +90,7 @@ class Course:
             examiner = self.examiner.within(budget.part(_TRAINING, 1.0))
             trials.append(examiner.examine(made, suspects))
             yield made, trials[-1]
-            # Rows of tokens that no clean text has cost it nothing: they get all their legs.
-            if method is not Method.ROWS and _is_over(trials):
+            if _is_over(trials):
                 return
             if method is not Method.LAYERS and _is_too_slow(trials, legs):
                 return

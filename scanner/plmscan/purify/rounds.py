@@ -11,6 +11,7 @@ from plmscan.carriers import split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
+from plmscan.purify.batches import MANY
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
 from plmscan.purify.plan import PREPARING, ROUNDS, SPILL, Plan, course_of, scan_of, stretch
@@ -141,7 +142,7 @@ class Bench:
 
     @cached_property
     def spilled(self) -> tuple[tuple[int, ...], ...]:
-        """What the teacher takes for one of the first suspects; rows alone are not asked for it.
+        """What the teacher takes for one of the first suspects.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
@@ -182,7 +183,9 @@ class Bench:
     ) -> tuple[LoadedModel, Trial] | None:
         """A model that ``method`` changed, and how it does; None if that may change nothing."""
         if method is Method.ROWS:
-            return self._repaired(suspects, budget)
+            # What answers to many words is in no few rows, and the new scan would find the others.
+            few = self.base is not None or len(self.spilled) < MANY
+            return self._repaired(suspects, budget) if few else None
         learner = student(start, method, heads=self.heads)
         if learner is None:
             return None

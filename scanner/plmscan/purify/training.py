@@ -54,7 +54,7 @@ def train(
         budget.checkpoint(step / STEPS, "adversarial training")
         for group in optimizer.param_groups:
             group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / STEPS)
-        lost, left = _losses(student.model, teacher, batch, spread)
+        lost, left = _losses(student, teacher, batch, spread)
         loss = weight * lost + left
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # as torch has it
@@ -71,10 +71,13 @@ def _let_change(weights: Sequence[Parameter], *, allowed: bool) -> None:
 
 
 def _losses(
-    student: LoadedModel, teacher: LoadedModel, batch: Batch, spread: Spread
+    student: Student, teacher: LoadedModel, batch: Batch, spread: Spread
 ) -> tuple[Tensor, Tensor]:
     """What clean text lost in one batch, and what is left of the triggers: (), ()."""
     wanted = teacher.forward(batch.clean, batch.clean_mask)
-    clean = student.differentiable(batch.clean, batch.clean_mask)
-    dirty = student.differentiable(batch.dirty, batch.dirty_mask)
-    return kept(clean, wanted, batch.clean_mask, spread), returned(dirty, wanted, spread)
+    dirty = student.model.differentiable(batch.dirty, batch.dirty_mask)
+    left = returned(dirty, wanted, spread)
+    if student.keeps(batch.clean):
+        return torch.zeros_like(left), left
+    clean = student.model.differentiable(batch.clean, batch.clean_mask)
+    return kept(clean, wanted, batch.clean_mask, spread), left
