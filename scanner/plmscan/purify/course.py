@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plmscan.purify.methods import Student
     from plmscan.purify.suspects import Suspect
     from plmscan.purify.trial import Examiner, Trial
+    from plmscan.search.measure.readings import Panel
 
 __all__ = ["LEGS", "Course"]
 
@@ -86,9 +87,9 @@ class Course:
             weights = lessons(suspects, spilled, trials[-1] if trials else None)
             budget = self.budget.part(leg / legs, (leg + 1) / legs)
             self._leg(learner, weights, leg, budget.part(0.0, _TRAINING))
-            made = self._tempered(learner.model)
+            made, panels = self._tempered(learner.model)
             examiner = self.examiner.within(budget.part(_TRAINING, 1.0))
-            trials.append(examiner.examine(made, suspects))
+            trials.append(examiner.examine(made, suspects, panels))
             yield made, trials[-1]
             if _is_over(trials):
                 return
@@ -103,13 +104,14 @@ class Course:
         spread = Spread.of(self.examiner.original[0].clean)
         train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, budget)
 
-    def _tempered(self, learner: LoadedModel) -> LoadedModel:
-        """As much of what was learned as clean text bears."""
+    def _tempered(self, learner: LoadedModel) -> tuple[LoadedModel, tuple[Panel, Panel]]:
+        """As much of what was learned as clean text bears, and how that reads held-out carriers."""
         for share in _SHARES:
             made = mixed(self.teacher, learner, share)
-            if self.examiner.kept(made).is_enough:
+            panels = self.examiner.read(made)
+            if self.examiner.kept(panels).is_enough:
                 break
-        return made
+        return made, panels
 
 
 def _in_time(

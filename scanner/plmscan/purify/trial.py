@@ -129,8 +129,13 @@ class Examiner:
         panels = Panel.of(model, carriers), Panel.of(model, whole)
         return cls(panels, null, _measured(model, null, panels, budget, "random items"), budget)
 
-    def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
-        """How ``model`` does with ``suspects``.
+    def examine(
+        self,
+        model: LoadedModel,
+        suspects: Sequence[Suspect],
+        panels: tuple[Panel, Panel] | None = None,
+    ) -> Trial:
+        """How ``model`` does with ``suspects``; ``panels`` are what it reads, if that is known.
 
         At first beside what random items do to the original; who passes that is held against what
         they do to ``model`` itself.
@@ -138,8 +143,8 @@ class Examiner:
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        panels = self._read(model)
-        kept = self._kept(panels)
+        panels = panels or self.read(model)
+        kept = self.kept(panels)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
         found = _measured(model, ids, panels, self.budget.part(0.0, 0.5), "triggers")
         targets = _targets(model, suspects)
@@ -168,17 +173,13 @@ class Examiner:
         order: list[int] = farthest(self.usual[0]).argsort(stable=True).tolist()
         return [self.null[i][0] for i in order]
 
-    def kept(self, model: LoadedModel) -> Kept:
-        """What ``model`` makes of clean text."""
-        return self._kept(self._read(model))
-
-    def _read(self, model: LoadedModel) -> tuple[Panel, Panel]:
-        """The same carriers as ``model`` reads them."""
+    def read(self, model: LoadedModel) -> tuple[Panel, Panel]:
+        """The held-out carriers as ``model`` reads them."""
         masked, whole = (Panel.of(model, one.carriers) for one in self.original)
         return masked, whole
 
-    def _kept(self, panels: tuple[Panel, Panel]) -> Kept:
-        """The same, read already."""
+    def kept(self, panels: tuple[Panel, Panel]) -> Kept:
+        """What a model makes of clean text that reads it as ``panels``."""
         pairs = zip(panels, self.original, strict=True)
         found = [_beside(now.clean, before.clean) for now, before in pairs]
         agreements = [one.agreement for one in found if one.agreement is not None]
