@@ -96,7 +96,9 @@ class Plan:
         trial, null = (token * (long * texts) for texts in texts_of(asked, len(held)))
         leg = _step(model, learned, suspects, budget) * STEPS + trial + null
         preparing = null + trial * (2.0 if variants_of(suspects) else 1.0)
-        spill = token * (model.vocabulary_size * _SHORTEST)
+        # Of triggers of a label, nobody asks what else leads to it.
+        spills = any(one.label is None for one in suspects)
+        spill = token * (model.vocabulary_size * _SHORTEST * spills)
         courses = {method: leg * LEGS[method] for method in methods}
         return cls(
             dict(_steps(courses, preparing, spill, scan)),
