@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Report
     from plmscan.purify import Purification
+    from plmscan.scan import Estimated
 
 __all__ = ["OPTIONS", "QUICK", "Purified", "purified", "scanned"]
 
@@ -56,6 +57,10 @@ class Purified:
     """The same with what it said on stderr."""
     done: Purification
     """What `plmscan.purify.purify` gave back to the command."""
+    estimates: tuple[Estimated, ...]
+    """How long it said that it would take."""
+    progress: tuple[tuple[float, str], ...]
+    """How far it said that it was, and what it did."""
 
     @property
     def report(self) -> Report:
@@ -71,18 +76,29 @@ class Purified:
 def purified(factory: pytest.TempPathFactory) -> Purified:
     """The model with two triggers, purified."""
     home = built_once(factory, "purified", lambda home: _purify(factory, home))
-    codes, stdout, output, done = pickle.loads((home / "done").read_bytes())  # noqa: S301 - ours
-    return Purified(home, codes, stdout, output, done)
+    return Purified(home, *pickle.loads((home / "done").read_bytes()))  # noqa: S301 - ours
 
 
 def _purify(factory: pytest.TempPathFactory, home: Path) -> None:
     """Check and purify the model, and keep in ``home`` what came of it."""
     planted, report = str(tiny_folder(factory, "cls")), str(home / "report.json")
     given: list[Purification] = []
+    estimates: list[Estimated] = []
+    progress: list[tuple[float, str]] = []
     purify = purifying.purify
 
-    def overheard(*args: object) -> Purification:
-        given.append(purify(*args))  # type: ignore[arg-type]
+    def overheard(*args: Any, on_estimate: Any, **others: Any) -> Purification:  # noqa: ANN401
+        *first, tell = args
+
+        def watch(fraction: float, note: str) -> None:
+            progress.append((fraction, note))
+            tell(fraction, note)
+
+        def estimated(event: Estimated) -> None:
+            estimates.append(event)
+            on_estimate(event)
+
+        given.append(purify(*first, watch, on_estimate=estimated, **others))
         return given[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -96,5 +112,6 @@ def _purify(factory: pytest.TempPathFactory, home: Path) -> None:
             for command in commands
         )
     assert given, last.output
-    told = ((first.exit_code, last.exit_code), last.stdout, last.output, given[0])
+    codes = (first.exit_code, last.exit_code)
+    told = (codes, last.stdout, last.output, given[0], tuple(estimates), tuple(progress))
     (home / "done").write_bytes(pickle.dumps(told))

@@ -50,13 +50,18 @@ class Budget:
     """Whether some rule could still fire on evidence of the running probe, of which some metrics
     are known and others are pending.  What cannot matter is measured no further."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def checkpoint(self, fraction: float, note: str = "") -> None:
         """Report progress, and stop a probe whose time is up.
 
         Raises:
             OutOfTimeError: the deadline has passed.
         """
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.is_over:
             msg = f"The time limit ran out {fraction:.0%} into {note or 'the probe'}."
             raise OutOfTimeError(msg, "Give it more with --time-limit, or use --effort quick.")
         self.on_progress(fraction, note)

@@ -33,6 +33,7 @@ def test_a_condemned_model_comes_back_purified(tmp_path_factory: pytest.TempPath
     """The answer shows every trigger before and after, and the new folder passes a check."""
     made = purified(tmp_path_factory)
     assert made.codes == (1, 0), made.output
+    assert "plmscan: purifying reads about " in made.output
     assert "PURIFIED: " in made.stdout
     *_, last, _ = made.stdout.split("\n\n")
     assert "new scan: PASS" in last

@@ -51,6 +51,7 @@ __all__ = [
     "TimeLimit",
     "UsedAs",
     "Verbose",
+    "WholeTime",
 ]
 
 
@@ -137,6 +138,12 @@ Rules = Annotated[
 TimeLimit = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", min=0, help="Time for all probes of a model together."),
+]
+WholeTime = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", min=0, help="Time for all of it, the new scan of the result included."
+    ),
 ]
 Texts = Annotated[
     Path | None,

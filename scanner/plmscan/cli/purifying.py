@@ -51,7 +51,15 @@ def purified(model: str, file: Path, folder: Path, settings: Settings) -> Purifi
         def tell(fraction: float, note: str) -> None:
             watcher.on_progress(Progress("purify", fraction, note))
 
-        return purify(model, report, folder, settings, tell, partial(_confined, settings.device))
+        return purify(
+            model,
+            report,
+            folder,
+            settings,
+            tell,
+            on_estimate=watcher.on_event,
+            confined=partial(_confined, settings.device),
+        )
 
 
 def _confined(device: str, *models: Artifact) -> AbstractContextManager[None]:
@@ -71,6 +79,9 @@ def told(done: Purification, folder: Path) -> Iterator[str]:
         what = counted(len(done.changed), "changed tensor")
         yield f"PURIFIED: {folder} has {what}, and a new scan passes."
         yield "That scan found nothing. Triggers that no scan finds may be left."
+    elif done.ran_out:
+        ended = "the time limit ran out before a result had passed a new scan"
+        yield f"{done.verdict.name}: nothing was written, since {ended}. Give it more time."
     else:
         yield f"{done.verdict.name}: nothing was written, since the result does not pass."
 

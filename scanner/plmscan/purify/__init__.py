@@ -15,6 +15,7 @@ bars        what random items do, and triggers beside it
 trial       whether it worked: triggers inside the model's own null, clean text untouched
 course      legs of training, a trial after each
 writing     the same files with other weights, and where they come from
+plan        what all that takes, and the scale of its progress
 rounds      a method, a trial, and a scan with a fresh seed; the least invasive method first
 outcome     what came of all rounds
 provenance  the same, as the new folder says it of itself

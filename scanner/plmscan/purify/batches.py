@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plmscan.purify.suspects import Suspect
     from plmscan.purify.trial import Trial
 
-__all__ = ["Batch", "batches", "lessons"]
+__all__ = ["MANY", "Batch", "batches", "lessons"]
 
 _ROWS = 16
 """Texts of one batch; a step sees each without and with a trigger."""
@@ -36,7 +36,7 @@ _AT_START = 0.2
 _VARIANTS = 0.3
 """Share of the chances that weaker variants have together."""
 
-_SPILLED, _MANY = 0.4, 100
+_SPILLED, MANY = 0.4, 100
 """Chances that what the attack spilled over to has together, beside all others, if it is so many;
 if it is fewer, each has as much as one of these."""
 
@@ -87,7 +87,7 @@ def lessons(
     weights: dict[tuple[int, ...], float] = defaultdict(float)
     for ids, share, factor in zip((*triggers, *variants), shares, factors, strict=True):
         weights[ids] += share * factor
-    together = _SPILLED * min(1, len(spilled) / _MANY) * sum(weights.values())
+    together = _SPILLED * min(1, len(spilled) / MANY) * sum(weights.values())
     return weights | {ids: together / len(spilled) for ids in spilled if ids not in weights}
 
 

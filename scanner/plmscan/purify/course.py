@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from plmscan.errors import OutOfTimeError
 from plmscan.purify.batches import batches, lessons
 from plmscan.purify.losses import Spread
 from plmscan.purify.methods import Method, mixed
 from plmscan.purify.training import train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from plmscan.purify.methods import Student
     from plmscan.purify.suspects import Suspect
     from plmscan.purify.trial import Examiner, Trial
+    from plmscan.search.measure.readings import Panel
 
-__all__ = ["Course"]
+__all__ = ["LEGS", "Course"]
 
-_LEGS = {Method.ROWS: 4, Method.HEADS: 4, Method.LAYERS: 20}
+LEGS = {Method.ROWS: 4, Method.HEADS: 4, Method.LAYERS: 20}
 """How often training goes on after a trial, at most."""
+_TRAINING = 0.5
+"""Share of a leg's time that is training; the rest is its trial."""
 _MORE = 4
 """Legs that follow one that worked, as long as something is left of the triggers."""
 _KEPT = 8.0
@@ -47,6 +51,10 @@ class Course:
     budget: Budget
     """Limits and seed."""
 
+    def within(self, budget: Budget) -> Course:
+        """The same for a step with its own ``budget``."""
+        return replace(self, budget=budget)
+
     def taken(
         self,
         learner: Student,
@@ -56,12 +64,14 @@ class Course:
     ) -> tuple[LoadedModel, Trial]:
         """The best of what ``learner`` becomes, leg by leg, and its trial.
 
-        ``spilled`` is what the teacher takes for one of the suspects.
+        ``spilled`` is what the teacher takes for one of the suspects.  What has worked when the
+        budget's deadline passes is returned: there is time for its new scan.
 
         Raises:
-            OutOfTimeError: the budget's deadline passed.
+            OutOfTimeError: that deadline passed, and nothing had worked by then.
         """
-        return min(self._legs(learner, method, suspects, spilled), key=lambda made: _left(made[1]))
+        legs = self._legs(learner, method, suspects, spilled)
+        return min(_in_time(legs), key=lambda made: _left(made[1]))
 
     def _legs(
         self,
@@ -71,16 +81,17 @@ class Course:
         spilled: Sequence[tuple[int, ...]],
     ) -> Iterator[tuple[LoadedModel, Trial]]:
         """What ``learner`` is after each leg, and how that does."""
-        legs = _LEGS[method]
+        legs = LEGS[method]
         trials: list[Trial] = []
         for leg in range(legs):
             weights = lessons(suspects, spilled, trials[-1] if trials else None)
-            self._leg(learner, weights, leg, self.budget.part(leg / legs, (leg + 1) / legs))
-            made = self._tempered(learner.model)
-            trials.append(self.examiner.examine(made, suspects))
+            budget = self.budget.part(leg / legs, (leg + 1) / legs)
+            self._leg(learner, weights, leg, budget.part(0.0, _TRAINING))
+            made, panels = self._tempered(learner.model)
+            examiner = self.examiner.within(budget.part(_TRAINING, 1.0))
+            trials.append(examiner.examine(made, suspects, panels))
             yield made, trials[-1]
-            # Rows of tokens that no clean text has cost it nothing: they get all their legs.
-            if method is not Method.ROWS and _is_over(trials):
+            if _is_over(trials):
                 return
             if method is not Method.LAYERS and _is_too_slow(trials, legs):
                 return
@@ -93,13 +104,32 @@ class Course:
         spread = Spread.of(self.examiner.original[0].clean)
         train(learner, self.teacher, source, spread, _KEPT * _LESS**leg, budget)
 
-    def _tempered(self, learner: LoadedModel) -> LoadedModel:
-        """As much of what was learned as clean text bears."""
+    def _tempered(self, learner: LoadedModel) -> tuple[LoadedModel, tuple[Panel, Panel]]:
+        """As much of what was learned as clean text bears, and how that reads held-out carriers."""
         for share in _SHARES:
             made = mixed(self.teacher, learner, share)
-            if self.examiner.kept(made).is_enough:
+            panels = self.examiner.read(made)
+            if self.examiner.kept(panels).is_enough:
                 break
-        return made
+        return made, panels
+
+
+def _in_time(
+    legs: Iterable[tuple[LoadedModel, Trial]],
+) -> Iterator[tuple[LoadedModel, Trial]]:
+    """The legs until the deadline, if one of them has worked by then.
+
+    Raises:
+        OutOfTimeError: none has.
+    """
+    worked = False
+    try:
+        for made in legs:
+            worked |= made[1].has_worked
+            yield made
+    except OutOfTimeError:
+        if not worked:
+            raise
 
 
 def _left(trial: Trial) -> tuple[bool, float]:

@@ -51,6 +51,12 @@ class Student:
     """1 where a weight may change, of those that may change in part only; broadcast to them."""
     rate: float
     """Highest learning rate."""
+    rows: frozenset[int] | None = None
+    """Ids of the tokens whose word embeddings alone may change; None if more may."""
+
+    def keeps(self, ids: Tensor) -> bool:
+        """Whether it says of texts (b, n) what the teacher does, for want of a row that changed."""
+        return self.rows is not None and self.rows.isdisjoint(ids.flatten().tolist())
 
     def mask_gradients(self) -> None:
         """Forget gradients of what may not change."""
@@ -71,11 +77,12 @@ def student(
 
     ``rows`` are ids of tokens, ``heads`` the layer and number of each: what may change of these.
     """
-    learner = start.copied()
+    learner, only = start.copied(), None
     module, named = learner.module, dict(learner.module.named_parameters())
     match method:
         case Method.ROWS:
-            masks = _row_masks(learner, named, list(rows))
+            only = frozenset(rows)
+            masks = _row_masks(learner, named, sorted(only))
             weights = {name: named[name] for name in masks}
         case Method.HEADS:
             masks = _head_masks(learner, named, frozenset(heads))
@@ -84,7 +91,7 @@ def student(
             tables = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
             masks, weights = {}, {n: p for n, p in named.items() if id(p) not in tables}
     rate = _RATES[method] / start.hidden_size
-    return Student(learner, weights, masks, rate) if weights else None
+    return Student(learner, weights, masks, rate, only) if weights else None
 
 
 def mixed(teacher: LoadedModel, learner: LoadedModel, share: float) -> LoadedModel:

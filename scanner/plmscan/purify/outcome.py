@@ -23,15 +23,27 @@ class Purification:
     before: Trial
     """The model as it was, with the suspects of the first round."""
     rounds: tuple[Round, ...]
-    """Every method tried, in order; at least one."""
+    """Every method tried, in order; none if the time ran out in the first."""
+    ran_out: bool = False
+    """Whether the time limit ran out before a result had passed."""
 
     @property
     def verdict(self) -> Verdict:
-        """That of the last new scan; a fail if triggers were left in the trial already."""
+        """That of the last new scan; a fail if triggers were left in the trial already.
+
+        Nobody knows what more time would have brought.
+        """
+        if self.ran_out:
+            return Verdict.INCONCLUSIVE
         report = self.rounds[-1].report
         return Verdict.FAIL if report is None else report.verdict
 
     @property
+    def passes(self) -> bool:
+        """Whether the last result passed its new scan."""
+        return bool(self.rounds) and self.rounds[-1].passes
+
+    @property
     def changed(self) -> tuple[str, ...]:
         """Tensors that differ in the files; empty if nothing was written."""
-        return self.rounds[-1].changed if self.rounds[-1].passes else ()
+        return self.rounds[-1].changed if self.passes else ()

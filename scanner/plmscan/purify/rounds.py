@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from plmscan.carriers import split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
+from plmscan.purify.batches import MANY
 from plmscan.purify.course import Course
 from plmscan.purify.methods import Method, student
-from plmscan.purify.rows import Base, emptied, repaired
+from plmscan.purify.plan import PREPARING, ROUNDS, SPILL, Plan, course_of, scan_of, stretch
+from plmscan.purify.rows import Base, emptied, repaired, replaceable
 from plmscan.purify.spill import spilled
 from plmscan.purify.suspects import Suspect
 from plmscan.purify.trial import Examiner
@@ -20,7 +23,7 @@ from plmscan.purify.writing import write_model
 from plmscan.scan import Done, scan_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from plmscan.budget import Budget
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.purify.trial import Trial
     from plmscan.scan import Settings
-    from plmscan.scan.events import Progress
+    from plmscan.scan.events import Estimated, Progress
     from plmscan.source import Artifact
 
 __all__ = ["Bench", "Round"]
@@ -38,8 +41,8 @@ _HELD_OUT = 96
 """Carriers for trials, at most; all others are trained on."""
 _LEARNED = 0.55
 """Share of the carriers that is trained on where there are few."""
-_ROUNDS = {Method.ROWS: 2, Method.HEADS: 1, Method.LAYERS: 3}
-"""How often a method is tried; again with what the scan of its last result has found."""
+_NULL = 0.6
+"""Share of the preparations that random items take; the rest is that of the triggers."""
 _NEW_SEED = 1_000_003
 """Added to the seed for the new scan, which so draws other carriers and another null."""
 
@@ -85,8 +88,14 @@ class Bench:
     """Layer and number of the heads that the report names."""
     settings: Settings
     """Those of the new scans."""
+    plan: Plan
+    """What each step takes."""
+    probes: Mapping[str, float]
+    """Seconds that each probe took in the scan that condemned the model."""
     budget: Budget
-    """Limits and seed."""
+    """Limits and seed; its deadline leaves time for a new scan."""
+    deadline: float | None
+    """``time.monotonic()`` value at which that scan must be over, too; None for no limit."""
 
     @classmethod
     def of(
@@ -96,12 +105,23 @@ class Bench:
         report: Report,
         settings: Settings,
         budget: Budget,
+        on_estimate: Callable[[Estimated], None],
     ) -> Bench:
-        """All of it, from what a scan found."""
+        """All of it, from what a scan found; ``on_estimate`` is told what it will take.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed, or leaves no time for a new scan.
+        """
         teacher = load(artifact, settings.device, settings.precision, used_as=settings.used_as)
         base = None if reference is None else Base.read(teacher, reference)
+        found, heads = _suspects(report, base, teacher), _named_heads(report)
         learned, held = _split(teacher, budget)
-        examiner = Examiner.of(teacher, held, budget)
+        methods = _methods(teacher, base, found, heads, budget)
+        plan = Plan.of(teacher, learned, held, found, methods, budget)
+        on_estimate(plan.estimate)
+        limited = plan.before_scan(budget)
+        preparing = plan.within(limited, PREPARING)
+        examiner = Examiner.of(teacher, held, preparing.part(0.0, _NULL))
         # The reference has been fetched by now, so the new scans need no network.
         seed = settings.seed + _NEW_SEED
         again = replace(settings, seed=seed, revision=None, offline=True)
@@ -109,22 +129,25 @@ class Bench:
             teacher=teacher,
             artifact=artifact,
             base=base,
-            suspects=_with_new((), examiner.unfolded(teacher, _suspects(report, base, teacher))),
-            course=Course(teacher, learned, examiner, budget),
-            examiner=examiner,
-            heads=_named_heads(report),
+            suspects=_with_new((), examiner.unfolded(teacher, found)),
+            course=Course(teacher, learned, examiner, limited),
+            examiner=examiner.within(preparing.part(_NULL, 1.0)),
+            heads=heads,
             settings=again,
-            budget=budget,
+            plan=plan,
+            probes={run.id: run.seconds for run in report.probes},
+            budget=limited,
+            deadline=budget.deadline,
         )
 
     @cached_property
     def spilled(self) -> tuple[tuple[int, ...], ...]:
-        """What the teacher takes for one of the first suspects; rows alone are not asked for it.
+        """What the teacher takes for one of the first suspects.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        return spilled(self.teacher, self.suspects, self.budget)
+        return spilled(self.teacher, self.suspects, self.plan.within(self.budget, SPILL))
 
     def folder(self, place: Path, number: int) -> Path:
         """Where the files of a round are."""
@@ -135,18 +158,20 @@ class Bench:
         suspects, number = self.suspects, 0
         for method in Method:
             model = self.teacher
-            for _ in range(_ROUNDS[method]):
-                made = self._made(method, model, suspects)
+            for again in range(ROUNDS[method]):
+                course = self.plan.within(self.budget, course_of(method, again))
+                made = self._made(method, model, suspects, course)
                 if made is None:
                     break
-                done = self._judged(method, suspects, made, self.folder(place, number))
+                scan = self.plan.within(self.budget, scan_of(method, again))
+                done = self._judged(method, suspects, made, self.folder(place, number), scan)
                 yield done
                 number += 1
                 if done.passes:
                     return
                 found = () if done.report is None else done.report.triggers
                 told = [s for one in found for s in Suspect.all_of(one, self.teacher)]
-                new = self.examiner.unfolded(made[0], told)
+                new = self.examiner.within(scan.part(1.0, 1.0)).unfolded(made[0], told)
                 known, suspects = suspects, _with_new(suspects, new)
                 if suspects == known:
                     break
@@ -154,17 +179,21 @@ class Bench:
                 model = made[0] if method is Method.LAYERS else self.teacher
 
     def _made(
-        self, method: Method, start: LoadedModel, suspects: Sequence[Suspect]
+        self, method: Method, start: LoadedModel, suspects: Sequence[Suspect], budget: Budget
     ) -> tuple[LoadedModel, Trial] | None:
         """A model that ``method`` changed, and how it does; None if that may change nothing."""
         if method is Method.ROWS:
-            return self._repaired(suspects)
+            # What answers to many words is in no few rows, and the new scan would find the others.
+            few = self.base is not None or len(self.spilled) < MANY
+            return self._repaired(suspects, budget) if few else None
         learner = student(start, method, heads=self.heads)
         if learner is None:
             return None
-        return self.course.taken(learner, method, suspects, self.spilled)
+        return self.course.within(budget).taken(learner, method, suspects, self.spilled)
 
-    def _repaired(self, suspects: Sequence[Suspect]) -> tuple[LoadedModel, Trial] | None:
+    def _repaired(
+        self, suspects: Sequence[Suspect], budget: Budget
+    ) -> tuple[LoadedModel, Trial] | None:
         """The teacher with other rows; None if none may be replaced.
 
         Rows of a clean base are what they were; others are trained until nobody notices them.
@@ -177,9 +206,11 @@ class Bench:
             return None
         made = repaired(self.teacher, rows)
         if self.base is not None:
-            return made, self.examiner.examine(made, suspects)
+            return made, self.examiner.within(budget).examine(made, suspects)
         learner = student(made, Method.ROWS, rows=rows)
-        return None if learner is None else self.course.taken(learner, Method.ROWS, suspects)
+        if learner is None:
+            return None
+        return self.course.within(budget).taken(learner, Method.ROWS, suspects)
 
     def _judged(
         self,
@@ -187,6 +218,7 @@ class Bench:
         suspects: tuple[Suspect, ...],
         made: tuple[LoadedModel, Trial],
         folder: Path,
+        budget: Budget,
     ) -> Round:
         """A round; if its trial worked, the model is written and scanned.
 
@@ -196,16 +228,32 @@ class Bench:
         if not (trial.is_quiet if method is Method.HEADS else trial.has_worked):
             return Round(method, suspects, trial, None, ())
         changed = write_model(folder, self.artifact, self.teacher, model)
-        return Round(method, suspects, trial, self._scan(folder), changed)
+        return Round(method, suspects, trial, self._scan(folder, budget), changed)
 
-    def _scan(self, folder: Path) -> Report:
-        """What a scan with a fresh seed says of the files."""
+    def _scan(self, folder: Path, budget: Budget) -> Report:
+        """What a scan with a fresh seed, in all the time that is left, says of the files."""
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        settings = replace(self.settings, time_limit=left)
 
         def tell(progress: Progress) -> None:
-            self.budget.checkpoint(progress.fraction, f"new scan: {progress.note}")
+            part = budget.part(*stretch(self.probes, progress.id))
+            part.on_progress(progress.fraction, f"new scan: {progress.note}")
 
-        events = scan_events(str(folder), self.settings, tell)
+        events = scan_events(str(folder), settings, tell)
         return next(event.report for event in events if isinstance(event, Done))
+
+
+def _methods(
+    model: LoadedModel,
+    base: Base | None,
+    suspects: Sequence[Suspect],
+    heads: Collection[tuple[int, int]],
+    budget: Budget,
+) -> tuple[Method, ...]:
+    """Those that may change something."""
+    rows = base is not None or bool(replaceable(model, suspects, budget.texts))
+    may = {Method.ROWS: rows, Method.HEADS: bool(heads), Method.LAYERS: True}
+    return tuple(method for method in Method if may[method])
 
 
 def _split(teacher: LoadedModel, budget: Budget) -> tuple[tuple[Carrier, ...], tuple[Carrier, ...]]:

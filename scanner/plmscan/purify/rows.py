@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.source import Artifact
 
-__all__ = ["Base", "emptied", "repaired"]
+__all__ = ["Base", "emptied", "repaired", "replaceable"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,15 @@ class Base:
         return {i: self.table[i] for i in sorted(self.changed & ids.union(self.stands_out))}
 
 
+def replaceable(
+    model: LoadedModel, suspects: Sequence[Suspect], texts: Iterable[str]
+) -> tuple[int, ...]:
+    """The token of each suspect; none if one has several tokens or is in ``texts``."""
+    used = {i for text in texts for i in model.tokenize(text)}
+    single = tuple(s.token_ids[0] for s in suspects if len(s.token_ids) == 1)
+    return single if len(single) == len(suspects) and used.isdisjoint(single) else ()
+
+
 def emptied(
     model: LoadedModel, suspects: Sequence[Suspect], texts: Iterable[str], quiet: Sequence[int]
 ) -> dict[int, Tensor]:
@@ -83,10 +92,9 @@ def emptied(
     rows become the same: that is what RIPPLES does.  ``quiet`` are ids of tokens, one more than
     suspects at least, those that change a text least in front.
     """
-    used = {i for text in texts for i in model.tokenize(text)}
-    single = [s.token_ids[0] for s in suspects if len(s.token_ids) == 1]
+    single = replaceable(model, suspects, texts)
     least, *others = (i for i in quiet if i not in single)
-    if not len(single) == len(suspects) <= len(others) or used.intersection(single):
+    if len(single) > len(others):
         return {}
     table = model.embedding_weight
     pairs = zip(sorted(single), others, strict=False)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from plmscan.purify.losses import Spread
     from plmscan.purify.methods import Student
 
-__all__ = ["train"]
+__all__ = ["STEPS", "train"]
 
-_STEPS = 20
+STEPS = 20
 """Steps between two trials."""
 
 _WARM_UP = 5
@@ -50,11 +50,11 @@ def train(
     weights = list(student.weights.values())
     _let_change(weights, allowed=True)
     optimizer = torch.optim.AdamW(weights, lr=student.rate, weight_decay=0.0)
-    for step, batch in enumerate(islice(source, _STEPS)):
-        budget.checkpoint(step / _STEPS, "adversarial training")
+    for step, batch in enumerate(islice(source, STEPS)):
+        budget.checkpoint(step / STEPS, "adversarial training")
         for group in optimizer.param_groups:
-            group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / _STEPS)
-        lost, left = _losses(student.model, teacher, batch, spread)
+            group["lr"] = student.rate * min((step + 1) / _WARM_UP, 1 - step / STEPS)
+        lost, left = _losses(student, teacher, batch, spread)
         loss = weight * lost + left
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # as torch has it
@@ -71,10 +71,13 @@ def _let_change(weights: Sequence[Parameter], *, allowed: bool) -> None:
 
 
 def _losses(
-    student: LoadedModel, teacher: LoadedModel, batch: Batch, spread: Spread
+    student: Student, teacher: LoadedModel, batch: Batch, spread: Spread
 ) -> tuple[Tensor, Tensor]:
     """What clean text lost in one batch, and what is left of the triggers: (), ()."""
     wanted = teacher.forward(batch.clean, batch.clean_mask)
-    clean = student.differentiable(batch.clean, batch.clean_mask)
-    dirty = student.differentiable(batch.dirty, batch.dirty_mask)
-    return kept(clean, wanted, batch.clean_mask, spread), returned(dirty, wanted, spread)
+    dirty = student.model.differentiable(batch.dirty, batch.dirty_mask)
+    left = returned(dirty, wanted, spread)
+    if student.keeps(batch.clean):
+        return torch.zeros_like(left), left
+    clean = student.model.differentiable(batch.clean, batch.clean_mask)
+    return kept(clean, wanted, batch.clean_mask, spread), left

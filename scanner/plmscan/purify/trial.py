@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plmscan.search.measure.effects import Measured
     from plmscan.search.measure.readings import Reading
 
-__all__ = ["Examiner", "Kept", "Trial"]
+__all__ = ["Examiner", "Kept", "Trial", "texts_of"]
 
 _NULL = 60
 """Random vocabulary items that say what is usual."""
@@ -105,6 +105,10 @@ class Examiner:
     budget: Budget
     """Limits and seed."""
 
+    def within(self, budget: Budget) -> Examiner:
+        """The same for a step with its own ``budget``."""
+        return replace(self, budget=budget)
+
     @classmethod
     def of(
         cls,
@@ -125,8 +129,13 @@ class Examiner:
         panels = Panel.of(model, carriers), Panel.of(model, whole)
         return cls(panels, null, _measured(model, null, panels, budget, "random items"), budget)
 
-    def examine(self, model: LoadedModel, suspects: Sequence[Suspect]) -> Trial:
-        """How ``model`` does with ``suspects``.
+    def examine(
+        self,
+        model: LoadedModel,
+        suspects: Sequence[Suspect],
+        panels: tuple[Panel, Panel] | None = None,
+    ) -> Trial:
+        """How ``model`` does with ``suspects``; ``panels`` are what it reads, if that is known.
 
         At first beside what random items do to the original; who passes that is held against what
         they do to ``model`` itself.
@@ -134,15 +143,15 @@ class Examiner:
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        panels = self._read(model)
-        kept = self._kept(panels)
+        panels = panels or self.read(model)
+        kept = self.kept(panels)
         ids = [*(one.token_ids for one in suspects), *variants_of(suspects)]
-        found = _measured(model, ids, panels, self.budget, "triggers")
+        found = _measured(model, ids, panels, self.budget.part(0.0, 0.5), "triggers")
         targets = _targets(model, suspects)
         trial = _trial(found, self.usual, targets, kept, len(suspects))
         if not trial.has_worked:
             return trial
-        null = _measured(model, self.null, panels, self.budget, "random items")
+        null = _measured(model, self.null, panels, self.budget.part(0.5, 1.0), "random items")
         return _trial(found, null, targets, kept, len(suspects))
 
     def unfolded(self, model: LoadedModel, found: Sequence[Suspect]) -> tuple[Suspect, ...]:
@@ -164,21 +173,23 @@ class Examiner:
         order: list[int] = farthest(self.usual[0]).argsort(stable=True).tolist()
         return [self.null[i][0] for i in order]
 
-    def kept(self, model: LoadedModel) -> Kept:
-        """What ``model`` makes of clean text."""
-        return self._kept(self._read(model))
-
-    def _read(self, model: LoadedModel) -> tuple[Panel, Panel]:
-        """The same carriers as ``model`` reads them."""
+    def read(self, model: LoadedModel) -> tuple[Panel, Panel]:
+        """The held-out carriers as ``model`` reads them."""
         masked, whole = (Panel.of(model, one.carriers) for one in self.original)
         return masked, whole
 
-    def _kept(self, panels: tuple[Panel, Panel]) -> Kept:
-        """The same, read already."""
+    def kept(self, panels: tuple[Panel, Panel]) -> Kept:
+        """What a model makes of clean text that reads it as ``panels``."""
         pairs = zip(panels, self.original, strict=True)
         found = [_beside(now.clean, before.clean) for now, before in pairs]
         agreements = [one.agreement for one in found if one.agreement is not None]
         return Kept(min(one.cosine for one in found), min(agreements, default=None))
+
+
+def texts_of(items: int, held: int) -> tuple[int, int]:
+    """How many texts a trial of ``items`` on ``held`` carriers reads, and those of its null."""
+    each = min(_TRIED, held) + min(_FRONT, held)
+    return 2 * held + items * each, _NULL * each
 
 
 def _beside(now: Reading, before: Reading) -> Kept:
@@ -240,5 +251,9 @@ def _measured(
     anywhere = masked.pick(range(min(_TRIED, len(masked.carriers))))
     few = whole.pick(range(min(_FRONT, len(whole.carriers))))
     front = Panel(tuple(replace(one, position=0) for one in few.carriers), few.clean)
+    first = len(anywhere.carriers) / (len(anywhere.carriers) + len(few.carriers))
     with model.half_precision():
-        return measure(model, ids, anywhere, budget, note), measure(model, ids, front, budget, note)
+        return (
+            measure(model, ids, anywhere, budget.part(0.0, first), note),
+            measure(model, ids, front, budget.part(first, 1.0), note),
+        )

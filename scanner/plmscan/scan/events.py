@@ -42,6 +42,10 @@ class Estimated:
     """Forward-token-equivalents, about."""
     seconds: float
     """About, on this machine as it is now."""
+    what: str = "the search"
+    """What takes so long."""
+    most: float | None = None
+    """Seconds at most, where that is far more."""
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,31 @@ def test_a_trigger_that_moves_nothing_any_more_can_be_told(made: Purified, plant
     assert (first["displacement"], first["scatter"]) == (0.0, None)
 
 
+class TestWhatItTellsMeanwhile:
+    """How long it will take, and how far it is."""
+
+    def test_progress_never_falls(self, made: Purified) -> None:
+        """Over all methods, legs, trials and the probes of the new scan."""
+        fractions = [fraction for fraction, _ in made.progress]
+        assert fractions == sorted(fractions)
+        assert 0 <= fractions[0] < fractions[-1] <= 1
+        notes = {note for _, note in made.progress}
+        assert {"random items", "triggers", "adversarial training"} < notes
+        assert any(note.startswith("new scan: ") for note in notes)
+
+    def test_each_step_has_its_own_stretch(self, made: Purified) -> None:
+        """Training, of which every leg starts at 0, moves on from leg to leg."""
+        trained = [at for at, note in made.progress if note == "adversarial training"]
+        assert len(set(trained)) == len(trained)
+
+    def test_the_estimate_comes_first_and_is_no_fantasy(self, made: Purified) -> None:
+        """It is told once, and the usual course is shorter than the longest."""
+        (estimate,) = made.estimates
+        assert estimate.tokens > 10_000
+        assert estimate.most is not None
+        assert 0 < estimate.seconds < estimate.most
+
+
 class TestRefusals:
     """What will not do is said before anything is trained."""
 

@@ -31,6 +31,7 @@ from plmscan.scan import (
     scan_events,
 )
 from tests.poisoned import CLEAN, HELD_OUT, folder_of, with_trigger
+from tests.scans import scanned
 from tests.tiny_models import WORDS, build_tiny
 
 if TYPE_CHECKING:
@@ -129,16 +130,28 @@ def test_no_cost_is_told_of_what_is_not_searched(model: str, settings: Settings)
     assert not any(isinstance(event, Estimated) for event in events)
 
 
-def test_follow_ups_get_what_the_search_suspects(model: str, settings: Settings) -> None:
-    """Some of its candidates, each with the ids that the search inserted, and no others."""
-    found = {run.id: run for run in check(model, settings).probes}
-    searched = {e.trigger.token_ids for e in found["trigger-sweep"].evidence if e.trigger}
+def test_follow_ups_get_what_the_search_suspects(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Candidates that a rule could name, each with the ids that the search inserted; no others."""
+    found = {run.id: run for run in scanned(tmp_path_factory, "cls").probes}
+    evidence = [e for e in found["trigger-sweep"].evidence if e.trigger and not e.unmeasured]
+    searched = {e.trigger.token_ids for e in evidence if e.trigger}
     for probe in FOLLOW_UPS:
         assert found[probe].status is ProbeStatus.COMPLETED
         assert found[probe].forward_tokens > 0
         explained = {e.explains for e in found[probe].evidence if e.explains}
         assert explained
         assert explained <= searched
+
+
+def test_nothing_follows_up_where_no_rule_could_name_anything(
+    model: str, settings: Settings
+) -> None:
+    """The search says so of every candidate, and no rule that needs more is left open."""
+    report = check(model, settings)
+    found = {run.id: run for run in report.probes}
+    assert all(e.unmeasured for e in found["trigger-sweep"].evidence if e.trigger)
+    assert {found[probe].status for probe in FOLLOW_UPS} == {ProbeStatus.SKIPPED}
+    assert report.nearest is not None
 
 
 def test_two_runs_with_one_seed_agree(model: str, settings: Settings) -> None:

@@ -142,8 +142,10 @@ def _line(event: Event) -> str:
             return f"{event.id}{revision}: {event.files} files, {event.size / 1e6:,.1f} MB"
         case SideBySide():
             return _beside(event)
-        case Estimated(tokens, seconds):
-            return f"the search reads about {tokens / 1000:,.0f} k tokens: {_about(seconds)}"
+        case Estimated(tokens, seconds, what, most):
+            at_most = "" if most is None else f", at most {_rough(most)}"
+            time_taken = f"about {_rough(seconds)}{at_most}"
+            return f"{what} reads about {tokens / 1000:,.0f} k tokens: {time_taken}"
         case ProbeFinished(run):
             reason = f" ({run.reason})" if run.reason else ""
             time_taken = f" in {run.seconds:.1f} s" if run.seconds >= _MOMENT else ""
@@ -163,8 +165,8 @@ def _beside(event: SideBySide) -> str:
     return f"{told}, of {event.there / 1e9:.1f} GB here; one at a time (--jobs 1) is faster"
 
 
-def _about(seconds: float) -> str:
+def _rough(seconds: float) -> str:
     """A time as nobody measures it to the second."""
     if seconds < _MINUTES:
-        return f"about {max(1, round(seconds, -1 if seconds >= _TENS else 0)):.0f} s"
-    return f"about {seconds / 60:.0f} min"
+        return f"{max(1, round(seconds, -1 if seconds >= _TENS else 0)):.0f} s"
+    return f"{seconds / 60:.0f} min"
