@@ -134,11 +134,12 @@ def split_carriers(
         )
     rng.shuffle(usable)
     mask = model.mask_id if "mask" in model.locations else None
-    share = min(1.0, len(usable) / sum(sizes))
-    starts = [int(share * sum(sizes[:k])) for k in range(len(sizes) + 1)]
-    for (a, b), most in zip(pairwise(starts), longest, strict=False):
-        usable[a:b] = [ids[:most] for ids in usable[a:b]]
     carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]
+    share = min(1.0, len(carriers) / sum(sizes))
+    starts = [int(share * sum(sizes[:k])) for k in range(len(sizes) + 1)]
+    # Drawn behind the whole ones, which are then the same whatever is cut off.
+    for (a, b), most in zip(pairwise(starts), longest, strict=False):
+        carriers[a:b] = [_carrier(usable[i][:most], i, mask, rng) for i in range(a, b)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
 
 

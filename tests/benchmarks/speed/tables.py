@@ -26,7 +26,7 @@ SHARE = 0.85
 """Of the machine's own speed, that the sweep should reach."""
 _FLOORS: Mapping[str, float] = MappingProxyType({"minilm": 1.9, "base": 1.7, "large": 1.6})
 """Floors that a check may take, by shape."""
-_TIMES_WEIGHTS, _MORE_MEGABYTES = 2, 700
+_TIMES_WEIGHTS, _MORE_MEGABYTES = 1.6, 600
 _MEGA = 2**20
 
 
