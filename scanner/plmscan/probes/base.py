@@ -88,9 +88,7 @@ class FollowUpProbe(_Probe):
             TextsError: too few carrier texts fit this model.
         """
         if not most_invariant(suspects, 1):
-            yield Gap(
-                self.subject, "No candidate was found that a rule could name.", blocks_pass=False
-            )
+            yield Gap(self.subject, "No rule names a candidate.", blocks_pass=False)
             return
         try:
             yield from self.explain(model, suspects, budget)

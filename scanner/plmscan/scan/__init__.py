@@ -59,7 +59,7 @@ from plmscan.waivers import NO_WAIVERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from plmscan.evidence import Finding, Observation, Scalar
+    from plmscan.evidence import Evidence, Finding, Observation, Scalar
     from plmscan.loading import LoadedModel
     from plmscan.probes.base import ComparisonProbe, DynamicProbe
     from plmscan.rules import Rule
@@ -371,7 +371,7 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
             return _left_out(probe_id, finding)
         if probe_id in compared:
             return _run_comparison(probe_id, model, job, stage.told(probe_id))
-        return _run_model(probe_id, model, earlier, stage.told(probe_id))
+        return _run_model(probe_id, model, _named(earlier, job.rules), stage.told(probe_id))
 
     return (yield from _with_model(job.artifact, stage, order, run, _announced))
 
@@ -473,12 +473,16 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
     return model, finished(_LOADING, found, seconds_since(began))
 
 
+def _named(runs: Sequence[ProbeRun], rules: Collection[Rule]) -> list[Evidence]:
+    """Evidence about candidate triggers that a rule names."""
+    candidates = (e for run in runs for e in run.evidence if e.trigger is not None)
+    return [e for e in candidates if any(rule.fires(e) for rule in rules)]
+
+
 def _run_model(
-    probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], budget: Budget
+    probe_id: str, model: LoadedModel, suspects: Sequence[Evidence], budget: Budget
 ) -> ProbeRun:
-    """What becomes of a probe that runs ``model``; a follow-up gets what ``earlier`` ones told."""
-    candidates = [e for run in earlier for e in run.evidence if e.trigger is not None]
-    suspects = [e for e in candidates if not e.unmeasured]
+    """What becomes of a probe that runs ``model``; a follow-up explains ``suspects``."""
 
     def inspect(probe: DynamicProbe | FollowUpProbe) -> Iterator[Observation]:
         if isinstance(probe, FollowUpProbe):

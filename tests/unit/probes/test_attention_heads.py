@@ -124,7 +124,7 @@ def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
         (gap,) = Probe().follow_up(zoo("clean"), suspects, BUDGET)
         assert isinstance(gap, Gap)
         assert not gap.blocks_pass
-        assert gap.reason == "No candidate was found that a rule could name."
+        assert gap.reason == "No rule names a candidate."
 
 
 def test_a_third_length_is_a_gap(zoo: Load) -> None:

@@ -104,7 +104,7 @@ def test_nothing_suspected_is_nothing_measured(zoo: Load) -> None:
     (gap,) = observed(Probe(), zoo("clean"))
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.blocks_pass) == (
-        "No candidate was found that a rule could name.",
+        "No rule names a candidate.",
         False,
     )
 

@@ -131,10 +131,10 @@ def test_no_cost_is_told_of_what_is_not_searched(model: str, settings: Settings)
 
 
 def test_follow_ups_get_what_the_search_suspects(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Candidates that a rule could name, each with the ids that the search inserted; no others."""
-    found = {run.id: run for run in scanned(tmp_path_factory, "cls").probes}
-    evidence = [e for e in found["trigger-sweep"].evidence if e.trigger and not e.unmeasured]
-    searched = {e.trigger.token_ids for e in evidence if e.trigger}
+    """Candidates that a rule names, each with the ids that the search inserted; no others."""
+    report = scanned(tmp_path_factory, "cls")
+    found = {run.id: run for run in report.probes}
+    searched = {trigger.token_ids for trigger in report.triggers}
     for probe in FOLLOW_UPS:
         assert found[probe].status is ProbeStatus.COMPLETED
         assert found[probe].forward_tokens > 0
@@ -146,7 +146,7 @@ def test_follow_ups_get_what_the_search_suspects(tmp_path_factory: pytest.TempPa
 def test_nothing_follows_up_where_no_rule_could_name_anything(
     model: str, settings: Settings
 ) -> None:
-    """The search says so of every candidate, and no rule that needs more is left open."""
+    """The search says of every candidate what it left out, and what comes nearest is told."""
     report = check(model, settings)
     found = {run.id: run for run in report.probes}
     assert all(e.unmeasured for e in found["trigger-sweep"].evidence if e.trigger)
