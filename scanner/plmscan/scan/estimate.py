@@ -30,8 +30,8 @@ _BEYOND: Mapping[Effort, int] = {
     Effort.STANDARD: 100_000,
     Effort.DEEP: 3_000_000,
 }
-"""Tokens that all probes read beyond the sweep, for an encoder without a head of which no rule names
-anything: measured on MiniLM, but for deep, which is a guess by the sizes of its recipe."""
+"""Tokens that all probes read beyond the sweep, for an encoder without a head that no rule names
+anything in: measured on MiniLM, but for deep, which is a guess by the sizes of its recipe."""
 _FOR_LABELS = 2.4
 """How much more that is for a classifier, which is searched label by label."""
 _FOR_MASKS = 1.8
