@@ -98,11 +98,11 @@ def test_a_sweep_counts_tokens_and_the_products_of_the_same_run(tiny: Path) -> N
     """All items in the shortest text, and the widest layer times the tokens of a batch."""
     found = piece(Task(model=tiny, rows=256))
     assert found.rates is not None
-    assert found.rates.shape == (256 * 4, 64, 128)
+    assert found.rates.shape == (256 * 3, 64, 128)
     assert (found.rates.float32 > 0, found.seconds > 0) == (True, True)
-    again = found.tokens - 4 * found.items  # what half the digits put in front is read anew
+    again = found.tokens - 3 * found.items  # what half the digits put in front is read anew
     assert (found.layers, found.threads) == (2, 1)
-    assert 0 <= again <= 4 * found.items
+    assert 0 <= again <= 3 * found.items
     assert found.vocabulary == found.items + 4, "all but padding, mask and frame"
 
 
@@ -227,7 +227,7 @@ def test_targets_follow_from_the_floor_and_the_weights() -> None:
     found = recorded()
     assert swept().floor == pytest.approx(1.2)
     assert verdict_target(found) == pytest.approx(1.7 * 1.2)
-    assert memory_target(found) == 702
+    assert memory_target(found) == pytest.approx(601.6)
     assert verdict_target(recorded(sweeps=())) is None
     assert swept().operations == pytest.approx(400_000)
 
@@ -240,7 +240,7 @@ def test_tables_tell_what_there_is_and_leave_out_what_is_not() -> None:
     }
     (check,) = drawn["Time to verdict and memory"].rows
     assert check[3:9] == ("pass", "40.0", "1.2", "33.3", "1.7", "no")
-    assert check[-3:-1] == ("702", "yes")
+    assert check[-3:-1] == ("602", "yes")
     (sweep,) = drawn["Sweep of the vocabulary"].rows
     assert "80%" in sweep
     names = [row[0] for row in drawn["Seconds of each stage"].rows]

@@ -29,7 +29,8 @@ _TRIED = 32
 """Finalists whose tokens may be exchanged for synonyms, and some more where there are labels."""
 
 _COMPANY = 4
-"""Of those, with the same output or for the same label as one that a rule may name, so many."""
+"""Of those, in a classifier so many with the same output as one that a rule may name, and so many
+for the same label."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,20 @@ def synonym_gaps(
 def _company(finals: Finals, index: int, among: Sequence[int]) -> list[int]:
     """Those ``among`` the finalists that can be an honest counterpart of the one at ``index``.
 
-    With the same output the most invariant, and the strongest for its label: what is weaker than
-    all of these is not the best that an honest word can do.
+    All with the same output; in a classifier, where a crowd of words leads to each label, the most
+    invariant of them and the strongest for its label: what is weaker than all of these is not the
+    best that an honest word can do.
     """
     measured, where = finals.measured, finals.places[index]
     others = torch.tensor([i for i in among if i != index], dtype=torch.long)
     shifts = measured.shift[where]
     alike = others[same_output(shifts[others], shifts[index])]
-    found = alike[measured.scatter[where][alike].argsort(stable=True)[:_COMPANY]].tolist()
-    if measured.strength is not None:
-        own = measured.strength[:, measured.strength[index].argmax()]
-        found += others[own[others].argsort(descending=True, stable=True)[:_COMPANY]].tolist()
-    return found
+    if measured.strength is None:
+        return alike.tolist()
+    own = measured.strength[:, measured.strength[index].argmax()]
+    strongest = others[own[others].argsort(descending=True, stable=True)[:_COMPANY]]
+    invariant = alike[measured.scatter[where][alike].argsort(stable=True)[:_COMPANY]]
+    return [*invariant.tolist(), *strongest.tolist()]
 
 
 def _strengths(own: Tensor | None, there: Tensor | None, tried: Sequence[int]) -> Tensor | None:

@@ -72,7 +72,6 @@ def test_words_of_a_label_do_not_hang_on_rounding(
     assert not torch.equal(alone(rough), alone(fine))
     words = class_words(*read_again(half, rough.ids, alone(rough)))
     assert words == class_words(*read_again(full, fine.ids, alone(fine)))
-    assert words == class_words(fine.ids, alone(fine))
     rows = [overriding(one, fine.ids, alone(fine), words, 12, BUDGET) for one in (half, full)]
     assert torch.equal(*rows)
 
