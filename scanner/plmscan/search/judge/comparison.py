@@ -36,7 +36,7 @@ _TRACED = 8
 _FIRST = 25
 """Random items of each null that are read in any case: their median and spread stand to a fifth."""
 
-_BY_NULL = frozenset({"z", "null_scatter", "corruption_z"})
+_BY_NULL = frozenset({"z", "null_scatter", "null_size", "corruption_z"})
 """Metrics that move with every further item of a null."""
 
 _BY_SYNONYMS = frozenset({"gap", "conjunction", "strength_gap"})
