@@ -67,7 +67,7 @@ def _checks(found: Sequence[Measured]) -> Table:
         note="Seconds: plmscan check --no-cache, the process from start to end. Weights: those by "
         "which every token is multiplied. Floor: the vocabulary, 3 tokens each, twice the weights, "
         "at the float32 matrix products of the same run. Memory: above "
-        "an interpreter that imported torch; target twice the weight files and 700 MB. MB: 2^20.",
+        "an interpreter that imported torch; target 1.6 times the weight files and 600 MB.",
     )
 
 
