@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from plmscan.budget import Budget
 from plmscan.errors import OutOfTimeError
 from plmscan.purify.batches import batches, lessons
 from plmscan.purify.course import LEGS
@@ -26,7 +27,6 @@ from plmscan.search.measure.readings import Panel
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from plmscan.budget import Budget
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.purify.suspects import Suspect
@@ -155,10 +155,6 @@ def scan_of(method: Method, again: int) -> str:
     return f"scan of {course_of(method, again)}"
 
 
-def _ignore(_fraction: float, _note: str) -> None:
-    """What is only timed is no progress."""
-
-
 def _steps(
     courses: Mapping[Method, Cost], preparing: Cost, spill: Cost, scan: Cost
 ) -> Iterator[tuple[str, Cost]]:
@@ -178,7 +174,7 @@ def _step(
     learner = student(model, Method.LAYERS)
     if learner is None:
         return Cost()
-    unwatched = replace(budget, on_progress=_ignore)
+    unwatched = Budget(budget.texts, seed=budget.seed, deadline=budget.deadline)
     source = batches(model, carriers, lessons(suspects), budget.seed)
     spread = Spread.of(Panel.of(model, carriers[:_TIMED]).clean)
     train(learner, model, islice(source, 1), spread, 1.0, unwatched)

@@ -66,9 +66,15 @@ def judged(
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
     taken = left_out(neighbourhood.ids, finals.ids)
     trials = [
-        _Trial(model, finals, members, relations, verification, tuple(drawn))
+        _Trial(
+            model,
+            finals,
+            members,
+            relations,
+            verification,
+            random_items(neighbourhood.ids, size, null_items, budget.seed, taken),
+        )
         for size, members in finals.kinds()
-        for drawn in [random_items(neighbourhood.ids, size, null_items, budget.seed, taken)]
     ]
     nulls = [trial.first(_step(budget.part(0, 0.2), k, trials)) for k, trial in enumerate(trials)]
     found = _joined(trial.held(null) for trial, null in zip(trials, nulls, strict=True))
@@ -140,7 +146,7 @@ class _Trial:
     """Of all."""
     panel: Panel
     """Carriers of the verification."""
-    drawn: tuple[tuple[int, ...], ...]
+    drawn: Sequence[tuple[int, ...]]
     """The random items, in their order."""
 
     def first(self, budget: Budget) -> Measured:

@@ -318,7 +318,7 @@ class _Seen:
         return tuple(one for one, z in zip(slots, far, strict=False) if z >= self.recipe.stands_out)
 
     def promising(self, slots: Sequence[Trigger], confirmed: Sequence[Trigger]) -> bool:
-        """Whether a slot is half as far out from the losers as one that stands out, or none are."""
+        """Whether a slot is half as far out as one that stands out, or that cannot be told yet."""
         far = self._far(slots, confirmed)
         return not far or max(far) >= self.recipe.stands_out / 2
 

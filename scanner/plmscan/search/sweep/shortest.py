@@ -37,14 +37,12 @@ def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) ->
 
     ``before`` stands in front of the items.
     """
-    shown = _shown(model)
-    if model.prefix_ids and not model.reads_end:
-        if "classifier" in model.heads:
-            return around(model, before, ids, ())
-        if shown:
-            # What ends a text says nothing of the item.
-            return around(model, before, ids, shown)
-    return around(model, before, ids, (*shown, *model.suffix_ids))
+    if model.reads_end or not model.prefix_ids:
+        return whole_inputs(model, ids, before)
+    if "classifier" in model.heads:
+        return around(model, before, ids, ())
+    # What ends a text says nothing of the item, where something else follows it.
+    return around(model, before, ids, _shown(model) or model.suffix_ids)
 
 
 def whole_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
