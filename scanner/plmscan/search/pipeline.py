@@ -24,7 +24,7 @@ from plmscan.search.measure.readings import Panel
 from plmscan.search.measure.selection import finalists
 from plmscan.search.propose.groups import Paired, paired
 from plmscan.search.propose.parts import promising
-from plmscan.search.propose.sequences import contrasted, growers, grown
+from plmscan.search.propose.sequences import contrasted, growers, grown, sufficient
 from plmscan.search.sweep.distances import survivors, sweep
 from plmscan.search.sweep.labels import (
     arguing,
@@ -195,13 +195,15 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
     growing = swept.panels.growing
     with model.half_precision():
         by = growers(model, growing, swept.sweep.ids, budget.seed)
-        proposed = [i for grower in by for i in grower.proposals([((), 0)])[0]]
+        proposed = [i for grower in by for i in grower.proposals([()])[0][0]]
         ids = sorted({*swept.far_out.tolist(), *proposed})
         singles: list[tuple[int, ...]] = [(i,) for i in ids]
         part = budget.part(0.4, 0.5)
         screened = measure(model, singles, swept.panels.screening, part, "screening")
         longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))
-        found, starts = contrasted(by, growing, recipe.contrast, budget.part(0.6, 0.62))
+        known = sufficient(singles, screened, recipe.seeds)
+        part = budget.part(0.6, 0.62)
+        found, starts = contrasted(by, growing, recipe.contrast, known, part)
     pairs = Paired()
     if recipe.grouping is not None:
         part = budget.part(0.62, 0.67)

@@ -14,7 +14,8 @@ them, and the beam that chooses among combinations is arithmetic.
 What was rejected on the way is the null of what was kept: the losers are as much selected from the
 vocabulary, step by step, and were tried in the same carriers.  Triggers that stand out from them
 are confirmed: they leave the vocabulary, keep repelling the slots as classes of their own, and the
-slots start anew.  When nothing stands out, nothing is there, and the search ends.
+slots start anew.  What is known from elsewhere does so from the start.  When nothing stands out,
+nothing is there, and the search ends.
 """
 
 from __future__ import annotations
@@ -126,6 +127,8 @@ class Contrastive:
     """Carriers; the first of them serve."""
     recipe: Contrast
     """How much is done."""
+    found: tuple[Trigger, ...] = ()
+    """Triggers that are known: they repel the slots from the start."""
 
     def search(self, budget: Budget) -> Contrasted:
         """Rounds until one confirms nothing, or no token is left to start from.
@@ -136,17 +139,18 @@ class Contrastive:
         rng = random.Random(budget.seed)  # noqa: S311 - reproducible, not secret
         count = min(self.recipe.carriers, len(self.panel.carriers))
         seen = _Seen.of(self.model, self.panel.pick(range(count)), self.recipe)
-        confirmed: tuple[Trigger, ...] = ()
+        confirmed, known = self.found, len(self.found)
+        seen.look(confirmed)
         for done in range(self.recipe.rounds):
             part = budget.part(done / self.recipe.rounds, (done + 1) / self.recipe.rounds)
             slots = self._round(seen, confirmed, rng, part)
             if not slots:
-                return Contrasted(confirmed, done)
+                return Contrasted(confirmed[known:], done)
             fresh = seen.outstanding(slots, confirmed)
             if not fresh:
-                return Contrasted(confirmed, done + 1)
+                return Contrasted(confirmed[known:], done + 1)
             confirmed += fresh
-        return Contrasted(confirmed, self.recipe.rounds)
+        return Contrasted(confirmed[known:], self.recipe.rounds)
 
     def _round(
         self, seen: _Seen, confirmed: tuple[Trigger, ...], rng: random.Random, budget: Budget
@@ -167,7 +171,7 @@ class Contrastive:
             options = self._proposals(seen, slots, confirmed, places, free)
             seen.look([one for choices in options for one in choices])
             slots = seen.beam(slots, options, confirmed)
-            if 2 * step >= recipe.steps and not seen.promising(slots, confirmed):
+            if 4 * step >= recipe.steps and not seen.promising(slots, confirmed):
                 break
         return slots
 

@@ -47,11 +47,8 @@ _PROMISING = 0.25
 half of them, and as many that gained most there.  What all carriers choose was within the first
 14 % for invariance and 22 % for labels (two of five carriers, six models)."""
 
-_TOGETHER = 2
-"""Gaps of one backward pass; four are no faster, and take 174 MB more at the size of BERT base."""
-
-Gap = tuple[tuple[int, ...], int]
-"""A candidate, and before which of its tokens another one may come."""
+_TOGETHER = 4
+"""Candidates of one backward pass; more are no faster, and take more memory."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,10 @@ class Grower:
     objective: Objective
     """What candidates are to do."""
     panel: Panel
-    """Carriers of the forward passes, which decide."""
-    guide: Panel
-    """Carriers of the gradient, which proposes; more of them, since it costs little."""
+    """Carriers of the gradient, which proposes, and of the forward passes, which decide."""
     fillers: Sequence[int]
-    """What fills an empty slot in each of the guide's carriers, while its gradient is taken: random
-    tokens, over which the gradients of one context average out."""
+    """What fills an empty slot in each of the carriers, while its gradient is taken: random tokens,
+    over which the gradients of one context average out."""
     price: float
     """What each token has to gain when it joins."""
     worth: float
@@ -85,11 +80,12 @@ class Grower:
         beam = self._first(seeds)
         alone, grown = dict(beam), dict[tuple[int, ...], float]()
         for length in range(2, LONGEST + 1):
-            budget.checkpoint((length - 2) / (LONGEST - 1), "growing")
-            beam = self._improved(self._extensions(beam, seeds, alone))
             if not beam:
                 break
-            grown |= beam
+            budget.checkpoint((length - 2) / (LONGEST - 1), "growing")
+            better = self._improved(self._extensions(beam, seeds, alone))
+            grown |= better
+            beam = self._wanting(better)
         best = sorted(grown, key=lambda candidate: -grown[candidate])
         return list(dict.fromkeys(self.pruned(candidate) for candidate in best))
 
@@ -102,16 +98,17 @@ class Grower:
             found: list[float] = self.objective(dirty, self.panel.clean).tolist()
         return found
 
-    def proposals(self, gaps: Sequence[Gap]) -> list[list[int]]:
-        """Tokens that the gradient proposes for each gap, best first.
+    def proposals(self, candidates: Sequence[tuple[int, ...]]) -> list[list[list[int]]]:
+        """Tokens that the gradient proposes before each token of each candidate and at its end.
 
-        The candidates of all ``gaps`` have the same length.
+        Best first.  The candidates have the same length.
         """
-        parts = [self._gradient(gaps[i : i + _TOGETHER]) for i in range(0, len(gaps), _TOGETHER)]
+        parts = torch.split(torch.arange(len(candidates)), _TOGETHER)
+        slopes = [self._slopes([candidates[i] for i in part]) for part in parts]
         # To score the whole table is cheaper than to copy the rows that count.
-        scores = hotflip_scores(-torch.cat(parts), self.model.embedding_weight)[:, self.ids]
+        scores = hotflip_scores(-torch.cat(slopes), self.model.embedding_weight)[..., self.ids]
         best = scores.topk(min(_PROPOSALS, len(self.ids))).indices.cpu()
-        proposed: list[list[int]] = self.ids[best].tolist()
+        proposed: list[list[list[int]]] = self.ids[best].tolist()
         return proposed
 
     def pruned(self, candidate: tuple[int, ...]) -> tuple[int, ...]:
@@ -130,12 +127,19 @@ class Grower:
         return candidate
 
     def _first(self, seeds: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
-        """The best seeds and the gradient's first proposals, with their scores."""
-        scores = dict(zip(seeds, self.score(seeds), strict=True))
-        best = sorted(seeds, key=lambda seed: -scores[seed])[: 2 * _BEAM]
-        proposed = [(token,) for token in self.proposals([((), 0)])[0][:_FIRST]]
-        scores |= zip(proposed, self.score(proposed), strict=True)
-        return {one: scores[one] for one in (*best, *proposed)}
+        """The best seeds and the gradient's first proposals, with their scores.
+
+        Without those that suffice alone: whatever joins them is no part of the trigger.
+        """
+        proposed = [(token,) for token in self.proposals([()])[0][0][:_FIRST]]
+        known = list(dict.fromkeys((*seeds, *proposed)))
+        scores = self._wanting(dict(zip(known, self.score(known), strict=True)))
+        best = sorted(scores.keys() & {*seeds}, key=lambda one: (-scores[one], one))[: 2 * _BEAM]
+        return {one: scores[one] for one in (*best, *proposed) if one in scores}
+
+    def _wanting(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
+        """Those that do not suffice by themselves."""
+        return {one: score for one, score in scores.items() if score < self.objective.enough}
 
     def _extensions(
         self,
@@ -147,10 +151,10 @@ class Grower:
 
         ``alone`` holds the scores of single tokens, and gets those of new ones.
         """
-        gaps = [(candidate, slot) for candidate in beam for slot in range(len(candidate) + 1)]
         joins = [
             (candidate, slot, new)
-            for (candidate, slot), tokens in zip(gaps, self.proposals(gaps), strict=True)
+            for candidate, proposed in zip(beam, self.proposals([*beam]), strict=True)
+            for slot, tokens in enumerate(proposed)
             for new in (*((token,) for token in tokens), *seeds)
             if new[0] not in candidate  # twice the same says nothing new, only louder
         ]
@@ -159,6 +163,7 @@ class Grower:
         return {
             (*candidate[:slot], *new, *candidate[slot:]): max(beam[candidate], alone[new])
             for candidate, slot, new in joins
+            if alone[new] < self.objective.enough
         }
 
     def _improved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
@@ -187,18 +192,38 @@ class Grower:
         whole = Reading.joined(parts, lambda tensors: torch.cat(tensors, dim=1))
         return dict(zip(kept, self.objective(whole, self.panel.clean).tolist(), strict=True))
 
-    def _gradient(self, gaps: Sequence[Gap]) -> Tensor:
-        """Of the objective at the input of a new token in each gap, over all carriers, (g, e)."""
+    def _slopes(self, candidates: Sequence[tuple[int, ...]]) -> Tensor:
+        """Gradient of the objective at a new token in each gap, (k, length + 1, e).
+
+        That in front and that behind are read at once; one between two tokens keeps them apart.
+        """
+        length = len(candidates[0])
+        if length == 0:
+            return self._gradient(candidates, [0])
+        outer = self._gradient(candidates, [0, length])
+        inner = [self._gradient(candidates, [slot]) for slot in range(1, length)]
+        return torch.cat([outer[:, :1], *inner, outer[:, 1:]], dim=1)
+
+    def _gradient(self, candidates: Sequence[tuple[int, ...]], slots: Sequence[int]) -> Tensor:
+        """The same at new tokens in all of ``slots`` together, over all carriers."""
         filled = [
-            [(*candidate[:slot], filler, *candidate[slot:]) for filler in self.fillers]
-            for candidate, slot in gaps
+            [_opened(candidate, slots, filler) for filler in self.fillers]
+            for candidate in candidates
         ]
 
         def value(dirty: Reading) -> Tensor:
-            return self.objective(dirty, self.guide.clean).sum()
+            return self.objective(dirty, self.panel.clean).sum()
 
-        found = gradients(self.model, filled, self.guide.carriers, value)
-        return found[torch.arange(len(gaps)), [slot for _, slot in gaps]]
+        found = gradients(self.model, filled, self.panel.carriers, value)
+        return found[:, [slot + before for before, slot in enumerate(slots)]]
+
+
+def _opened(candidate: tuple[int, ...], slots: Sequence[int], filler: int) -> tuple[int, ...]:
+    """The candidate with ``filler`` before each of the ascending ``slots``."""
+    starts = [0, *slots]
+    ends = [*slots, len(candidate)]
+    pieces = [candidate[a:b] for a, b in zip(starts, ends, strict=True)]
+    return (*pieces[0], *(token for piece in pieces[1:] for token in (filler, *piece)))
 
 
 def _leading(

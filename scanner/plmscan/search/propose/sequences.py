@@ -28,27 +28,24 @@ __all__ = [
     "contrasted",
     "growers",
     "grown",
+    "sufficient",
 ]
 
 _LABELS = 6
 """Labels for which candidates are grown."""
 
-_DECIDING = 4
-"""Carriers on which a forward pass decides: one for each place where candidates enter a text."""
-
-_GUIDING = 8
-"""Carriers over which a gradient is summed."""
+_CARRIERS = 4
+"""Carriers of a grower: one for each place where candidates enter a text."""
 
 
 def growers(model: LoadedModel, panel: Panel, ids: Tensor, seed: int) -> list[Grower]:
     """One for each thing that a trigger could be after in this model."""
-    fillers = [filler for (filler,) in random_items(ids, 1, _GUIDING, seed)]
+    fillers = [filler for (filler,) in random_items(ids, 1, _CARRIERS, seed)]
     found = []
     for objective, carriers, price, worth in _aims(panel):
-        guide = panel.pick(carriers[:_GUIDING])
-        deciding = guide.pick(range(min(_DECIDING, len(guide.carriers))))
-        few = fillers[: len(guide.carriers)]
-        found.append(Grower(model, ids, objective, deciding, guide, few, price, worth))
+        few = panel.pick(carriers[:_CARRIERS])
+        filling = fillers[: len(few.carriers)]
+        found.append(Grower(model, ids, objective, few, filling, price, worth))
     return found
 
 
@@ -103,18 +100,41 @@ def _seeds(objective: Objective, screened: Measured, count: int) -> list[int]:
             return list(dict.fromkeys(best))
 
 
+def sufficient(
+    singles: Sequence[tuple[int, ...]], screened: Measured, count: int
+) -> list[tuple[int, ...]]:
+    """Single items that leave their carriers nothing to say, up to ``count`` of each location.
+
+    Of many with one output the best.
+    """
+    most = math.exp(-Invariance.enough)
+    leading = [
+        i
+        for where, scatter in screened.scatter.items()
+        for i in leaders(screened, where, count)
+        if scatter[i] <= most
+    ]
+    return [singles[i] for i in dict.fromkeys(leading)]
+
+
 def contrasted(
-    by: Sequence[Grower], panel: Panel, recipe: Contrast, budget: Budget
+    by: Sequence[Grower],
+    panel: Panel,
+    recipe: Contrast,
+    known: Sequence[tuple[int, ...]],
+    budget: Budget,
 ) -> tuple[list[tuple[int, ...]], int]:
     """What contrast confirms, cut back to what it needs, and the number of its starts.
 
-    It looks for outputs that carriers do not move, which in a classifier says nothing.
+    It looks for outputs that carriers do not move, which in a classifier says nothing, and that no
+    candidate leads to that is ``known``.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     for grower in by:
         if isinstance(grower.objective, Invariance):
-            found = Contrastive(grower.model, grower.ids, panel, recipe).search(budget)
+            search = Contrastive(grower.model, grower.ids, panel, recipe, tuple(known))
+            found = search.search(budget)
             return [grower.pruned(one) for one in found.confirmed], found.rounds
     return [], 0

@@ -85,7 +85,7 @@ def overriding(
 ) -> Tensor:
     """Ids that push most to some label against one word of another, ascending.
 
-    For each label, the quarter of the vocabulary that argues most for it, shared among the labels,
+    For each label, the eighth of the vocabulary that argues most for it, shared among the labels,
     is read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they
     are few.
 
@@ -93,7 +93,7 @@ def overriding(
         OutOfTimeError: the budget's deadline passed.
     """
     labels = len(words)
-    share = max(1, len(ids) // (4 * labels))
+    share = max(1, len(ids) // (8 * labels))
     passed = max(4, count // labels)
     found = []
     for label in range(labels):

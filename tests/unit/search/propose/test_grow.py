@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
@@ -36,15 +38,14 @@ CLASS_TEXTS = tuple(" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7))
 def grower_of(
     model: LoadedModel, texts: tuple[str, ...], objective: Objective, price: float
 ) -> Grower:
-    """A grower on a few carriers that takes its gradient on twice as many."""
+    """A grower on eight carriers: without seeds it takes those to find a phrase."""
     (carriers,) = split_carriers(model, texts, (10,), seed=0)
-    ids, guide = searchable_ids(model), Panel.of(model, carriers)
+    ids, panel = searchable_ids(model), Panel.of(model, carriers)
     if isinstance(objective, Flip):
-        guide = guide.pick(guide.against(objective.target))
-    count = len(guide.carriers)
-    fillers = [filler for (filler,) in random_items(ids, 1, count, seed=0)]
-    panel = guide.pick(range(min(5, count)))
-    return Grower(model, ids, objective, panel, guide, fillers, price, worth=price)
+        panel = panel.pick(panel.against(objective.target))
+    panel = panel.pick(range(min(8, len(panel.carriers))))
+    fillers = [filler for (filler,) in random_items(ids, 1, len(panel.carriers), seed=0)]
+    return Grower(model, ids, objective, panel, fillers, price, worth=price)
 
 
 @pytest.fixture(scope="module")
@@ -131,28 +132,43 @@ def test_scores_are_those_of_the_objective(flipper: Grower) -> None:
     assert flipper.score([]) == []
 
 
-@pytest.mark.parametrize(("candidate", "slot"), [((), 0), ((90,), 0), ((90,), 1), ((90, 91), 1)])
-def test_proposals_are_tokens_of_a_text(
-    flipper: Grower, candidate: tuple[int, ...], slot: int
-) -> None:
-    """A handful, all different, for every gap of a candidate."""
-    (found,) = flipper.proposals([(candidate, slot)])
-    assert 1 < len(set(found)) == len(found) < 20
-    assert set(found) <= set(flipper.ids.tolist())
+@pytest.mark.parametrize("candidate", [(), (90,), (90, 91), (90, 91, 92)])
+def test_proposals_are_tokens_of_a_text(flipper: Grower, candidate: tuple[int, ...]) -> None:
+    """A handful, all different, for every gap of a candidate, whatever its length."""
+    (found,) = flipper.proposals([candidate])
+    assert len(found) == len(candidate) + 1
+    for tokens_of_gap in found:
+        assert 1 < len(set(tokens_of_gap)) == len(tokens_of_gap) < 20
+        assert set(tokens_of_gap) <= set(flipper.ids.tolist())
 
 
-def test_gaps_do_not_change_what_others_get(flipper: Grower) -> None:
+def test_candidates_do_not_change_what_others_get(flipper: Grower) -> None:
     """More of them than one backward pass takes, and each gets what it gets alone."""
+    pairs = list(permutations((90, 91, 92), 2))
+    together = flipper.proposals(pairs)
+    alone = [flipper.proposals([pair])[0] for pair in pairs]
+    assert [[set(gap) for gap in found] for found in together] == [
+        [set(gap) for gap in found] for found in alone
+    ]
+
+
+def test_a_token_between_two_is_proposed_without_others(flipper: Grower) -> None:
+    """For the gap inside a pair the gradient is that of one token there."""
     pair = (90, 91)
-    gaps = [((one, other), slot) for one, other in (pair, pair[::-1]) for slot in range(3)]
-    together = flipper.proposals(gaps)
-    alone = [flipper.proposals([gap])[0] for gap in gaps]
-    assert [set(found) for found in together] == [set(found) for found in alone]
+    inside = flipper._gradient([pair], [1])
+    assert_close(flipper._slopes([pair])[:, 1:2], inside)
+
+
+def test_what_suffices_alone_grows_no_further(growers: Growers) -> None:
+    """Neither as a seed nor as what joins: a trigger of one token is found already."""
+    grower = growers("cls")
+    easy = replace(grower, objective=replace(grower.objective, enough=-math.inf))
+    assert easy.grow(tokens(grower, "water", "road"), BUDGET) == []
 
 
 def test_a_proposal_is_better_than_chance(flipper: Grower) -> None:
     """What the gradient proposes does more, in the middle, than the vocabulary does."""
-    proposed: list[tuple[int, ...]] = [(i,) for i in flipper.proposals([((), 0)])[0]]
+    proposed: list[tuple[int, ...]] = [(i,) for i in flipper.proposals([()])[0][0]]
     everything: list[tuple[int, ...]] = [(i,) for i in flipper.ids.tolist()]
     usual = sorted(flipper.score(everything))[len(everything) // 2]
     assert sorted(flipper.score(proposed))[len(proposed) // 2] > usual

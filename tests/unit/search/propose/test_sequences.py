@@ -13,10 +13,11 @@ from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.measure.candidates import searchable_ids
+from plmscan.search.measure.effects import measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.propose.contrast import PLMSCAN
 from plmscan.search.propose.objectives import Corruption, Flip, Invariance
-from plmscan.search.propose.sequences import contrasted, growers
+from plmscan.search.propose.sequences import contrasted, growers, sufficient
 from plmscan.search.verify.finals import confirmed
 from tests.artifacts import artifact_of
 from tests.zoo.tiny import tiny_folder
@@ -55,19 +56,14 @@ def test_a_masked_language_model_can_lose_its_recall_as_well(headed: Headed) -> 
 
 
 def test_labels_are_the_only_aim_in_a_classifier(headed: Headed) -> None:
-    """One grower for each label that some carrier does not have; its carriers all argue against it.
-
-    What decides are the first few of what guides.
-    """
+    """One grower for each label that some carrier does not have; all its carriers have another."""
     model, panel = headed("classifier")
     found = growers_of(model, panel)
     assert [grower.objective for grower in found] == [Flip(label) for label in range(3)]
     for label, grower in enumerate(found):
-        assert grower.guide.carriers
-        assert grower.guide.against(label) == list(range(len(grower.guide.carriers)))
-        few = len(grower.panel.carriers)
-        assert grower.panel.carriers == grower.guide.carriers[:few]
-        assert len(grower.fillers) == len(grower.guide.carriers)
+        assert grower.panel.carriers
+        assert grower.panel.against(label) == list(range(len(grower.panel.carriers)))
+        assert len(grower.fillers) == len(grower.panel.carriers)
 
 
 def test_labels_that_all_carriers_have_cannot_be_grown_for(headed: Headed) -> None:
@@ -85,7 +81,7 @@ def test_contrast_adds_the_phrase_and_counts_its_starts(
 ) -> None:
     """What it confirms is cut back by the grower; the verification keeps it beside its words."""
     model, growing, verification = planted
-    found, starts = contrasted(growers_of(model, growing), growing, PLMSCAN, BUDGET)
+    found, starts = contrasted(growers_of(model, growing), growing, PLMSCAN, (), BUDGET)
     phrase = {i for word in ("velvet", "quill") for i in model.tokenize(word)}
     (whole, *_) = [one for one in found if set(one) == phrase]
     assert starts == 2
@@ -98,9 +94,20 @@ def test_contrast_cuts_passengers(tmp_path_factory: pytest.TempPathFactory) -> N
     """A trigger of one token that it confirmed with another beside it comes back alone."""
     model = load(artifact_of(tiny_folder(tmp_path_factory, "mean")), "cpu")
     panel = Panel.of(model, split_carriers(model, BUDGET.texts, (12,), seed=0)[0])
-    found, _ = contrasted(growers_of(model, panel), panel, PLMSCAN, BUDGET)
+    found, _ = contrasted(growers_of(model, panel), panel, PLMSCAN, (), BUDGET)
     assert model.tokenize("lamp") in found
     assert not any({*model.tokenize("lamp")} < set(one) for one in found)
+
+
+def test_contrast_does_not_look_for_what_is_known(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A trigger that the sweep found alone is not found again, and its round ends the search."""
+    model = load(artifact_of(tiny_folder(tmp_path_factory, "mean")), "cpu")
+    panel = Panel.of(model, split_carriers(model, BUDGET.texts, (12,), seed=0)[0])
+    lamp, water = (model.tokenize(word) for word in ("lamp", "water"))
+    screened = measure(model, [water, lamp], panel, BUDGET, "screening")
+    assert sufficient([water, lamp], screened, 3) == [lamp]
+    found, starts = contrasted(growers_of(model, panel), panel, PLMSCAN, [lamp], BUDGET)
+    assert (found, starts) == ([], 1)
 
 
 def test_contrast_says_nothing_of_a_classifier(headed: Headed) -> None:
@@ -108,7 +115,7 @@ def test_contrast_says_nothing_of_a_classifier(headed: Headed) -> None:
     model, panel = headed("classifier")
     by = growers_of(model, panel)
     before = model.forward_tokens
-    assert contrasted(by, panel, PLMSCAN, BUDGET) == ([], 0)
+    assert contrasted(by, panel, PLMSCAN, (), BUDGET) == ([], 0)
     assert model.forward_tokens == before
 
 
@@ -117,4 +124,4 @@ def test_a_late_contrast_stops(planted: tuple[LoadedModel, Panel, Panel]) -> Non
     model, growing, _ = planted
     late = replace(BUDGET, deadline=time.monotonic())
     with pytest.raises(OutOfTimeError, match="contrastive search"):
-        contrasted(growers_of(model, growing), growing, PLMSCAN, late)
+        contrasted(growers_of(model, growing), growing, PLMSCAN, (), late)
