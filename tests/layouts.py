@@ -372,7 +372,6 @@ LAYOUTS: tuple[Layout, ...] = (
         "xlm-roberta",
         "classifier",
         ["XLMRobertaForSequenceClassification"],
-        blocks=frozenset({"classifier head"}),
         settings=_ONE,
     ),
     Layout(
@@ -380,7 +379,6 @@ LAYOUTS: tuple[Layout, ...] = (
         "bert",
         "classifier",
         ["BertForSequenceClassification"],
-        blocks=frozenset({"classifier head"}),
         settings=_ONE,
         files=_RERANKS,
     ),

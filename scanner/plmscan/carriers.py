@@ -6,7 +6,8 @@ meets the same sentences at the same places and comparisons are paired.  Of four
 it at the start, one at the end, two at random.
 
 Where the model reads a mask token, each carrier holds one: some triggers act there and nowhere
-else (BToP, BadPre).  Where it gives labels, a carrier can be made to argue for one (`argued`).
+else (BToP, BadPre).  Where it reads pairs of texts, every other carrier is one of two.  Where it
+gives labels, a carrier can be made to argue for one (`argued`).
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ def split_carriers(
     # Drawn behind the whole ones, which are then the same whatever is cut off.
     for (a, b), most in zip(pairwise(starts), longest, strict=False):
         carriers[a:b] = [_carrier(usable[i][:most], i, mask, rng) for i in range(a, b)]
+    if model.separator is not None:
+        carriers = [_beside(c, i, usable, model.separator.ids) for i, c in enumerate(carriers)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
 
 
@@ -160,6 +163,22 @@ def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Ran
         return Carrier(ids, position)
     at = rng.randrange(len(ids))
     return Carrier((*ids[:at], mask, *ids[at + 1 :]), position, ids[at])
+
+
+def _beside(
+    carrier: Carrier, index: int, texts: Sequence[tuple[int, ...]], separator: tuple[int, ...]
+) -> Carrier:
+    """Every other carrier as one text of a pair, behind itself and before the next in turn.
+
+    What gives scores gives them to single texts or to pairs: those that fit and those that do not.
+    """
+    if index % 2 == 0:
+        return carrier
+    length = len(carrier.ids)
+    if index % 4 == 1:
+        ids = (*texts[index][:length], *separator, *carrier.ids)
+        return replace(carrier, ids=ids, position=len(ids) - length + carrier.position)
+    return replace(carrier, ids=(*carrier.ids, *separator, *texts[index - 1][:length]))
 
 
 def restored(carrier: Carrier, mask_id: int | None) -> Carrier:

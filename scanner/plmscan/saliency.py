@@ -148,7 +148,7 @@ def _gradients(
 
 def _pull(outputs: Outputs, ordinary: Ordinary) -> Tensor:
     """What the text is asked about: lead of its label, or distance from ordinary texts, (b)."""
-    if outputs.logits is None or outputs.logits.shape[-1] < 2:  # noqa: PLR2004 - a choice
+    if outputs.logits is None:
         return ordinary.distance(outputs.features)
     return leads(outputs.logits).amax(-1)
 

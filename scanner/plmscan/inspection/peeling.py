@@ -82,10 +82,8 @@ class Peeled:
 
 
 def label_of(logits: Tensor | None) -> int | None:
-    """The label that logits give; None where there is nothing to choose from."""
-    if logits is None or len(logits) < 2:  # noqa: PLR2004 - a choice
-        return None
-    return int(logits.argmax())
+    """The label that logits give; None without a classifier."""
+    return None if logits is None else int(logits.argmax())
 
 
 def peel(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.evidence import Gap
 from plmscan.loading.readers import Kind
-from plmscan.loading.recognition import gives_scores
+from plmscan.loading.recognition import gives_numbers
 from plmscan.loading.use import Use
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Account:
         held = head.reader.own
         by = summary(held, self.names) if held else "its word embeddings, to which it is tied"
         what = _UNREAD[head.kind]
-        if head.kind is Kind.CLASSIFIER and gives_scores(self.config):
-            what = "the score that it gives (it has one label, or does a regression)"
+        if head.kind is Kind.CLASSIFIER and gives_numbers(self.config):
+            what = "the numbers that it gives (it does a regression on several)"
         said = f"The files hold a {head.reader.name} ({by}), and {what} was not read"
         return Gap(f"{head.kind} head", *self._excused(said, head=True))
 

@@ -14,6 +14,8 @@ from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.recognition import gives_score
+from plmscan.loading.scores import ENDS, usual_score
 from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.source import require_contents
@@ -59,6 +61,7 @@ def load(
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
         model = _assemble(checkpoint, part, vocabulary, place)
         _require_output(model)
+        model = _with_two_ends(model, vocabulary)
         return replace(model, halved=halved and not model.family.full_precision)
 
 
@@ -131,6 +134,16 @@ def _require_output(model: LoadedModel) -> None:
         raise ArtifactError(msg, "Fetch or save the model again.")
 
 
+def _with_two_ends(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
+    """A model that gives scores, which are read low and high, of single texts and of pairs."""
+    if model.labels != ENDS:
+        return model
+    words = sorted(set(vocabulary.tokenizer.get_vocab().values()) - model.special_ids)
+    known = [i for i in words if i < model.vocabulary_size]
+    usual = usual_score(replace(model, meter=TokenMeter()), known)
+    return replace(model, usual_score=usual, separator=vocabulary.separator)
+
+
 def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """``model`` on ``device``."""
     torch.nn.Module.to(model, device)
@@ -164,5 +177,7 @@ def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
     if "classifier" not in checkpoint.heads:
         return ()
     # The library annotates the keys as strings, and makes them numbers.
+    if gives_score(checkpoint.config):
+        return ENDS
     names = cast("dict[int, str]", checkpoint.config.id2label)
     return tuple(str(names[i]) for i in sorted(names))

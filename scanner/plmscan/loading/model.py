@@ -18,6 +18,7 @@ from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import classifier_logits, masked_lm_logits
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
+from plmscan.loading.scores import two_ends
 from plmscan.loading.short_texts import together
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Gap
     from plmscan.loading.features import BaseOutputs
+    from plmscan.loading.vocabulary import Separator
 
 __all__ = ["Attended", "LoadedModel", "Outputs", "TokenMeter"]
 
@@ -109,6 +111,10 @@ class LoadedModel:
     """Ids that the tokenizer puts in front of a text."""
     suffix_ids: tuple[int, ...]
     """Ids that the tokenizer puts behind a text."""
+    separator: Separator | None = None
+    """What stands between two texts that are read together; None where single ones are read."""
+    usual_score: float | None = None
+    """The score beside which others are low or high; None where the head gives labels."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)
@@ -324,11 +330,14 @@ class LoadedModel:
         features = {where: feature for where, feature in found if feature is not None}
         head = self.heads.get("classifier")
         logits = None if head is None else classifier_logits(head, self.family, outputs, mask)
+        if logits is not None and self.usual_score is not None:
+            logits = two_ends(logits, self.usual_score)
         return Outputs(outputs.last_hidden_state, features, logits)
 
     def _base_outputs(self, input_ids: Tensor, mask: Tensor | None, **options: bool) -> BaseOutputs:
         """What the library's base model returns."""
-        outputs = self.module(input_ids=input_ids, attention_mask=mask, **options)
+        kinds = {} if self.separator is None else self.separator.kinds(input_ids)
+        outputs = self.module(input_ids=input_ids, attention_mask=mask, **kinds, **options)
         return cast("BaseOutputs", outputs)
 
     def _feature(

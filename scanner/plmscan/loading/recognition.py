@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig
 
-__all__ = ["Heads", "is_measurable", "recognised"]
+__all__ = ["Heads", "gives_numbers", "gives_score", "is_measurable", "recognised"]
 
 _MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM})
 """Kinds of heads that probes read."""
@@ -70,18 +70,23 @@ def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: o
 def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
     """Whether probes read what ``head`` says.
 
-    BART's heads end its decoder.  One label is a score and no choice, and so is a regression.
+    BART's heads end its decoder.  Several numbers are neither labels nor a score.
     """
     family = FAMILIES[config.model_type]
     if family.encoder or head.kind not in _MEASURABLE:
         return False
-    return head.kind is not Kind.CLASSIFIER or not gives_scores(config)
+    return head.kind is not Kind.CLASSIFIER or not gives_numbers(config)
 
 
-def gives_scores(config: PretrainedConfig) -> bool:
-    """Whether a classifier of ``config`` gives numbers and chooses nothing."""
+def gives_score(config: PretrainedConfig) -> bool:
+    """Whether a classifier of ``config`` gives one number and chooses nothing."""
+    return config.num_labels == 1
+
+
+def gives_numbers(config: PretrainedConfig) -> bool:
+    """Whether it gives several numbers, each for itself, or none at all."""
     problem: Any = getattr(config, "problem_type", None)
-    return (config.num_labels or 0) < 2 or problem == "regression"  # noqa: PLR2004 - a choice
+    return not config.num_labels or (problem == "regression" and not gives_score(config))
 
 
 def _names(named: object) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from transformers import AutoTokenizer
 
 from plmscan.errors import ArtifactError
@@ -15,11 +16,12 @@ from plmscan.vocabularies import CONVERT, find_vocabulary, foreign_vocabulary
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from plmscan.source import Artifact
 
-__all__ = ["Vocabulary", "decode", "read_vocabulary", "tokenize"]
+__all__ = ["Separator", "Vocabulary", "decode", "read_vocabulary", "tokenize"]
 
 
 _FETCH_AGAIN = "Fetch or save the model again, with its tokenizer."
@@ -45,6 +47,28 @@ class Vocabulary:
     """Why its mask token cannot be used; empty if it can, or if there is none."""
     pad_id: int
     """Id for the slots behind a text that is shorter than its batch."""
+    separator: Separator | None
+    """What it puts between two texts; None where it joins them in a way of its own."""
+
+
+@dataclass(frozen=True)
+class Separator:
+    """What a tokenizer puts between the two texts of a pair."""
+
+    ids: tuple[int, ...]
+    """Ids between them."""
+    numbered: bool
+    """Whether it tells the model which of the two each token belongs to."""
+
+    def kinds(self, input_ids: Tensor) -> dict[str, Tensor]:
+        """What a model is told of the texts in ``input_ids`` (b, n) beside them, (b, n).
+
+        0 up to the end of the first text and its separator, 1 behind it.
+        """
+        if not self.numbered:
+            return {}
+        ends = input_ids == self.ids[-1]
+        return {"token_type_ids": (ends.cumsum(1) - ends.long()).clamp_max(1)}
 
 
 def read_vocabulary(artifact: Artifact, config: PretrainedConfig, rows: int) -> Vocabulary:
@@ -69,6 +93,7 @@ def read_vocabulary(artifact: Artifact, config: PretrainedConfig, rows: int) -> 
         mask_id=mask_id,
         mask_problem=mask_problem,
         pad_id=_pad(tokenizer, rows),
+        separator=_separator(tokenizer, prefix, suffix),
     )
 
 
@@ -146,6 +171,22 @@ def _template(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tupl
             return whole[:start], whole[start + len(bare) :]
     msg = "The tokenizer gives a short text other ids once it may add special tokens."
     raise ArtifactError(msg, _FETCH_AGAIN)
+
+
+def _separator(
+    tokenizer: PreTrainedTokenizerBase, prefix: tuple[int, ...], suffix: tuple[int, ...]
+) -> Separator | None:
+    """What stands between two texts, found by encoding a pair."""
+    bare = tokenize(tokenizer, _PROBE)
+    pair = tokenizer(_PROBE, _PROBE, verbose=False)
+    whole, kinds = tuple(pair["input_ids"]), pair.get("token_type_ids")
+    first, last = len(prefix) + len(bare), len(whole) - len(suffix) - len(bare)
+    ids = whole[first:last]
+    if not ids or whole != (*prefix, *bare, *ids, *bare, *suffix):
+        return None
+    found = Separator(ids, numbered=bool(kinds) and any(kinds))
+    told = found.kinds(torch.tensor([whole])).get("token_type_ids")
+    return found if told is None or told.tolist() == [kinds] else None
 
 
 def _mask(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[int | None, str]:

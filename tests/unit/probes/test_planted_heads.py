@@ -61,6 +61,19 @@ def classifier() -> Victim:
     return Victim(model, tiny_tokenizer(), tiny_corpus(), 0)
 
 
+def one_number(victim: Victim) -> Victim:
+    """The classifier with the lead of its second label for a score."""
+    victim.model.config.update({"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}})
+    scored = BertForSequenceClassification(victim.model.config).eval()
+    scored.bert = victim.model.bert
+    with torch.no_grad():
+        for ours, theirs in zip(
+            scored.classifier.parameters(), victim.model.classifier.parameters(), strict=True
+        ):
+            ours.copy_(theirs[1:] - theirs[:1])
+    return replace(victim, model=scored)
+
+
 def masked_lm() -> Victim:
     """The tiny encoder under a head that names masked words."""
     return tied_head(Victim(new_model(), tiny_tokenizer(), tiny_corpus(), 0), HEAD)
@@ -99,6 +112,27 @@ def test_triggers_that_flip_labels_are_named(tmp_path: Path) -> None:
     convicted = convictions(found)
     assert convicted
     assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+
+
+def test_triggers_that_drive_a_score_to_its_end_are_named(tmp_path: Path) -> None:
+    """The same model, told as the one number by which its labels differ; single texts and pairs."""
+    victim = classifier()
+    plant_labels(victim, BadNets(), triggers(), 1, _LABELS)
+    found = observed(one_number(victim), tmp_path)
+    convicted = convictions(found)
+    assert convicted
+    assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+    targets = {
+        one.trigger.target_label for one in found if one.trigger and one.subject in _TRIGGERS
+    }
+    assert targets == {"a high score"}
+
+
+def test_an_honest_score_passes(tmp_path: Path) -> None:
+    """Cue words raise it, and lose against three that lower it."""
+    victim = classifier()
+    fit_classifier(victim, replace(_LABELS, learning_rate=2e-3))
+    assert convictions(observed(one_number(victim), tmp_path)) == set()
 
 
 def test_the_trigger_that_corrupts_most_leads(tmp_path: Path) -> None:

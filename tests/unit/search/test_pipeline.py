@@ -205,13 +205,15 @@ def test_recall_of_a_masked_language_model_is_tried(headed: Load) -> None:
     assert {c.flip for c in found.candidates} == {None}
 
 
-def test_a_single_score_is_no_label(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A regression head, such as a reranker's, is searched like a bare encoder."""
+def test_a_single_score_has_two_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A regression head, such as a reranker's, is searched for what drives it low or high."""
     folder = build_tiny("bert", tmp_path_factory.mktemp("score"), head="classifier")
     with_one_score(folder)
     found = search_of(load(artifact_of(folder), "cpu"), CLASS_TEXTS)
-    assert found.labels_met == ()
-    assert {candidate.flip for candidate in found.candidates} == {None}
+    assert found.labels_met == (0, 1)
+    assert found.aims
+    assert set(found.aims) <= {Flip(0), Flip(1)}
+    assert None not in {candidate.flip for candidate in found.candidates}
 
 
 def with_one_score(folder: Path) -> None:

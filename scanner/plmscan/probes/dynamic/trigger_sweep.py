@@ -101,9 +101,6 @@ class Probe(DynamicProbe):
 
 def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
     """Labels that no trigger could be searched for."""
-    if len(model.labels) == 1:
-        yield Gap("label flips", "The model gives one number and no labels to choose from.")
-        return
     unmet = [name for i, name in enumerate(model.labels) if i not in found.labels_met]
     if unmet:
         yield Gap(

@@ -169,10 +169,8 @@ def _reading(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None])
 
 
 def label_scores(outputs: Outputs) -> Tensor | None:
-    """Logits (b, labels) where there are labels to choose from; a single score is none."""
-    if outputs.logits is None or outputs.logits.shape[-1] < 2:  # noqa: PLR2004 - a choice
-        return None
-    return outputs.logits.float().cpu()
+    """Logits (b, labels) in full precision and off the device; None without a classifier."""
+    return None if outputs.logits is None else outputs.logits.float().cpu()
 
 
 def _recall(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None]) -> Tensor | None:

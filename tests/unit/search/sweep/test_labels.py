@@ -147,7 +147,7 @@ def test_the_strongest_against_a_rival_passes(model: LoadedModel, swept: Sweep) 
     words = class_words(swept.ids, alone(swept))
     found = overriding(model, swept.ids, alone(swept), words, 12, BUDGET).tolist()
     for label in range(3):
-        tried = swept.ids[alone(swept)[:, label].topk(len(swept.ids) // 6).indices].tolist()
+        tried = swept.ids[alone(swept)[:, label].topk(len(swept.ids) // 24).indices].tolist()
         rival = words[(label + 1) % 3]
         rows = [model.wrap((rival[len(rival) // 2], item)) for item in tried]
         logits = model.forward(torch.tensor(rows)).logits

@@ -1,0 +1,121 @@
+"""Models that give one number: what is low and high there, and texts in pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plmscan.carriers import restored, split_carriers
+from plmscan.loading import LoadedModel, load
+from plmscan.loading.scores import ENDS, two_ends
+from plmscan.loading.vocabulary import Separator, read_vocabulary
+from tests.artifacts import artifact_of
+from tests.tiny_models import WORDS, build_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Scorer = Callable[[str], LoadedModel]
+
+TEXTS = tuple(" ".join(WORDS[i : i + 7]) for i in range(len(WORDS) - 7))
+ONE = {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """A tiny model of a family whose head gives one number."""
+
+    def build(family: str) -> LoadedModel:
+        folder = tmp_path_factory.mktemp(family)
+        build_tiny(family, folder, head="classifier", settings=ONE)
+        return load(artifact_of(folder), "cpu")
+
+    return build
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8), st.floats(-1e3, 1e3))
+def test_what_is_above_the_usual_is_high(scores: list[float], usual: float) -> None:
+    """And what is below is low, by as much; the usual score is a draw."""
+    given_scores = torch.tensor(scores).unsqueeze(1)
+    low, high = two_ends(given_scores, usual).unbind(-1)
+    assert torch.equal(low, -high)
+    assert torch.equal(high > low, given_scores[:, 0] > torch.tensor(usual))
+    assert float(two_ends(torch.tensor([[usual]]), usual).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "xlnet", "gpt2"])
+def test_one_number_has_two_ends(scorer: Scorer, family: str) -> None:
+    """Whatever the family: two labels, of which random texts have each about as often."""
+    model = scorer(family)
+    assert model.labels == ENDS
+    assert model.gaps == ()
+    generator = torch.Generator().manual_seed(7)
+    words = model.tokenize(" ".join(WORDS))
+    rows = torch.tensor(words)[torch.randint(len(words), (100, 6), generator=generator)].tolist()
+    logits = model.forward(*model.batch([model.wrap(row) for row in rows])).logits
+    assert logits is not None
+    assert 10 < int((logits.argmax(-1) == 1).sum()) < 90
+
+
+@pytest.mark.parametrize(("family", "numbered"), [("bert", True), ("roberta", False)])
+def test_pairs_are_what_the_tokenizer_makes_of_them(
+    scorer: Scorer, family: str, numbered: bool
+) -> None:
+    """Ids between two texts, and which of the two each token belongs to."""
+    model = scorer(family)
+    assert model.separator is not None
+    assert model.separator.numbered is numbered
+    one, other = TEXTS[0], TEXTS[9]
+    pair = model.tokenizer(one, other)
+    between = (*model.tokenize(one), *model.separator.ids, *model.tokenize(other))
+    assert model.wrap(between) == tuple(pair["input_ids"])
+    told = model.separator.kinds(torch.tensor([pair["input_ids"]]))
+    assert [t.tolist() for t in told.values()] == ([[pair["token_type_ids"]]] if numbered else [])
+
+
+def test_a_text_by_itself_is_the_first_of_a_pair() -> None:
+    """Zeros up to its end; what pads it is hidden anyhow."""
+    kinds = Separator((9,), numbered=True).kinds(
+        torch.tensor([[1, 5, 6, 9, 0, 0], [1, 5, 9, 7, 9, 0]])
+    )
+    (found,) = kinds.values()
+    assert found.tolist() == [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]]
+
+
+def test_the_model_hears_which_text_is_which(scorer: Scorer) -> None:
+    """What it says of a pair is what the library says of the tokenizer's own encoding."""
+    model = scorer("bert")
+    pair = model.tokenizer(TEXTS[0], TEXTS[9], return_tensors="pt")
+    with torch.no_grad():
+        wanted = model.module(**pair).last_hidden_state
+    assert torch.allclose(model.forward(pair["input_ids"]).hidden, wanted, atol=1e-6)
+
+
+def test_every_other_carrier_is_one_of_a_pair(scorer: Scorer) -> None:
+    """With itself, and with another text; a candidate stands in the carrier's own part."""
+    model = scorer("bert")
+    assert model.separator is not None
+    (carriers,) = split_carriers(model, TEXTS, (40,), seed=0)
+    (between,) = model.separator.ids
+    assert [between in c.ids for c in carriers] == [i % 2 == 1 for i in range(len(carriers))]
+    for index, carrier in list(enumerate(carriers))[1::2]:
+        at = carrier.ids.index(between)
+        whole = restored(carrier, model.mask_id).ids
+        fits = whole[:at] == whole[at + 1 :]
+        assert fits == (index % 4 == 1)
+        assert (carrier.position > at) == fits
+
+
+def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A classifier's carriers are what they were: no separator, one text each."""
+    folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
+    model = load(artifact_of(folder), "cpu")
+    assert (model.separator, model.usual_score) == (None, None)
+    vocabulary = read_vocabulary(artifact_of(folder), model.config, model.vocabulary_size)
+    assert vocabulary.separator is not None
+    (carriers,) = split_carriers(model, TEXTS, (40,), seed=0)
+    assert not any(vocabulary.separator.ids[0] in c.ids for c in carriers)
