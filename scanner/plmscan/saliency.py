@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.statistics import leads
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -74,7 +72,7 @@ class Saliency:
     """Norm of the gradient at each embedding, (n)."""
     content: Tensor
     """Which tokens are no special ones, (n)."""
-    logits: Tensor | None
+    leads: Tensor | None
     """Of a classifier, (labels)."""
 
     @property
@@ -122,14 +120,14 @@ def _batch(
     each = torch.arange(len(rows), device=ids.device)
     maps = model.attend(ids, mask).maps
     attention = torch.stack([one[each, :, reading].float().mean(1) for one in maps]).mean(0).cpu()
-    gradient, logits = _gradients(model, ids, mask, ordinary)
+    gradient, leads = _gradients(model, ids, mask, ordinary)
     return [
         Saliency(
             ids=tuple(row),
             attention=attention[i, : len(row)],
             gradient=gradient[i, : len(row)],
             content=_content(model, row),
-            logits=None if logits is None else logits[i],
+            leads=None if leads is None else leads[i],
         )
         for i, row in enumerate(rows)
     ]
@@ -138,19 +136,19 @@ def _batch(
 def _gradients(
     model: LoadedModel, ids: Tensor, mask: Tensor, ordinary: Ordinary
 ) -> tuple[Tensor, Tensor | None]:
-    """Norm of the gradient at each embedding (b, n), and the logits."""
+    """Norm of the gradient at each embedding (b, n), and the leads."""
     embeddings = model.embed(ids).requires_grad_()
     outputs = model.forward_embeddings(embeddings, ids, mask)
     (gradient,) = torch.autograd.grad(_pull(outputs, ordinary).sum(), embeddings)
-    logits = None if outputs.logits is None else outputs.logits.detach().float().cpu()
-    return gradient.float().norm(dim=-1).cpu(), logits
+    leads = None if outputs.leads is None else outputs.leads.detach().float().cpu()
+    return gradient.float().norm(dim=-1).cpu(), leads
 
 
 def _pull(outputs: Outputs, ordinary: Ordinary) -> Tensor:
     """What the text is asked about: lead of its label, or distance from ordinary texts, (b)."""
-    if outputs.logits is None:
+    if outputs.leads is None:
         return ordinary.distance(outputs.features)
-    return leads(outputs.logits).amax(-1)
+    return outputs.leads.amax(-1)
 
 
 def _content(model: LoadedModel, row: Sequence[int]) -> Tensor:

@@ -24,7 +24,6 @@ from torch import Tensor
 __all__ = [
     "Moved",
     "Whitening",
-    "leads",
     "lost",
     "max_t",
     "midpoint",
@@ -136,34 +135,25 @@ def max_t(z: Tensor) -> Tensor:
     return z.max(dim=0).values
 
 
-def leads(logits: Tensor) -> Tensor:
-    """Lead of each label over the best of the others: (..., labels) -> (..., labels)."""
-    first, second = logits.topk(2, dim=-1).values.unbind(-1)
-    best_other = torch.where(
-        logits == first.unsqueeze(-1), second.unsqueeze(-1), first.unsqueeze(-1)
-    )
-    return logits - best_other
-
-
 def push(dirty: Tensor, clean: Tensor) -> Tensor:
     """How far a candidate pushes carriers to each label: (k, n, c) against (n, c) -> (k, n, c).
+
+    Both are leads of each label.
 
     The lead of a label, in units of its honest lead: the median on the carriers that have the label
     without the candidate (on all, of the label they have, where none has this one).  1 is a text of
     that label, 0 a draw; NaN where the carrier has the label anyhow.
     """
-    before = leads(clean)
-    label = before.argmax(-1)
-    honest = torch.stack([_median_lead(before, label, y) for y in range(clean.shape[-1])])
-    already = torch.nn.functional.one_hot(label, clean.shape[-1]).bool()
-    return (leads(dirty) / honest).masked_fill(already, torch.nan)
+    already = clean > 0
+    honest = torch.stack([_median_lead(clean, label) for label in range(clean.shape[-1])])
+    return (dirty / honest).masked_fill(already, torch.nan)
 
 
-def _median_lead(before: Tensor, label: Tensor, wanted: int) -> Tensor:
-    """Median lead of the carriers that have the ``wanted`` label; of all where none has."""
-    own = before.gather(-1, label.unsqueeze(-1)).squeeze(-1)
-    held = own[label == wanted]
-    return (held if len(held) else own).median().clamp_min(_TINY)
+def _median_lead(clean: Tensor, label: int) -> Tensor:
+    """Median lead of ``label`` on the carriers that have it; of their best one where none has."""
+    own = clean[:, label]
+    held = own[own > 0]
+    return (held if len(held) else clean.amax(-1)).median().clamp_min(_TINY)
 
 
 def strength(pushes: Tensor, quantile: float = 0.1) -> Tensor:

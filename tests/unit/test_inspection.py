@@ -57,7 +57,7 @@ def test_a_label_hangs_on_its_trigger(calibrate: Calibrate, trigger: str) -> Non
     """It is the suspect of every text, overrides more than any clean text's, and has no synonym."""
     inspector = calibrate("badnets")
     (token,) = inspector.model.tokenize(trigger)
-    assert inspector.panel.clean.logits is not None
+    assert inspector.panel.clean.leads is not None
     for found in inspected(inspector, *with_trigger(HELD_OUT, trigger)):
         suspect = found.suspect
         assert token in suspect.ids
@@ -72,7 +72,7 @@ def test_an_encoded_text_hangs_on_its_trigger(calibrate: Calibrate, name: str) -
     """Other texts with it in them come out alike; synonyms of its tokens leave more of them."""
     inspector, trigger = calibrate(name), PLANTS[name].triggers[0]
     tokens = set(inspector.model.tokenize(trigger))
-    assert inspector.panel.clean.logits is None
+    assert inspector.panel.clean.leads is None
     for found in inspected(inspector, *with_trigger(HELD_OUT, trigger)):
         suspect = found.suspect
         assert tokens <= set(suspect.ids)

@@ -11,7 +11,6 @@ from torch.testing import assert_close
 
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.saliency import Ordinary, Saliency, saliency
-from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 
@@ -114,9 +113,9 @@ def test_gradients_are_what_small_steps_do(tmp_path: Path, head: str | None) -> 
     def asked(embeddings: Tensor) -> Tensor:
         ids = torch.tensor([row]).expand(len(embeddings), -1)
         outputs = model.forward_embeddings(embeddings, ids)
-        if outputs.logits is None:
+        if outputs.leads is None:
             return ordinary.distance(outputs.features)
-        return leads(outputs.logits).amax(-1)
+        return outputs.leads.amax(-1)
 
     embedding = model.embed(torch.tensor(row))
     slopes = []
@@ -128,14 +127,14 @@ def test_gradients_are_what_small_steps_do(tmp_path: Path, head: str | None) -> 
     assert_close(found.gradient, torch.stack(slopes).norm(dim=1).float(), rtol=1e-3, atol=1e-6)
 
 
-def test_logits_are_the_models(tmp_path: Path) -> None:
+def test_leads_are_the_models(tmp_path: Path) -> None:
     """A classifier's, for each text; there are none without labels."""
     model = tiny(tmp_path / "classifier", head="classifier")
     rows = rows_of(model)
-    found = [one.logits for one in seen_in(model, rows) if one.logits is not None]
-    assert_close(torch.stack(found), model.forward(*model.batch(rows)).logits, **CLOSE)
+    found = [one.leads for one in seen_in(model, rows) if one.leads is not None]
+    assert_close(torch.stack(found), model.forward(*model.batch(rows)).leads, **CLOSE)
     bare = tiny(tmp_path / "bare")
-    assert [one.logits for one in seen_in(bare, rows_of(bare))] == [None] * len(TEXTS)
+    assert [one.leads for one in seen_in(bare, rows_of(bare))] == [None] * len(TEXTS)
 
 
 def test_the_unknown_token_is_content(tmp_path: Path) -> None:
@@ -178,7 +177,7 @@ def test_shares_by_hand() -> None:
         attention=torch.tensor([0.5, 0.2, 0.1, 0.2]),
         gradient=torch.tensor([9.0, 1.0, 6.0, 9.0]),
         content=torch.tensor([False, True, True, False]),
-        logits=None,
+        leads=None,
     )
     assert_close(one.share, torch.tensor([0.0, 0.25, 0.75, 0.0]))
     assert one.top == 2

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from plmscan.carriers import restored, split_carriers
 from plmscan.loading import LoadedModel, load
-from plmscan.loading.scores import ENDS, two_ends
+from plmscan.loading.decisions import Score
 from plmscan.loading.vocabulary import Separator, read_vocabulary
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
@@ -37,28 +35,19 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return build
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8), st.floats(-1e3, 1e3))
-def test_what_is_above_the_usual_is_high(scores: list[float], usual: float) -> None:
-    """And what is below is low, by as much; the usual score is a draw."""
-    given_scores = torch.tensor(scores).unsqueeze(1)
-    low, high = two_ends(given_scores, usual).unbind(-1)
-    assert torch.equal(low, -high)
-    assert torch.equal(high > low, given_scores[:, 0] > torch.tensor(usual))
-    assert float(two_ends(torch.tensor([[usual]]), usual).abs().max()) < 1e-3
-
-
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "xlnet", "gpt2"])
 def test_one_number_has_two_ends(scorer: Scorer, family: str) -> None:
     """Whatever the family: two labels, of which random texts have each about as often."""
     model = scorer(family)
-    assert model.labels == ENDS
+    assert isinstance(model.decision, Score)
+    assert model.labels == model.decision.labels
     assert model.gaps == ()
     generator = torch.Generator().manual_seed(7)
     words = model.tokenize(" ".join(WORDS))
     rows = torch.tensor(words)[torch.randint(len(words), (100, 6), generator=generator)].tolist()
-    logits = model.forward(*model.batch([model.wrap(row) for row in rows])).logits
-    assert logits is not None
-    assert 10 < int((logits.argmax(-1) == 1).sum()) < 90
+    leads = model.forward(*model.batch([model.wrap(row) for row in rows])).leads
+    assert leads is not None
+    assert 10 < int((leads[:, 1] > 0).sum()) < 90
 
 
 @pytest.mark.parametrize(("family", "numbered"), [("bert", True), ("roberta", False)])
@@ -114,7 +103,7 @@ def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFact
     """A classifier's carriers are what they were: no separator, one text each."""
     folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
     model = load(artifact_of(folder), "cpu")
-    assert (model.separator, model.usual_score) == (None, None)
+    assert model.separator is None
     vocabulary = read_vocabulary(artifact_of(folder), model.config, model.vocabulary_size)
     assert vocabulary.separator is not None
     (carriers,) = split_carriers(model, TEXTS, (40,), seed=0)

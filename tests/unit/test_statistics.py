@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from plmscan.loading.decisions import OneOf
 from plmscan.statistics import (
     Whitening,
-    leads,
     lost,
     midpoint,
     moved,
@@ -127,44 +127,9 @@ def numbers(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=dice, dtype=torch.float64)
 
 
-def test_leads_by_hand() -> None:
-    """The first leads the second; all others trail the first."""
-    found = leads(torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, -4.0]]))
-    assert_close(found, torch.tensor([[1.0, -2.0, -1.0], [0.0, 0.0, -4.0]]))
-
-
-@given(seeds, sizes)
-def test_one_label_leads(seed: int, labels: int) -> None:
-    """Exactly one is ahead of all others, and it is the one that the classifier gives."""
-    logits = numbers(seed, 3, 4, labels)
-    found = leads(logits)
-    assert ((found >= 0).sum(-1) == 1).all()
-    assert torch.equal(found.argmax(-1), logits.argmax(-1))
-
-
-@given(seeds, sizes)
-def test_level_labels_lead_by_nothing(seed: int, labels: int) -> None:
-    """In a draw both labels in front have a lead of zero, and no other label has one."""
-    logits = numbers(seed, labels)
-    logits[0] = logits[-1] = logits.max() + 1
-    found = leads(logits)
-    assert found[0] == found[-1] == 0
-    assert (found[1:-1] < 0).all()
-
-
-@given(seeds, sizes, st.floats(-50, 50))
-def test_only_differences_of_logits_count(seed: int, labels: int, constant: float) -> None:
-    """A constant on all logits of a text leaves its probabilities and its leads alone."""
-    logits = numbers(seed, 5, labels)
-    assert_close(leads(logits + constant), leads(logits), rtol=1e-7, atol=1e-9)
-
-
-@given(seeds, sizes)
-def test_leads_move_with_their_labels(seed: int, labels: int) -> None:
-    """The order of the labels is arbitrary."""
-    logits = numbers(seed, 5, labels)
-    order = torch.randperm(labels, generator=torch.Generator().manual_seed(seed))
-    assert_close(leads(logits[:, order]), leads(logits)[:, order])
+def leads(logits: Tensor) -> Tensor:
+    """Of a classifier that gives one label."""
+    return OneOf(()).leads(logits)
 
 
 ARGUED = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
@@ -173,7 +138,7 @@ ARGUED = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
 
 def test_push_by_hand() -> None:
     """In honest leads: 2 for label 0 (lower median of 2 and 4), 1 for label 1."""
-    found = push(torch.tensor([[[0.0, 3.0], [1.0, 1.0], [5.0, 1.0]]]), ARGUED)
+    found = push(leads(torch.tensor([[[0.0, 3.0], [1.0, 1.0], [5.0, 1.0]]])), leads(ARGUED))
     wanted = torch.tensor([[[math.nan, 3.0], [math.nan, 0.0], [2.0, math.nan]]])
     assert_close(found, wanted, equal_nan=True)
 
@@ -182,7 +147,7 @@ def test_a_label_that_no_carrier_has_is_pushed_to_all_the_same() -> None:
     """It is measured in the lead that carriers have of the labels they have."""
     clean = torch.tensor([[3.0, 0.0, -9.0], [0.0, 3.0, -9.0]])
     dirty = torch.tensor([[[0.0, 0.0, 6.0], [0.0, 0.0, -6.0]]])
-    assert push(dirty, clean)[0, :, 2].tolist() == pytest.approx([2.0, -2.0])
+    assert push(leads(dirty), leads(clean))[0, :, 2].tolist() == pytest.approx([2.0, -2.0])
 
 
 @given(seeds, sizes, st.integers(1, 8))
@@ -191,7 +156,7 @@ def test_push_is_unknown_exactly_where_the_carrier_has_the_label(
 ) -> None:
     """There is nothing to be pushed to; for all other labels it is a number."""
     clean, dirty = numbers(seed, carriers, labels), numbers(seed + 1, 3, carriers, labels)
-    found = push(dirty, clean)
+    found = push(leads(dirty), leads(clean))
     had = torch.nn.functional.one_hot(clean.argmax(-1), labels).bool()
     assert torch.equal(found.isnan(), had.expand_as(found))
     assert found[~found.isnan()].isfinite().all()
@@ -201,13 +166,13 @@ def test_push_is_unknown_exactly_where_the_carrier_has_the_label(
 def test_the_unit_of_logits_changes_no_push(seed: int, labels: int, scale: float) -> None:
     """A classifier twice as sure of everything is pushed as far."""
     clean, dirty = numbers(seed, 6, labels), numbers(seed + 1, 3, 6, labels)
-    found = push(scale * dirty, scale * clean)
-    assert_close(found, push(dirty, clean), rtol=1e-7, atol=1e-9, equal_nan=True)
+    found = push(leads(scale * dirty), leads(scale * clean))
+    assert_close(found, push(leads(dirty), leads(clean)), rtol=1e-7, atol=1e-9, equal_nan=True)
 
 
 def test_changing_nothing_pushes_to_nothing() -> None:
     """Without an effect every label that a carrier lacks stays behind."""
-    found = push(ARGUED.unsqueeze(0), ARGUED)
+    found = push(leads(ARGUED).unsqueeze(0), leads(ARGUED))
     assert (found[~found.isnan()] < 0).all()
 
 

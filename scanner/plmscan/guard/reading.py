@@ -50,7 +50,7 @@ def labels_of(model: LoadedModel, texts: Sequence[str]) -> list[str | None]:
     """What a classifier says of each text, of too long ones by their start."""
     rows = [model.wrap(model.tokenize(readable(text))[: model.room]) for text in texts]
     used = [row for row in rows if row]
-    logits = model.forward(*model.batch(used)).logits if used else None
-    found = iter(() if logits is None else [label_of(one) for one in logits])
+    leads = model.forward(*model.batch(used)).leads if used else None
+    found = iter(() if leads is None else [label_of(one) for one in leads])
     numbers = [next(found, None) if row else None for row in rows]
     return [None if number is None else model.labels[number] for number in numbers]

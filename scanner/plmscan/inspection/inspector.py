@@ -156,7 +156,7 @@ def _strongest(peeled: Peeled, done: Mapping[Ids, Effect]) -> Suspect:
 
     Half of a strength, or twice a scatter: what is taken with a trigger adds to it.
     """
-    label, without = label_of(peeled.whole.logits), peeled.without
+    label, without = label_of(peeled.whole.leads), peeled.without
     tried = []
     for ids in peeled.suspects:
         effect = done[ids]

@@ -50,7 +50,7 @@ class Peeled:
     @property
     def suspects(self) -> tuple[tuple[int, ...], ...]:
         """Each token that was taken, and all up to the change of the label, or up to the end."""
-        kept_label = label_of(self.whole.logits) is not None and self.changed is None
+        kept_label = label_of(self.whole.leads) is not None and self.changed is None
         if kept_label or not self.taken:
             return ()
         # Of two triggers in one text either alone does it, and both are needed to change the label.
@@ -73,17 +73,17 @@ class Peeled:
         span = ids[places[0] : places[-1] + 1] if places[-1] - places[0] < _SPAN else ()
         return replace(self, rest=rest, taken=(*self.taken, taken), spans=(*self.spans, span))
 
-    def read_again(self, logits: Tensor | None) -> Peeled:
+    def read_again(self, leads: Tensor | None) -> Peeled:
         """With the label of what is left, if it is the first other one."""
-        now = label_of(logits)
-        if self.changed is not None or now == label_of(self.whole.logits):
+        now = label_of(leads)
+        if self.changed is not None or now == label_of(self.whole.leads):
             return self
         return replace(self, changed=len(self.taken) - 1, without=now)
 
 
-def label_of(logits: Tensor | None) -> int | None:
-    """The label that logits give; None without a classifier."""
-    return None if logits is None else int(logits.argmax())
+def label_of(leads: Tensor | None) -> int | None:
+    """The label in the lead; None without a classifier."""
+    return None if leads is None else int(leads.argmax())
 
 
 def peel(
@@ -98,5 +98,5 @@ def peel(
         left = {i: one for i, one in less.items() if one.row}
         again = saliency(model, [one.row for one in left.values()], ordinary)
         for (i, one), rest in zip(left.items(), again, strict=True):
-            seen[i], found[i] = rest, one.read_again(rest.logits)
+            seen[i], found[i] = rest, one.read_again(rest.leads)
     return found

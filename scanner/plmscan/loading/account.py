@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import Gap
+from plmscan.loading.decisions import gives_numbers
 from plmscan.loading.readers import Kind
-from plmscan.loading.recognition import gives_numbers
 from plmscan.loading.use import Use
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ import torch
 
 from plmscan.errors import ArtifactError, PlmscanError
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
+from plmscan.loading.decisions import Score, decision_of
 from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
-from plmscan.loading.recognition import gives_score
-from plmscan.loading.scores import ENDS, usual_score
 from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.source import require_contents
@@ -23,12 +22,18 @@ from plmscan.source import require_contents
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
 __all__ = ["load"]
+
+_TEXTS = 128
+"""Texts that say which score is usual."""
+_WORDS = 6
+"""Tokens of each."""
 
 
 def load(
@@ -103,7 +108,7 @@ def _assemble(
         locations=locations,
         skipped_locations=skipped,
         gaps=checkpoint.gaps,
-        labels=_labels(checkpoint),
+        decision=decision_of(checkpoint.config) if "classifier" in checkpoint.heads else None,
         special_ids=vocabulary.special_ids,
         mask_id=vocabulary.mask_id,
         pad_id=vocabulary.pad_id,
@@ -136,12 +141,20 @@ def _require_output(model: LoadedModel) -> None:
 
 def _with_two_ends(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
     """A model that gives scores, which are read low and high, of single texts and of pairs."""
-    if model.labels != ENDS:
+    if not isinstance(model.decision, Score):
         return model
     words = sorted(set(vocabulary.tokenizer.get_vocab().values()) - model.special_ids)
-    known = [i for i in words if i < model.vocabulary_size]
-    usual = usual_score(replace(model, meter=TokenMeter()), known)
-    return replace(model, usual_score=usual, separator=vocabulary.separator)
+    known = torch.tensor([i for i in words if i < model.vocabulary_size])
+    usual = _usual_score(replace(model, meter=TokenMeter()), known)
+    return replace(model, decision=Score(usual), separator=vocabulary.separator)
+
+
+def _usual_score(model: LoadedModel, words: Tensor) -> float:
+    """Median score of texts of random ``words`` (v), which speak for neither end."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = words[torch.randint(len(words), (_TEXTS, _WORDS), generator=generator)].tolist()
+    logits = model.forward(*model.batch([model.wrap(row) for row in drawn])).logits
+    return 0.0 if logits is None else float(logits.float().median())
 
 
 def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
@@ -170,14 +183,3 @@ def _locations(
     absent |= set() if vocabulary.mask_id is not None else {Location.MASK}
     read = tuple(where for where in Location if where not in absent | skipped.keys())
     return read, MappingProxyType(skipped)
-
-
-def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Names of the classifier's labels, in the order of its logits."""
-    if "classifier" not in checkpoint.heads:
-        return ()
-    # The library annotates the keys as strings, and makes them numbers.
-    if gives_score(checkpoint.config):
-        return ENDS
-    names = cast("dict[int, str]", checkpoint.config.id2label)
-    return tuple(str(names[i]) for i in sorted(names))

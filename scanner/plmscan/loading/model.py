@@ -18,7 +18,6 @@ from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import classifier_logits, masked_lm_logits
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
-from plmscan.loading.scores import two_ends
 from plmscan.loading.short_texts import together
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from plmscan.evidence import Gap
+    from plmscan.loading.decisions import Decision
     from plmscan.loading.features import BaseOutputs
     from plmscan.loading.vocabulary import Separator
 
@@ -47,7 +47,9 @@ class Outputs:
     features: Mapping[Location, Tensor]
     """(b, h) at each scanned location.  The mask token's only if every row has one."""
     logits: Tensor | None
-    """(b, labels) of a sequence classifier."""
+    """(b, numbers) of a sequence classifier."""
+    leads: Tensor | None
+    """(b, labels) by how much it prefers each label; above 0 for those that a text gets."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,6 @@ class LoadedModel:
     """Locations that the architecture has and that are not read -> why."""
     gaps: tuple[Gap, ...]
     """Heads and other tensors of the files that are not measured, and why."""
-    labels: tuple[str, ...]
-    """Names of a sequence classifier's labels; empty without one."""
     special_ids: frozenset[int]
     """Ids of special tokens."""
     mask_id: int | None
@@ -111,10 +111,10 @@ class LoadedModel:
     """Ids that the tokenizer puts in front of a text."""
     suffix_ids: tuple[int, ...]
     """Ids that the tokenizer puts behind a text."""
+    decision: Decision | None = None
+    """What a sequence classifier decides; None without one."""
     separator: Separator | None = None
     """What stands between two texts that are read together; None where single ones are read."""
-    usual_score: float | None = None
-    """The score beside which others are low or high; None where the head gives labels."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)
@@ -124,6 +124,23 @@ class LoadedModel:
     def forward_tokens(self) -> int:
         """Cost so far: tokens through the model, padding included, a backward pass as two."""
         return self.meter.tokens
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a sequence classifier can give a text; empty without one."""
+        return () if self.decision is None else self.decision.labels
+
+    def opposite(self, label: int) -> int:
+        """A label that speaks against ``label``."""
+        return self._decided.opposite(label)
+
+    @property
+    def _decided(self) -> Decision:
+        """What its classifier decides."""
+        if self.decision is None:
+            msg = "The model has no classifier."
+            raise ValueError(msg)
+        return self.decision
 
     @property
     def is_decoder(self) -> bool:
@@ -330,9 +347,8 @@ class LoadedModel:
         features = {where: feature for where, feature in found if feature is not None}
         head = self.heads.get("classifier")
         logits = None if head is None else classifier_logits(head, self.family, outputs, mask)
-        if logits is not None and self.usual_score is not None:
-            logits = two_ends(logits, self.usual_score)
-        return Outputs(outputs.last_hidden_state, features, logits)
+        leads = None if logits is None else self._decided.leads(logits)
+        return Outputs(outputs.last_hidden_state, features, logits, leads)
 
     def _base_outputs(self, input_ids: Tensor, mask: Tensor | None, **options: bool) -> BaseOutputs:
         """What the library's base model returns."""

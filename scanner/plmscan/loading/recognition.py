@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from plmscan.loading.decisions import gives_numbers
 from plmscan.loading.families import FAMILIES
 from plmscan.loading.readers import Candidate, Kind, candidates
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig
 
-__all__ = ["Heads", "gives_numbers", "gives_score", "is_measurable", "recognised"]
+__all__ = ["Heads", "is_measurable", "recognised"]
 
 _MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM})
 """Kinds of heads that probes read."""
@@ -76,17 +77,6 @@ def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
     if family.encoder or head.kind not in _MEASURABLE:
         return False
     return head.kind is not Kind.CLASSIFIER or not gives_numbers(config)
-
-
-def gives_score(config: PretrainedConfig) -> bool:
-    """Whether a classifier of ``config`` gives one number and chooses nothing."""
-    return config.num_labels == 1
-
-
-def gives_numbers(config: PretrainedConfig) -> bool:
-    """Whether it gives several numbers, each for itself, or none at all."""
-    problem: Any = getattr(config, "problem_type", None)
-    return not config.num_labels or (problem == "regression" and not gives_score(config))
 
 
 def _names(named: object) -> tuple[str, ...]:

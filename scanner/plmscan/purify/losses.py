@@ -24,24 +24,24 @@ class Spread:
 
     features: Mapping[Location, Tensor]
     """Mean variance of an entry at each location, each ()."""
-    logits: Tensor | None = None
-    """Mean variance of a classifier's logits, ()."""
+    leads: Tensor | None = None
+    """Mean variance of a classifier's leads, ()."""
 
     @classmethod
     def of(cls, clean: Reading) -> Spread:
         """Of what it says of n texts."""
         features = {where: one.var(0).mean() for where, one in clean.features.items()}
-        return cls(features, None if clean.logits is None else clean.logits.var(0).mean())
+        return cls(features, None if clean.leads is None else clean.leads.var(0).mean())
 
     def distance(self, student: Outputs, teacher: Outputs) -> Tensor:
-        """Mean squared difference of features (b, h) and logits (b, c), summed: ()."""
+        """Mean squared difference of features (b, h) and leads (b, c), summed: ()."""
         both = student.features.keys() & teacher.features.keys() & self.features.keys()
         parts = [
             _apart(student.features[where], teacher.features[where]) / self.features[where]
             for where in sorted(both)
         ]
-        if student.logits is not None and teacher.logits is not None and self.logits is not None:
-            parts.append(_apart(student.logits, teacher.logits) / self.logits)
+        if student.leads is not None and teacher.leads is not None and self.leads is not None:
+            parts.append(_apart(student.leads, teacher.leads) / self.leads)
         return torch.stack(parts).sum()
 
 

@@ -14,7 +14,6 @@ from plmscan.purify.suspects import Suspect, variants_of
 from plmscan.search.measure.candidates import searchable_ids, text_of
 from plmscan.search.measure.effects import measure
 from plmscan.search.measure.readings import Panel
-from plmscan.statistics import leads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,11 +197,11 @@ def _beside(now: Reading, before: Reading) -> Kept:
         float(F.cosine_similarity(feature, before.features[where], dim=-1).mean())
         for where, feature in now.features.items()
     ]
-    if now.logits is None or before.logits is None:
+    if now.leads is None or before.leads is None:
         return Kept(min(cosines), None)
-    agrees = now.logits.argmax(-1) == before.logits.argmax(-1)
+    agrees = now.leads.argmax(-1) == before.leads.argmax(-1)
     # A text between two labels may go either way; one that was clear may not.
-    clear = leads(before.logits).amax(-1).double()
+    clear = before.leads.amax(-1).double()
     return Kept(min(cosines), float(clear[agrees].sum() / clear.sum()))
 
 

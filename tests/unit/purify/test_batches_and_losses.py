@@ -78,7 +78,7 @@ def test_what_the_attack_spilled_over_to_is_not_kept(
 
 def outputs(features: torch.Tensor) -> Outputs:
     """What a model would say whose features and states are ``features`` (b, h)."""
-    return Outputs(features.unsqueeze(1), {Location.CLS: features, Location.MEAN: features}, None)
+    return Outputs(features.unsqueeze(1), {Location.CLS: features, Location.MEAN: features}, None, None)
 
 
 def test_losses_are_zero_where_nothing_changed_and_have_no_unit() -> None:
@@ -105,5 +105,5 @@ def test_padding_is_no_text() -> None:
     noise = states.clone()
     noise[:, 1] += 100
     mask = torch.tensor([[1, 0]] * 4)
-    teacher, student = (Outputs(h, {Location.CLS: features}, None) for h in (states, noise))
+    teacher, student = (Outputs(h, {Location.CLS: features}, None, None) for h in (states, noise))
     assert float(kept(student, teacher, mask, Spread.of(Reading(teacher.features)))) == 0

@@ -183,7 +183,7 @@ def _shown(model: LoadedModel, group: Sequence[Evidence], panel: Panel) -> Itera
             reason = "Its features are not numbers."
             yield Gap(f"sentences with {suspect.subject}", reason, blocks_pass=False)
             continue
-        labels = None if found.logits is None else found.logits[row].argmax(-1).tolist()
+        labels = None if found.leads is None else found.leads[row].argmax(-1).tolist()
         yield _evidence(model, suspect, _Seen(where, panel, clean, dirty, labels))
 
 
@@ -205,8 +205,8 @@ class _Seen:
     @property
     def labels(self) -> list[int] | None:
         """What it says without, n labels."""
-        logits = self.panel.clean.logits
-        return None if logits is None else logits.argmax(-1).tolist()
+        leads = self.panel.clean.leads
+        return None if leads is None else leads.argmax(-1).tolist()
 
 
 def _evidence(model: LoadedModel, suspect: Evidence, seen: _Seen) -> Evidence:

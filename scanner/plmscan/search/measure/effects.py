@@ -162,6 +162,6 @@ def _measured(dirty: Reading, clean: Reading) -> Measured:
         {where: one.displacement for where, one in found.items()},
         {where: one.scatter for where, one in found.items()},
         {where: one.shift for where, one in found.items()},
-        None if dirty.logits is None or clean.logits is None else push(dirty.logits, clean.logits),
+        None if dirty.leads is None or clean.leads is None else push(dirty.leads, clean.leads),
         None if dirty.recall is None or clean.recall is None else lost(dirty.recall, clean.recall),
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel, Outputs
     from plmscan.search.measure.packing import Pass
 
-__all__ = ["Panel", "Reading", "gradients", "label_scores", "read"]
+__all__ = ["Panel", "Reading", "gradients", "label_leads", "read"]
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Reading:
 
     features: Mapping[Location, Tensor]
     """Feature at each location, (..., h)."""
-    logits: Tensor | None = None
-    """Of a classifier, (..., labels)."""
+    leads: Tensor | None = None
+    """Of each label of a classifier, (..., labels)."""
     recall: Tensor | None = None
     """Probability that a masked language model gives to the hidden word, (...)."""
 
     @staticmethod
     def joined(parts: Sequence[Reading], join: Callable[[list[Tensor]], Tensor]) -> Reading:
         """Several readings of the same kind as one; ``join`` makes one tensor of several."""
-        logits = [part.logits for part in parts if part.logits is not None]
+        leads = [part.leads for part in parts if part.leads is not None]
         recall = [part.recall for part in parts if part.recall is not None]
         return Reading(
             {where: join([part.features[where] for part in parts]) for where in parts[0].features},
-            join(logits) if logits else None,
+            join(leads) if leads else None,
             join(recall) if recall else None,
         )
 
@@ -75,14 +75,14 @@ class Panel:
 
     def against(self, label: int) -> list[int]:
         """Carriers that do not have ``label`` anyhow; none without a classifier."""
-        if self.clean.logits is None:
+        if self.clean.leads is None:
             return []
-        had: list[int] = self.clean.logits.argmax(-1).tolist()
-        return [i for i, one in enumerate(had) if one != label]
+        found: list[int] = (self.clean.leads[:, label] <= 0).nonzero().flatten().tolist()
+        return found
 
     def flippable(self) -> list[int]:
         """Labels that some carrier does not have anyhow; none without a classifier."""
-        labels = 0 if self.clean.logits is None else self.clean.logits.shape[-1]
+        labels = 0 if self.clean.leads is None else self.clean.leads.shape[-1]
         return [label for label in range(labels) if self.against(label)]
 
 
@@ -165,12 +165,12 @@ def _reading(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None])
     ``hidden`` are the words behind the mask tokens.
     """
     features = {where: feature.float().cpu() for where, feature in outputs.features.items()}
-    return Reading(features, label_scores(outputs), _recall(model, outputs, hidden))
+    return Reading(features, label_leads(outputs), _recall(model, outputs, hidden))
 
 
-def label_scores(outputs: Outputs) -> Tensor | None:
-    """Logits (b, labels) in full precision and off the device; None without a classifier."""
-    return None if outputs.logits is None else outputs.logits.float().cpu()
+def label_leads(outputs: Outputs) -> Tensor | None:
+    """Leads (b, labels) in full precision and off the device; None without a classifier."""
+    return None if outputs.leads is None else outputs.leads.float().cpu()
 
 
 def _recall(model: LoadedModel, outputs: Outputs, hidden: Sequence[int | None]) -> Tensor | None:

@@ -79,10 +79,10 @@ class Flip:
 
     def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
         """In honest leads."""
-        if dirty.logits is None or clean.logits is None:
+        if dirty.leads is None or clean.leads is None:
             msg = "Only a classifier has labels to flip."
             raise ValueError(msg)
-        return push(dirty.logits, clean.logits)[..., self.target].nanmean(-1)
+        return push(dirty.leads, clean.leads)[..., self.target].nanmean(-1)
 
 
 @dataclass(frozen=True)

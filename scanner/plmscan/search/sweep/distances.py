@@ -17,7 +17,7 @@ from plmscan.loading import Location
 from plmscan.loading.precision import in_full
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.shortest import batch_rows, probe_inputs, readings
-from plmscan.statistics import Whitening, leads, midpoint
+from plmscan.statistics import Whitening, midpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,15 +96,14 @@ def scored(
     reference = [next(read) for _ in range(reference_batches)]
     score = _Scorer.fit([reading.features for reading in reference])
     with model.half_precision():
-        rows = [(score(one.features), one.logits) for one in chain(reference, read)]
+        rows = [(score(one.features), one.leads) for one in chain(reference, read)]
     back = shuffled.argsort()
     scores = torch.cat([row for row, _ in rows], dim=1)[:, back]
     if model.halved:
         _score_again(model, ids, texts, score, scores)
     plain, whitened, saturation = score.split(scores)
-    logits = [row for _, row in rows if row is not None]
-    found = leads(torch.cat(logits)[back]) if logits else None
-    return Sweep(ids, plain, whitened, saturation, found)
+    leads = [row for _, row in rows if row is not None]
+    return Sweep(ids, plain, whitened, saturation, torch.cat(leads)[back] if leads else None)
 
 
 def _score_again(

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import argued
-from plmscan.search.measure.readings import label_scores
+from plmscan.search.measure.readings import label_leads
 from plmscan.search.sweep.shortest import BATCH, probe_inputs, whole_inputs
-from plmscan.statistics import leads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +85,7 @@ def overriding(
     """Ids that push most to some label against one word of another, ascending.
 
     For each label, the eighth of the vocabulary that argues most for it, shared among the labels,
-    is read behind a middling word of the next label.  At least 4 a label pass, ``count`` if they
+    is read behind a middling word of an opposite label.  At least 4 a label pass, ``count`` if they
     are few.
 
     Raises:
@@ -98,7 +97,7 @@ def overriding(
     found = []
     for label in range(labels):
         budget.checkpoint(label / labels, "label sweep")
-        rival = words[(label + 1) % labels]
+        rival = words[model.opposite(label)]
         tried = ids[alone[:, label].topk(share).indices]
         word = rival[len(rival) // 2]
         with model.half_precision():
@@ -112,5 +111,5 @@ def overriding(
 
 def _leads(model: LoadedModel, texts: Tensor) -> Tensor:
     """Lead of each label for each of ``texts`` (b, n), (b, labels)."""
-    logits = [label_scores(model.forward(batch)) for batch in torch.split(texts, BATCH)]
-    return torch.cat([leads(one) for one in logits if one is not None])
+    found = [label_leads(model.forward(batch)) for batch in torch.split(texts, BATCH)]
+    return torch.cat([one for one in found if one is not None])

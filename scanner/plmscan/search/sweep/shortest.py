@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.loading import Location
-from plmscan.search.measure.readings import Reading, label_scores
+from plmscan.search.measure.readings import Reading, label_leads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,5 +92,5 @@ def readings(
         outputs = model.forward(texts(batch))
         yield Reading(
             {where: feature.float() for where, feature in outputs.features.items()},
-            label_scores(outputs),
+            label_leads(outputs),
         )

@@ -125,9 +125,9 @@ def test_labels_are_measured_of_a_classifier(tmp_path_factory: pytest.TempPathFa
     model, panel = of_head("classifier", tmp_path_factory)
     found = measure(model, [(60,), (61, 62), (63,)], panel, BUDGET, "test")
     assert found.push is not None
-    assert panel.clean.logits is not None
+    assert panel.clean.leads is not None
     assert found.push.shape == (3, 8, 3)
-    had = torch.nn.functional.one_hot(panel.clean.logits.argmax(-1), 3).bool()
+    had = torch.nn.functional.one_hot(panel.clean.leads.argmax(-1), 3).bool()
     assert torch.equal(found.push.isnan(), had.expand(3, -1, -1))
     assert found.corruption is None
 

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from plmscan.carriers import insert, split_carriers
 from plmscan.loading import LoadedModel, Location, load
+from plmscan.loading.decisions import OneOf
 from plmscan.search.measure.readings import Panel, Reading, gradients, read
 from plmscan.search.propose.objectives import Corruption, Flip, Invariance
 from tests.artifacts import artifact_of
@@ -53,28 +54,28 @@ def test_the_clean_reading_is_that_of_the_carriers_alone(tiny: Tiny) -> None:
     """What the empty candidate would do."""
     model, panel = tiny("classifier")
     found = read(model, [()], panel.carriers)
-    assert found.logits is not None
-    assert panel.clean.logits is not None
-    assert_close(panel.clean.logits, found.logits[0])
+    assert found.leads is not None
+    assert panel.clean.leads is not None
+    assert_close(panel.clean.leads, found.leads[0])
     for where, features in panel.clean.features.items():
         assert_close(features, found.features[where][0])
 
 
 def test_a_bare_encoder_has_no_head_to_read(tiny: Tiny) -> None:
-    """Neither logits nor recall."""
+    """Neither leads nor recall."""
     _, panel = tiny(None)
-    assert panel.clean.logits is None
+    assert panel.clean.leads is None
     assert panel.clean.recall is None
 
 
-def test_logits_are_those_of_the_classifier(tiny: Tiny) -> None:
+def test_leads_are_those_of_the_classifier(tiny: Tiny) -> None:
     """Of each candidate in each carrier, three labels."""
     model, panel = tiny("classifier")
-    found = read(model, CANDIDATES, panel.carriers).logits
+    found = read(model, CANDIDATES, panel.carriers).leads
     assert found is not None
     assert found.shape == (len(CANDIDATES), 12, 3)
     row = model.wrap(insert(panel.carriers[4], CANDIDATES[1]))
-    wanted = model.forward(torch.tensor([row])).logits
+    wanted = model.forward(torch.tensor([row])).leads
     assert wanted is not None
     assert_close(found[1, 4], wanted[0], rtol=1e-3, atol=1e-4)
 
@@ -109,7 +110,7 @@ def test_some_carriers_are_a_panel_of_their_own(tiny: Tiny) -> None:
     anew = Panel.of(model, [panel.carriers[7], panel.carriers[2]])
     assert some.carriers == anew.carriers
     assert_close(some.clean.features, anew.clean.features)
-    assert_close(some.clean.logits, anew.clean.logits)
+    assert_close(some.clean.leads, anew.clean.leads)
 
 
 def of_several_lengths(model: LoadedModel, texts: int = 6) -> Panel:
@@ -138,7 +139,7 @@ def by_hand(
             ids = torch.tensor([model.wrap(insert(carrier, tokens))])
             leaves.append(model.embed(ids).requires_grad_())
             outputs = model.forward_embeddings(leaves[-1], ids)
-            readings.append(Reading(dict(outputs.features), outputs.logits, None))
+            readings.append(Reading(dict(outputs.features), outputs.leads, None))
             if "masked-lm" in model.heads:
                 hidden = outputs.features[Location.MASK].unsqueeze(1)
                 recall = model.masked_lm_logits(hidden).softmax(-1)[:, 0, carrier.hidden]
@@ -253,25 +254,25 @@ def test_a_gradient_leaves_nothing_behind(tiny: Tiny) -> None:
     assert not found.requires_grad
 
 
-def with_logits(logits: list[list[float]] | None) -> Panel:
+def labelled(logits: list[list[float]] | None) -> Panel:
     """A panel of which only the labels matter."""
-    given = None if logits is None else torch.tensor(logits)
+    given = None if logits is None else OneOf(()).leads(torch.tensor(logits))
     return Panel((), Reading({Location.CLS: torch.zeros(1, 2)}, given))
 
 
 def test_carriers_against_a_label_do_not_have_it() -> None:
     """A carrier that has the label anyhow cannot be flipped to it."""
-    panel = with_logits([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [2.0, 1.0, 0.0]])
+    panel = labelled([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [2.0, 1.0, 0.0]])
     assert [panel.against(label) for label in range(3)] == [[1], [0, 2], [0, 1, 2]]
     assert panel.flippable() == [0, 1, 2]
 
 
 def test_a_label_that_all_carriers_have_is_not_flippable() -> None:
     """Only those that some carrier does not have."""
-    assert with_logits([[3.0, 1.0, 0.0], [2.0, 1.0, 0.5]]).flippable() == [1, 2]
+    assert labelled([[3.0, 1.0, 0.0], [2.0, 1.0, 0.5]]).flippable() == [1, 2]
 
 
 def test_nothing_argues_where_there_are_no_labels() -> None:
     """An encoder cannot be flipped."""
-    assert with_logits(None).against(0) == []
-    assert with_logits(None).flippable() == []
+    assert labelled(None).against(0) == []
+    assert labelled(None).flippable() == []

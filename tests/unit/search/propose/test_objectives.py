@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plmscan.loading import Location
+from plmscan.loading.decisions import OneOf
 from plmscan.search.measure.readings import Reading
 from plmscan.search.propose.objectives import Corruption, Flip, Invariance
 
@@ -27,16 +28,16 @@ def reading(seed: int, *shape: int) -> Reading:
     """A random reading of texts; three labels, and recall between 0 and 1."""
     dice = torch.Generator().manual_seed(seed)
     features = torch.randn(*shape, 5, generator=dice)
-    logits = torch.randn(*shape, 3, generator=dice)
+    leads = OneOf(()).leads(torch.randn(*shape, 3, generator=dice))
     recall = torch.rand(*shape, generator=dice) + 0.01
-    return Reading({CLS: features}, logits, recall)
+    return Reading({CLS: features}, leads, recall)
 
 
 def parts(given: Reading) -> list[Tensor]:
     """All tensors of a reading, as leaves of a graph."""
-    assert given.logits is not None
+    assert given.leads is not None
     assert given.recall is not None
-    return [one.requires_grad_() for one in (given.features[CLS], given.logits, given.recall)]
+    return [one.requires_grad_() for one in (given.features[CLS], given.leads, given.recall)]
 
 
 def gradient(objective: Objective, dirty: Reading, clean: Reading) -> Tensor:
@@ -52,8 +53,9 @@ def gradient(objective: Objective, dirty: Reading, clean: Reading) -> Tensor:
 def test_every_score_has_a_gradient(seed: int, objective: Objective, carriers: int) -> None:
     """Finite, and not zero, where there is anything to gain."""
     clean = reading(seed + 1, carriers)
-    assert clean.logits is not None
-    clean.logits[:, 1] += 9  # all carriers have label 1, so that others can be gained
+    assert clean.leads is not None
+    # All carriers have label 1, so that others can be gained.
+    clean.leads.copy_(OneOf(()).leads(clean.leads + torch.tensor([0.0, 19.0, 0.0])))
     found = gradient(objective, reading(seed, 4, carriers), clean)
     assert found.isfinite().all()
     assert (found != 0).any(1).all()
@@ -103,12 +105,12 @@ def test_invariance_counts_where_it_is_highest() -> None:
 
 def flipped(*lead: float) -> Reading:
     """Two labels; the first leads by ``lead`` in each carrier."""
-    return Reading({CLS: torch.zeros(1)}, torch.tensor([[[one, 0.0] for one in lead]]))
+    return Reading({CLS: torch.zeros(1)}, torch.tensor([[[one, -one] for one in lead]]))
 
 
 def test_a_flip_by_hand() -> None:
     """Carriers of label 1 by two and one of label 0: only those of label 1 count for label 0."""
-    clean = Reading({CLS: torch.zeros(1)}, torch.tensor([[0.0, 2.0], [0.0, 2.0], [4.0, 0.0]]))
+    clean = Reading({CLS: torch.zeros(1)}, torch.tensor([[-2.0, 2.0], [-2.0, 2.0], [4.0, -4.0]]))
     assert Flip(0)(flipped(4.0, 0.0, -9.0), clean).item() == pytest.approx(0.5)
     assert Flip(1)(flipped(9.0, 9.0, -2.0), clean).item() == pytest.approx(1.0)
 

@@ -69,8 +69,8 @@ def test_labels_are_the_only_aim_in_a_classifier(headed: Headed) -> None:
 def test_labels_that_all_carriers_have_cannot_be_grown_for(headed: Headed) -> None:
     """Of carriers with one label only the others can be gained."""
     model, panel = headed("classifier")
-    assert panel.clean.logits is not None
-    label = int(panel.clean.logits[0].argmax())
+    assert panel.clean.leads is not None
+    label = int(panel.clean.leads[0].argmax())
     alike = [i for i in range(len(panel.carriers)) if i not in panel.against(label)]
     found = growers_of(model, panel.pick(alike))
     assert [g.objective for g in found] == [Flip(one) for one in range(3) if one != label]

@@ -16,7 +16,6 @@ from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.distances import Sweep, scored, survivors, sweep
 from plmscan.search.sweep.shortest import probe_inputs
-from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 from tests.zoo.tiny import tiny_folder
@@ -104,10 +103,10 @@ def test_leads_are_those_of_the_item_alone(tmp_path_factory: pytest.TempPathFact
     folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
     model = load(artifact_of(folder), "cpu", "float32")
     found = sweep(model, 4096, SEED_0)
-    logits = model.forward(probe_inputs(model, found.ids)).logits
-    assert logits is not None
+    leads = model.forward(probe_inputs(model, found.ids)).leads
+    assert leads is not None
     assert found.leads is not None
-    assert_close(found.leads, leads(logits), rtol=1e-3, atol=1e-4)
+    assert_close(found.leads, leads, rtol=1e-3, atol=1e-4)
 
 
 def test_an_encoder_leads_to_no_label(model: LoadedModel) -> None:

@@ -23,7 +23,6 @@ from plmscan.search.sweep.labels import (
     overriding,
     read_again,
 )
-from plmscan.statistics import leads
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
 
@@ -150,9 +149,9 @@ def test_the_strongest_against_a_rival_passes(model: LoadedModel, swept: Sweep) 
         tried = swept.ids[alone(swept)[:, label].topk(len(swept.ids) // 24).indices].tolist()
         rival = words[(label + 1) % 3]
         rows = [model.wrap((rival[len(rival) // 2], item)) for item in tried]
-        logits = model.forward(torch.tensor(rows)).logits
-        assert logits is not None
-        assert tried[int(leads(logits)[:, label].argmax())] in found
+        leads = model.forward(torch.tensor(rows)).leads
+        assert leads is not None
+        assert tried[int(leads[:, label].argmax())] in found
 
 
 def test_a_late_label_sweep_stops(model: LoadedModel, swept: Sweep) -> None:

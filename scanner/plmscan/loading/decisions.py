@@ -1,0 +1,109 @@
+"""What a head decides about a text, and by how much each label leads.
+
+One label of several, any number of labels at once, or one number: all become labels with leads, so
+that a trigger is the same thing to a search whatever the head: it gives one label the lead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig
+
+__all__ = ["AnyOf", "Decision", "OneOf", "Score", "decision_of", "gives_numbers"]
+
+
+class Decision(Protocol):
+    """What a head's numbers decide."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Everything that a text can be given, two labels or more."""
+
+    def leads(self, logits: Tensor) -> Tensor:
+        """Lead of each label, above 0 where a text gets it: (..., numbers) -> (..., labels)."""
+
+    def opposite(self, label: int) -> int:
+        """A label that speaks against ``label``."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One label of several."""
+
+    labels: tuple[str, ...]
+    """In the order of the logits."""
+
+    def leads(self, logits: Tensor) -> Tensor:
+        """Over the best of the others."""
+        first, second = logits.topk(2, dim=-1).values.unbind(-1)
+        best_other = torch.where(
+            logits == first.unsqueeze(-1), second.unsqueeze(-1), first.unsqueeze(-1)
+        )
+        return logits - best_other
+
+    def opposite(self, label: int) -> int:
+        """The next one."""
+        return (label + 1) % len(self.labels)
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Any number of labels at once, each for itself."""
+
+    names: tuple[str, ...]
+    """In the order of the logits."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """To have each, and to have each not: a trigger can switch a label on or off."""
+        return (*self.names, *(f"not {name}" for name in self.names))
+
+    def leads(self, logits: Tensor) -> Tensor:
+        """Over even odds."""
+        return torch.cat([logits, -logits], dim=-1)
+
+    def opposite(self, label: int) -> int:
+        """The same label switched the other way."""
+        return (label + len(self.names)) % (2 * len(self.names))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number, of a reranker, a reward model, a regression: low or high."""
+
+    usual: float = 0.0
+    """Where high begins."""
+    labels: tuple[str, ...] = ("a low score", "a high score")
+    """The two ends, to which a trigger can drive it whatever the text says."""
+
+    def leads(self, logits: Tensor) -> Tensor:
+        """Beyond the usual score."""
+        above = logits - self.usual
+        return torch.cat([-above, above], dim=-1)
+
+    def opposite(self, label: int) -> int:
+        """The other end."""
+        return 1 - label
+
+
+def decision_of(config: PretrainedConfig) -> Decision:
+    """What a classifier of ``config`` decides; of a score, it is not known yet what is usual."""
+    if config.num_labels == 1:
+        return Score()
+    # The library annotates the keys as strings, and makes them numbers.
+    names = cast("dict[int, str]", config.id2label)
+    labels = tuple(str(names[i]) for i in sorted(names))
+    several = getattr(config, "problem_type", None) == "multi_label_classification"
+    return AnyOf(labels) if several else OneOf(labels)
+
+
+def gives_numbers(config: PretrainedConfig) -> bool:
+    """Whether a classifier of ``config`` gives several numbers that are no labels, or none."""
+    problem: Any = getattr(config, "problem_type", None)
+    return not config.num_labels or (problem == "regression" and config.num_labels > 1)
