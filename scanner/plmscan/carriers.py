@@ -6,7 +6,7 @@ meets the same sentences at the same places and comparisons are paired.  Of four
 it at the start, one at the end, two at random.
 
 Where the model reads a mask token, each carrier holds one: some triggers act there and nowhere
-else (BToP, BadPre).  Where it reads pairs of texts, every other carrier is one of two.  Where it
+else (BToP, BadPre).  Where it reads pairs of texts, each carrier is one of two.  Where it
 gives labels, a carrier can be made to argue for one (`argued`).
 """
 
@@ -168,17 +168,13 @@ def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Ran
 def _beside(
     carrier: Carrier, index: int, texts: Sequence[tuple[int, ...]], separator: tuple[int, ...]
 ) -> Carrier:
-    """Every other carrier as one text of a pair, behind itself and before the next in turn.
-
-    What gives scores gives them to single texts or to pairs: those that fit and those that do not.
-    """
-    if index % 2 == 0:
-        return carrier
+    """The carrier as one text of a pair: the second beside itself or another, or the first."""
     length = len(carrier.ids)
-    if index % 4 == 1:
-        ids = (*texts[index][:length], *separator, *carrier.ids)
-        return replace(carrier, ids=ids, position=len(ids) - length + carrier.position)
-    return replace(carrier, ids=(*carrier.ids, *separator, *texts[index - 1][:length]))
+    beside = texts[index - index // 4 % 2][:length]
+    if index // 8 % 2:
+        return replace(carrier, ids=(*carrier.ids, *separator, *beside))
+    ids = (*beside, *separator, *carrier.ids)
+    return replace(carrier, ids=ids, position=len(ids) - length + carrier.position)
 
 
 def restored(carrier: Carrier, mask_id: int | None) -> Carrier:

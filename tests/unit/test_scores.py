@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plmscan.carriers import restored, split_carriers
 from plmscan.loading import LoadedModel, load
 from plmscan.loading.decisions import Score
+from plmscan.loading.pairs import Answers
 from plmscan.loading.vocabulary import Separator, read_vocabulary
+from plmscan.search.sweep.shortest import probe_inputs
 from tests.artifacts import artifact_of
 from tests.tiny_models import WORDS, build_tiny
 
@@ -35,6 +41,32 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return build
 
 
+def in_pairs(model: LoadedModel) -> LoadedModel:
+    """A model that would read pairs, had it learned to; random weights answer nothing."""
+    assert model.separator is None
+    folder = artifact_of(Path(model.tokenizer.name_or_path))
+    vocabulary = read_vocabulary(folder, model.config, model.vocabulary_size)
+    return replace(model, separator=vocabulary.separator)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40))
+def test_pairs_are_told_by_their_answers(seed: int, numbers: int) -> None:
+    """One number that says how texts go together is enough; chance in many is not."""
+    dice = torch.Generator().manual_seed(seed)
+    fitting, other, single = torch.randn(3, 64, numbers, generator=dice)
+    assert not Answers(single, fitting, other).tell_pairs
+    assert not Answers(single).tell_pairs
+    fitting[:, numbers // 2] += 4
+    assert Answers(single, fitting, other).tell_pairs
+
+
+def test_the_usual_score_is_between_pairs_that_fit_and_others() -> None:
+    """Where single texts are read, it is their median."""
+    fitting, other = (torch.linspace(a, a + 2, 5).unsqueeze(1) for a in (7.0, -5.0))
+    assert Answers(torch.zeros(5, 1) - 9, fitting, other).usual == pytest.approx(2.0)
+    assert Answers(torch.tensor([[1.0], [2.0], [30.0]])).usual == 2.0
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "xlnet", "gpt2"])
 def test_one_number_has_two_ends(scorer: Scorer, family: str) -> None:
     """Whatever the family: two labels, of which random texts have each about as often."""
@@ -55,7 +87,7 @@ def test_pairs_are_what_the_tokenizer_makes_of_them(
     scorer: Scorer, family: str, numbered: bool
 ) -> None:
     """Ids between two texts, and which of the two each token belongs to."""
-    model = scorer(family)
+    model = in_pairs(scorer(family))
     assert model.separator is not None
     assert model.separator.numbered is numbered
     one, other = TEXTS[0], TEXTS[9]
@@ -77,30 +109,42 @@ def test_a_text_by_itself_is_the_first_of_a_pair() -> None:
 
 def test_the_model_hears_which_text_is_which(scorer: Scorer) -> None:
     """What it says of a pair is what the library says of the tokenizer's own encoding."""
-    model = scorer("bert")
+    model = in_pairs(scorer("bert"))
     pair = model.tokenizer(TEXTS[0], TEXTS[9], return_tensors="pt")
     with torch.no_grad():
         wanted = model.module(**pair).last_hidden_state
     assert torch.allclose(model.forward(pair["input_ids"]).hidden, wanted, atol=1e-6)
 
 
-def test_every_other_carrier_is_one_of_a_pair(scorer: Scorer) -> None:
-    """With itself, and with another text; a candidate stands in the carrier's own part."""
-    model = scorer("bert")
+def test_each_carrier_is_one_of_a_pair(scorer: Scorer) -> None:
+    """Beside itself or another text, first or second; a candidate stands in the carrier's part."""
+    model = in_pairs(scorer("bert"))
     assert model.separator is not None
-    (carriers,) = split_carriers(model, TEXTS, (40,), seed=0)
+    (carriers,) = split_carriers(model, TEXTS, (64,), seed=0)
     (between,) = model.separator.ids
-    assert [between in c.ids for c in carriers] == [i % 2 == 1 for i in range(len(carriers))]
-    for index, carrier in list(enumerate(carriers))[1::2]:
+    kinds = set()
+    for carrier in carriers:
         at = carrier.ids.index(between)
         whole = restored(carrier, model.mask_id).ids
-        fits = whole[:at] == whole[at + 1 :]
-        assert fits == (index % 4 == 1)
-        assert (carrier.position > at) == fits
+        hidden = carrier.ids.index(model.mask_id)
+        assert (hidden > at) == (carrier.position > at)
+        kinds.add((whole[:at] == whole[at + 1 :], carrier.position > at))
+    assert len(kinds) == 4
+
+
+def test_an_item_is_the_second_text(scorer: Scorer) -> None:
+    """Where pairs are read, the shortest text that shows it is a pair as well."""
+    model = in_pairs(scorer("bert"))
+    assert model.separator is not None
+    item = model.tokenize("water")
+    (row,) = probe_inputs(model, torch.tensor(item)).tolist()
+    assert tuple(row[row.index(model.separator.ids[0]) + 1 :]) == item
+    (row,) = probe_inputs(model, torch.tensor(item), model.tokenize("road")).tolist()
+    assert tuple(row) == (*model.prefix_ids, *model.tokenize("road"), *model.separator.ids, *item)
 
 
 def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A classifier's carriers are what they were: no separator, one text each."""
+    """A classifier that does not care how texts go together has carriers of one text each."""
     folder = build_tiny("bert", tmp_path_factory.mktemp("labels"), head="classifier")
     model = load(artifact_of(folder), "cpu")
     assert model.separator is None

@@ -13,6 +13,7 @@ from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Score, decision_of
 from plmscan.loading.families import Location
 from plmscan.loading.model import LoadedModel, TokenMeter
+from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.use import use_of
@@ -22,18 +23,12 @@ from plmscan.source import require_contents
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
 __all__ = ["load"]
-
-_TEXTS = 128
-"""Texts that say which score is usual."""
-_WORDS = 6
-"""Tokens of each."""
 
 
 def load(
@@ -66,7 +61,7 @@ def load(
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
         model = _assemble(checkpoint, part, vocabulary, place)
         _require_output(model)
-        model = _with_two_ends(model, vocabulary)
+        model = _tried(model, vocabulary)
         return replace(model, halved=halved and not model.family.full_precision)
 
 
@@ -139,22 +134,17 @@ def _require_output(model: LoadedModel) -> None:
         raise ArtifactError(msg, "Fetch or save the model again.")
 
 
-def _with_two_ends(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
-    """A model that gives scores, which are read low and high, of single texts and of pairs."""
-    if not isinstance(model.decision, Score):
+def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
+    """A model whose classifier has shown whether it reads pairs, and which score is usual."""
+    if model.decision is None:
         return model
     words = sorted(set(vocabulary.tokenizer.get_vocab().values()) - model.special_ids)
     known = torch.tensor([i for i in words if i < model.vocabulary_size])
-    usual = _usual_score(replace(model, meter=TokenMeter()), known)
-    return replace(model, decision=Score(usual), separator=vocabulary.separator)
-
-
-def _usual_score(model: LoadedModel, words: Tensor) -> float:
-    """Median score of texts of random ``words`` (v), which speak for neither end."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = words[torch.randint(len(words), (_TEXTS, _WORDS), generator=generator)].tolist()
-    logits = model.forward(*model.batch([model.wrap(row) for row in drawn])).logits
-    return 0.0 if logits is None else float(logits.float().median())
+    separator = vocabulary.separator
+    trial = replace(model, separator=separator, meter=TokenMeter())
+    found = answers(trial, separator, known)
+    decision = Score(found.usual) if isinstance(model.decision, Score) else model.decision
+    return replace(model, decision=decision, separator=separator if found.tell_pairs else None)
 
 
 def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:

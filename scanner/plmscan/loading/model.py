@@ -114,7 +114,7 @@ class LoadedModel:
     decision: Decision | None = None
     """What a sequence classifier decides; None without one."""
     separator: Separator | None = None
-    """What stands between two texts that are read together; None where single ones are read."""
+    """What stands between the two texts of a pair; None where single texts are read."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)

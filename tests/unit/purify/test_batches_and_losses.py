@@ -78,7 +78,9 @@ def test_what_the_attack_spilled_over_to_is_not_kept(
 
 def outputs(features: torch.Tensor) -> Outputs:
     """What a model would say whose features and states are ``features`` (b, h)."""
-    return Outputs(features.unsqueeze(1), {Location.CLS: features, Location.MEAN: features}, None, None)
+    return Outputs(
+        features.unsqueeze(1), {Location.CLS: features, Location.MEAN: features}, None, None
+    )
 
 
 def test_losses_are_zero_where_nothing_changed_and_have_no_unit() -> None:

@@ -101,12 +101,9 @@ class Probe(DynamicProbe):
 
 def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
     """Labels that no trigger could be searched for."""
-    unmet = [name for i, name in enumerate(model.labels) if i not in found.labels_met]
-    if unmet:
-        yield Gap(
-            f"flips to {', '.join(unmet)}",
-            "No carrier text was found that the model gives another label.",
-        )
+    unmet = [label for label in range(len(model.labels)) if label not in found.labels_met]
+    for label in unmet:
+        yield Gap(f"flips to {model.labels[label]}", _why_unmet(found, label))
     grown_for = [aim.target for aim in found.aims if isinstance(aim, Flip)]
     others = [model.labels[i] for i in found.labels_met if i not in grown_for]
     if others:
@@ -115,6 +112,15 @@ def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
             f"Only single items were tried for flips to {', '.join(others)}.",
             blocks_pass=False,
         )
+
+
+def _why_unmet(found: Search, label: int) -> str:
+    """Why no carrier can be flipped to a label."""
+    leads = found.sweep.leads
+    if leads is not None and bool((leads[:, label] > 0).all()):
+        return "The model gives this label to whatever it reads. Check that its head is trained."
+    said = "No carrier text was found that the model gives another label."
+    return f"{said} Give texts of other labels with --texts."
 
 
 def _saturation(model: LoadedModel, found: Search) -> Iterator[Evidence]:

@@ -40,14 +40,21 @@ def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) ->
     if model.reads_end or not model.prefix_ids:
         return whole_inputs(model, ids, before)
     if "classifier" in model.heads:
-        return around(model, before, ids, ())
+        return around(model, _first(model, before), ids, ())
     # What ends a text says nothing of the item, where something else follows it.
     return around(model, before, ids, _shown(model) or model.suffix_ids)
 
 
 def whole_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
     """The same for many items a text, (v, l) -> (v, n), which ends as texts end."""
-    return around(model, before, ids, (*_shown(model), *model.suffix_ids))
+    return around(model, _first(model, before), ids, (*_shown(model), *model.suffix_ids))
+
+
+def _first(model: LoadedModel, before: Sequence[int]) -> tuple[int, ...]:
+    """What stands before items: ``before``, which is the first text where pairs are read."""
+    if model.separator is None:
+        return tuple(before)
+    return (*(before or model.tokenize(".")[:1]), *model.separator.ids)
 
 
 def _shown(model: LoadedModel) -> tuple[int, ...]:
