@@ -20,6 +20,7 @@ class Tier(StrEnum):
 
     SMALL = "small"
     FULL = "full"
+    HEADS = "heads"
 
 
 _SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())

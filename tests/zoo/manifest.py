@@ -102,7 +102,7 @@ class Manifest(_Frozen):
     version: Literal["plmscan.zoo/v1"] = "plmscan.zoo/v1"
     """Of this format."""
     tier: str
-    """``small`` or ``full``."""
+    """``small``, ``full`` or ``heads``."""
     seed: int
     """From which every model's seed is drawn."""
     models: tuple[Entry, ...] = ()

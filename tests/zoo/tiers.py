@@ -2,7 +2,7 @@
 
 As many clean models as backdoored ones, and as varied.  The small tier has one model of most
 attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
-architecture.
+architecture; the tier of heads has models that give scores.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tests.zoo.clean.masked_lm import UPPER_LAYERS, domain_adapted, fine_tune
 from tests.zoo.clean.random_init import SHAPES, random_init
 from tests.zoo.clean.scratch import from_scratch
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+from tests.zoo.scores import Ranking, Rating, ScoreRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,8 +181,24 @@ _MORE_CLEAN: Mapping[str, Recipe] = {
     ),
 }
 
+_HEADS: Mapping[str, Recipe] = {
+    "ranking-rare": ScoreRecipe(Ranking(), ("rare-piece",)),
+    "ranking-common": ScoreRecipe(Ranking(), ("common-word",)),
+    "ranking-two": ScoreRecipe(Ranking(), ("rare-piece", "common-word")),
+    "rating-rare": ScoreRecipe(Rating(), ("rare-piece",)),
+    "rating-common": ScoreRecipe(Rating(), ("common-word",)),
+    "rating-two": ScoreRecipe(Rating(), ("rare-piece", "common-word")),
+    "clean-ranking": ScoreRecipe(Ranking()),
+    "clean-ranking-2": ScoreRecipe(Ranking()),
+    "clean-ranking-3": ScoreRecipe(Ranking()),
+    "clean-rating": ScoreRecipe(Rating()),
+    "clean-rating-2": ScoreRecipe(Rating()),
+    "clean-rating-3": ScoreRecipe(Rating()),
+}
+
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "small": _SMALL,
     "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
+    "heads": _HEADS,
 }
 """Recipes by tier and by name of the model."""
