@@ -372,6 +372,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "xlm-roberta",
         "classifier",
         ["XLMRobertaForSequenceClassification"],
+        _CLASSES,
         settings=_ONE,
     ),
     Layout(
@@ -379,6 +380,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "bert",
         "classifier",
         ["BertForSequenceClassification"],
+        _CLASSES,
         settings=_ONE,
         files=_RERANKS,
     ),
