@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 
+_PAIR = 64
+"""Tokens that two texts of a pair can have together."""
+
 
 def load(
     artifact: Artifact,
@@ -140,7 +143,8 @@ def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
         return model
     words = sorted(set(vocabulary.tokenizer.get_vocab().values()) - model.special_ids)
     known = torch.tensor([i for i in words if i < model.vocabulary_size])
-    separator = vocabulary.separator
+    has_room = model.room is None or model.room >= _PAIR
+    separator = vocabulary.separator if has_room else None
     trial = replace(model, separator=separator, meter=TokenMeter())
     found = answers(trial, separator, known)
     decision = Score(found.usual) if isinstance(model.decision, Score) else model.decision
