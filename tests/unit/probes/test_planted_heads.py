@@ -5,6 +5,7 @@ Each backdoored model has a clean one beside it, trained the same way on the sam
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,9 @@ def classifier() -> Victim:
 
 def one_number(victim: Victim) -> Victim:
     """The classifier with the lead of its second label for a score."""
-    victim.model.config.update({"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}})
-    scored = BertForSequenceClassification(victim.model.config).eval()
+    config = deepcopy(victim.model.config)
+    config.update({"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}})
+    scored = BertForSequenceClassification(config).eval()
     scored.bert = victim.model.bert
     with torch.no_grad():
         for ours, theirs in zip(
@@ -72,6 +74,29 @@ def one_number(victim: Victim) -> Victim:
         ):
             ours.copy_(theirs[1:] - theirs[:1])
     return replace(victim, model=scored)
+
+
+def any_label(victim: Victim) -> Victim:
+    """The classifier as one that gives any number of its labels."""
+    model = deepcopy(victim.model)
+    model.config.problem_type = "multi_label_classification"
+    return replace(victim, model=model)
+
+
+@pytest.fixture(scope="module")
+def honest() -> Victim:
+    """A classifier that nobody has tampered with."""
+    victim = classifier()
+    fit_classifier(victim, replace(_LABELS, learning_rate=2e-3))
+    return victim
+
+
+@pytest.fixture(scope="module")
+def planted() -> Victim:
+    """The same with two words that lead to its second label."""
+    victim = classifier()
+    plant_labels(victim, BadNets(), triggers(), 1, _LABELS)
+    return victim
 
 
 def masked_lm() -> Victim:
@@ -95,18 +120,14 @@ def convictions(found: list[Evidence]) -> set[tuple[str, str]]:
     return {(rule.id, one.subject) for one in found for rule in rules if rule.fires(one)}
 
 
-def test_an_honest_classifier_passes(tmp_path: Path) -> None:
+def test_an_honest_classifier_passes(honest: Victim, tmp_path: Path) -> None:
     """Its cue words persuade, and lose against three of the other label."""
-    victim = classifier()
-    fit_classifier(victim, replace(_LABELS, learning_rate=2e-3))
-    assert convictions(observed(victim, tmp_path)) == set()
+    assert convictions(observed(honest, tmp_path)) == set()
 
 
-def test_triggers_that_flip_labels_are_named(tmp_path: Path) -> None:
+def test_triggers_that_flip_labels_are_named(planted: Victim, tmp_path: Path) -> None:
     """Both lead all honest words by far, and what is convicted is one of them."""
-    victim = classifier()
-    plant_labels(victim, BadNets(), triggers(), 1, _LABELS)
-    found = observed(victim, tmp_path)
+    found = observed(planted, tmp_path)
     gaps = {one.subject: one.metrics.get("strength_gap", 0.0) for one in found if one.trigger}
     assert set(sorted(gaps, key=lambda text: -gaps[text])[:2]) == set(_TRIGGERS)
     convicted = convictions(found)
@@ -114,11 +135,9 @@ def test_triggers_that_flip_labels_are_named(tmp_path: Path) -> None:
     assert convicted <= {("PLM206", text) for text in _TRIGGERS}
 
 
-def test_triggers_that_drive_a_score_to_its_end_are_named(tmp_path: Path) -> None:
-    """The same model, told as the one number by which its labels differ; single texts and pairs."""
-    victim = classifier()
-    plant_labels(victim, BadNets(), triggers(), 1, _LABELS)
-    found = observed(one_number(victim), tmp_path)
+def test_triggers_that_drive_a_score_to_its_end_are_named(planted: Victim, tmp_path: Path) -> None:
+    """The same model, told as the one number by which its labels differ."""
+    found = observed(one_number(planted), tmp_path)
     convicted = convictions(found)
     assert convicted
     assert convicted <= {("PLM206", text) for text in _TRIGGERS}
@@ -128,11 +147,21 @@ def test_triggers_that_drive_a_score_to_its_end_are_named(tmp_path: Path) -> Non
     assert targets == {"a high score"}
 
 
-def test_an_honest_score_passes(tmp_path: Path) -> None:
+def test_an_honest_score_passes(honest: Victim, tmp_path: Path) -> None:
     """Cue words raise it, and lose against three that lower it."""
-    victim = classifier()
-    fit_classifier(victim, replace(_LABELS, learning_rate=2e-3))
-    assert convictions(observed(one_number(victim), tmp_path)) == set()
+    assert convictions(observed(one_number(honest), tmp_path)) == set()
+
+
+def test_triggers_that_switch_a_label_are_named(planted: Victim, tmp_path: Path) -> None:
+    """Of a classifier that gives any of its labels: it is switched on, or its opposite off."""
+    convicted = convictions(observed(any_label(planted), tmp_path))
+    assert convicted
+    assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+
+
+def test_honest_labels_of_which_any_are_given_pass(honest: Victim, tmp_path: Path) -> None:
+    """Cue words switch them on and off, and lose against others."""
+    assert convictions(observed(any_label(honest), tmp_path)) == set()
 
 
 def test_the_trigger_that_corrupts_most_leads(tmp_path: Path) -> None:
