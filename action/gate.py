@@ -30,6 +30,7 @@ OPTIONS = (
     "fail-on",
     "effort",
     "precision",
+    "language",
     "reference",
     "used-as",
     "rules",

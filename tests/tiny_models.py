@@ -141,13 +141,14 @@ def build_tiny(
     head: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Path:
-    """Save a random model of ``family`` and its tokenizer into ``folder``, which is returned.
+    """Save a random model of ``family`` and a tokenizer into ``folder``, which is returned.
 
     ``head`` is one of `LOADERS`; a classifier has three labels, unless ``settings`` of the config
     say otherwise.
     """
-    tokenizer = _TOKENIZERS[family]()
+    tokenizer = tokenizer or _TOKENIZERS[family]()
     config = _config(family, tokenizer, settings or {})
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from model_pages import head_table, key_table, location_table, type_table, waiver_table
+from model_pages import (
+    head_table,
+    key_table,
+    language_list,
+    location_table,
+    type_table,
+    waiver_table,
+)
 from rule_pages import one_line, probe_page, rule_pages
 from typer.testing import CliRunner
 
@@ -137,7 +144,12 @@ def pages() -> dict[Path, str]:
     blocks = {
         "gate.md": {"action": action_tables()},
         "configuration.md": {"keys": key_table(), "waivers": waiver_table()},
-        "models.md": {"types": type_table(), "heads": head_table(), "locations": location_table()},
+        "models.md": {
+            "types": type_table(),
+            "heads": head_table(),
+            "locations": location_table(),
+            "languages": language_list(),
+        },
     }
     return {
         **{DOCS / name: with_blocks(DOCS / name, found) for name, found in blocks.items()},

@@ -13,6 +13,7 @@ from rule_pages import one_line
 from transformers import BertConfig
 from transformers.models.auto import modeling_auto
 
+from plmscan.carriers.languages import CODE, LANGUAGES
 from plmscan.config.schema import config_schema
 from plmscan.loading.families import FAMILIES, Location
 from plmscan.loading.readers import Candidate, Kind
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
     from plmscan.loading.families import Family
 
-__all__ = ["head_table", "key_table", "location_table", "type_table", "waiver_table"]
+__all__ = [
+    "head_table",
+    "key_table",
+    "language_list",
+    "location_table",
+    "type_table",
+    "waiver_table",
+]
 
 
 def type_table() -> str:
@@ -51,6 +59,12 @@ def location_table() -> str:
     """Places where features are read."""
     rows = [f"| `{location.value}` | {said} |" for location, said in _members(Location)]
     return "\n".join(["| location | what is read there |\n|---|---|", *rows])
+
+
+def language_list() -> str:
+    """Languages of the bundled texts, those that people speak first."""
+    order = sorted(LANGUAGES.items(), key=lambda item: (item[0] in CODE, item[1]))
+    return ", ".join(f"{name} (`{code}`)" for code, name in order) + "."
 
 
 def key_table() -> str:
@@ -114,6 +128,8 @@ def _values(spec: dict[str, Any], shared: dict[str, Any]) -> str:
     spec = {**shared.get(spec.get("$ref", "").rpartition("/")[2], {}), **spec}
     if "enum" in spec:
         return ", ".join(f"`{value}`" for value in spec["enum"])
+    if "anyOf" in spec:
+        return ", or ".join(_values(one, shared) for one in spec["anyOf"])
     if "const" in spec:
         return f"`{spec['const']}`"
     kinds = {"string": "text", "boolean": "`true` or `false`", "array": "a list"}

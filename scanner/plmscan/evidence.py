@@ -230,6 +230,8 @@ class Coverage:
 
     statement: str
     """For example: "30522 vocabulary items at cls, mean in 3-token inputs"."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages of the carrier texts, where the sentence is about these."""
 
 
 @dataclass(frozen=True)

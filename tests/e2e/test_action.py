@@ -198,6 +198,7 @@ def test_nothing_in_an_input_runs(name: str, request: pytest.FixtureRequest) -> 
         ({"models": "x", "reports": "sarif"}, "lines such as sarif=plmscan.sarif"),
         ({"models": "x", "config": "no such.yaml", "cache": "false"}, "no such.yaml"),
         ({"models": "--help", "cache": "false"}, "--help"),
+        ({"models": "x", "language": "zh,xx", "cache": "false"}, "no carrier texts in 'xx'"),
     ],
 )
 def test_a_wrong_input_is_an_error_that_is_told(

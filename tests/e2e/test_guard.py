@@ -249,6 +249,8 @@ def test_another_model_is_a_warning_or_an_error(place: Place) -> None:
         ("--out no/such", "cannot be written"),
         ("--in clean --out clean", "clean is the file that is read."),
         ("--clean empty", "The texts file empty holds 0 different texts"),
+        ("--language xx", "There are no carrier texts in 'xx'"),
+        ("--clean empty --language en", "Give a file of texts or --language, not both."),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(place: Place, options: str, words: str) -> None:

@@ -153,6 +153,8 @@ def test_a_text_cannot_write_to_the_terminal(place: Place) -> None:
         (b"a film\n", "--texts {root}/given --clean {root}/none", "{root}/none cannot be read"),
         (b"a film\n", "--texts {root}/given --output {root}/no/r.json", "cannot be written"),
         (b"a film\n", "--texts {root}/given --rules {root}/none", "rules folder"),
+        (b"a film\n", "--texts {root}/given --language xx", "no carrier texts in 'xx'"),
+        (b"a film\n", "--texts {root}/given --clean {root}/given --language en", "not both"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(

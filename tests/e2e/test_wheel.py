@@ -68,7 +68,14 @@ def test_the_rules_come_along(installed: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["carriers.txt", "py.typed", "reports/report-v1.schema.json", "__main__.py"],
+    [
+        "carriers/en.txt",
+        "carriers/zh.txt",
+        "carriers/sql.txt",
+        "py.typed",
+        "reports/report-v1.schema.json",
+        "__main__.py",
+    ],
 )
 def test_data_files_come_along(installed: Path, name: str) -> None:
     """What is no Python code is packaged as it is in the checkout."""

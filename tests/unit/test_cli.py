@@ -162,6 +162,8 @@ def test_wrong_usage_is_two(args: str) -> None:
         (("check", "{model}", "--output", "{tmp}/none/r.json"), "cannot be written"),
         (("check", "{model}", "--output", "{tmp}"), "it is a folder"),
         (("check", "{model}", "--texts", "{tmp}/none"), "{tmp}/none"),
+        (("check", "{model}", "--language", "en,xx"), "There are no carrier texts in 'xx'"),
+        (("check", "{model}", "--texts", "x", "--language", "en"), "not both"),
         (("judge", "{tmp}/none"), "cannot be read"),
         (("judge", "{model}/config.json"), "not a plmscan.report/v1 report"),
         (("judge", "{model}/model.safetensors"), "it is not UTF-8 text"),

@@ -92,6 +92,7 @@ def check(
     seed: ask.Seed = None,
     threads: ask.Threads = None,
     texts: ask.Texts = None,
+    language: ask.Language = None,
     reference: ask.Reference = None,
     used_as: ask.UsedAs = None,
     rules: ask.Rules = None,
@@ -122,6 +123,7 @@ def check(
         seed=seed,
         threads=threads,
         texts=texts,
+        language=_languages(language),
         reference=reference,
         used_as=used_as and used_as.value,
         rules=rules,
@@ -145,6 +147,7 @@ def inspect(
         Path, typer.Option(metavar="FILE", help="Texts to inspect, one a line.", show_default=False)
     ],
     clean: ask.Clean = None,
+    language: ask.Language = None,
     revision: ask.Revision = None,
     report_format: ask.AskedFormat = None,
     output: ask.Output = None,
@@ -176,6 +179,7 @@ def inspect(
     given = _given(
         inspected=texts,
         texts=clean,
+        language=_languages(language),
         revision=revision,
         fail_on=fail_on,
         time_limit=time_limit,
@@ -214,6 +218,7 @@ def purify(
     reference: ask.Reference = None,
     used_as: ask.UsedAs = None,
     texts: ask.Texts = None,
+    language: ask.Language = None,
     effort: ask.AskedEffort = None,
     time_limit: ask.WholeTime = None,
     revision: ask.Revision = None,
@@ -234,6 +239,7 @@ def purify(
         reference=reference,
         used_as=used_as and used_as.value,
         texts=texts,
+        language=_languages(language),
         effort=effort,
         time_limit=time_limit,
         revision=revision,
@@ -391,6 +397,17 @@ def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, An
     """The settings that were given on the command line."""
     bar = {} if fail_on is None else {"fail_on": fail_on.severity}
     return bar | {name: value for name, value in options.items() if value is not None}
+
+
+def _languages(words: list[str] | None) -> tuple[str, ...] | None:
+    """The languages that were given; None without any.
+
+    Raises:
+        TextsError: there are no texts in one of them.
+    """
+    from plmscan.carriers.languages import known_languages  # noqa: PLC0415 - keeps --help quick
+
+    return known_languages(words) if words else None
 
 
 def _on(**switches: bool) -> dict[str, Any]:

@@ -34,6 +34,7 @@ __all__ = [
     "FailOn",
     "FilesOnly",
     "Jobs",
+    "Language",
     "Model",
     "Models",
     "ModelsFile",
@@ -148,6 +149,14 @@ WholeTime = Annotated[
 Texts = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Carrier texts, one a line, in the model's language."),
+]
+Language = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CODE",
+        help="Language of the bundled texts, such as zh or python; may be repeated (those that the "
+        "tokenizer spells best).",
+    ),
 ]
 Reference = Annotated[
     str | None,

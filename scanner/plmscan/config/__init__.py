@@ -11,7 +11,7 @@ from __future__ import annotations
 from plmscan.config.baseline import left_out, read_baseline, write_baseline
 from plmscan.config.find import find_config, lies_in_a_model
 from plmscan.config.lock import Lock, LockedModel, read_lock, write_lock
-from plmscan.config.read import Config, ConfiguredModel, read_config
+from plmscan.config.read import Config, ConfiguredModel, overlaid, read_config
 from plmscan.config.schema import config_schema
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "find_config",
     "left_out",
     "lies_in_a_model",
+    "overlaid",
     "read_baseline",
     "read_config",
     "read_lock",

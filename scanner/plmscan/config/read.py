@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from plmscan.config.schema import SettingsTable, WaiverTable
     from plmscan.survey import Place
 
-__all__ = ["Config", "ConfiguredModel", "read_config"]
+__all__ = ["Config", "ConfiguredModel", "overlaid", "read_config"]
 
 _NO_SETTINGS = frozenset(
     {"id", "revision", "models", "waivers", "ignore", "lock", "baseline", "jobs"}
 )
 """Keys that `Settings` does not have, or not from a configuration."""
+_RIVALS = {"texts": "language", "language": "texts"}
+"""Settings that leave nothing for each other to say."""
 _KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
     "texts": (Path.is_file, "file"),
     "rules": (Path.is_dir, "folder"),
@@ -125,6 +127,15 @@ def _options(document: Document, keys: Keys, table: SettingsTable) -> dict[str, 
     return {name: _setting(document, keys, table, name) for name in given}
 
 
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings ``below`` with those ``above`` in the place of the same ones.
+
+    A file of texts and a language of the bundled ones take each other's place.
+    """
+    gone = {_RIVALS[name] for name in above if name in _RIVALS}
+    return {**{name: value for name, value in below.items() if name not in gone}, **above}
+
+
 def _setting(document: Document, keys: Keys, table: SettingsTable, name: str) -> object:
     """One setting: words for severities and paths become what they stand for."""
     value = getattr(table, name)
@@ -174,7 +185,7 @@ def _model(
         source=source,
         revision=revision,
         place=document.place((*keys, "id")),
-        options={**top, **_options(document, keys, entry)},
+        options=overlaid(top, _options(document, keys, entry)),
         key=key_of(source, revision, document.folder),
     )
 

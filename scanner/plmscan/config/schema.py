@@ -14,11 +14,14 @@ from pydantic import (
     Field,
     FiniteFloat,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema
 
 from plmscan.budget import Effort
+from plmscan.carriers.languages import LANGUAGES, known_languages
+from plmscan.errors import TextsError
 
 if TYPE_CHECKING:
     from pydantic_core import core_schema
@@ -64,6 +67,19 @@ def _day(value: object) -> object:
     raise ValueError(msg)
 
 
+def _codes(value: object) -> object:
+    """One code, or a list of them, as a tuple of those that plmscan knows."""
+    codes = [value] if isinstance(value, str) else value
+    if not isinstance(codes, list) or not codes or not all(isinstance(c, str) for c in codes):
+        msg = "must be the code of a language, or a list of codes"
+        raise ValueError(msg)
+    try:
+        return known_languages(codes)
+    except TextsError:
+        msg = f"must be one of {', '.join(LANGUAGES)}"
+        raise ValueError(msg) from None
+
+
 class _Table(BaseModel):
     """Frozen, strict, and closed to keys that nobody declared."""
 
@@ -85,6 +101,12 @@ class _Table(BaseModel):
         return value
 
 
+_Code = Annotated[str, WithJsonSchema({"enum": list(LANGUAGES)})]
+_Languages = Annotated[
+    tuple[str, ...], BeforeValidator(_codes, json_schema_input_type=_Code | list[_Code])
+]
+
+
 class SettingsTable(_Table):
     """How to check a model; what is not given is plmscan's own choice."""
 
@@ -104,6 +126,9 @@ class SettingsTable(_Table):
     """Threads of torch."""
     texts: _Text | None = None
     """File of carrier texts, one a line, seen from the folder of the configuration."""
+    language: _Languages = ()
+    """Code of the language of bundled carrier texts, such as ``zh`` or ``python``, or a list of
+    codes; without it those that the tokenizer spells best."""
     reference: _Words | None = None
     """Clean base model to compare with: a folder, seen from that of the configuration, or
     ``org/name@revision`` on the Hub."""

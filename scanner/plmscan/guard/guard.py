@@ -95,7 +95,8 @@ class Guard:
         Args:
             report: of the same model.
             model: inspects what is left of a text; this costs many times the reading of it.
-            clean: texts that are usual for you, 64 at least; by default the bundled sentences.
+            clean: texts that are usual for you, 64 at least; by default bundled ones in a language
+                that the tokenizer spells.
             tokenizer: the model's, where there is no ``model``; without one, triggers are found
                 by their characters only.
             budget: seed and limits of the inspection; its texts are not used.
@@ -126,12 +127,12 @@ class Guard:
     ) -> Guard:
         """The same with a watch for unknown triggers; with a gap where there can be none."""
         from plmscan.budget import Budget  # noqa: PLC0415 - with what follows
-        from plmscan.carriers import bundled_texts  # noqa: PLC0415
+        from plmscan.carriers import chosen  # noqa: PLC0415
         from plmscan.guard.watch import Watch  # noqa: PLC0415 - imports torch
 
         if self.matcher.tokenizer is None:
             return replace(self, gap="The tokenizer does not tell where its tokens stand.")
-        texts = bundled_texts() if clean is None else tuple(clean)
+        texts = chosen(model, None if clean is None else tuple(clean), ()).texts
         known = Budget(texts) if budget is None else replace(budget, texts=texts)
         try:
             return replace(self, watch=Watch.of(model, known, rules))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
-from plmscan.carriers import carrier_texts
+from plmscan.carriers import asked_texts
 from plmscan.errors import OutOfTimeError, ReportError
 from plmscan.purify.outcome import Purification
 from plmscan.purify.provenance import provenance
@@ -72,16 +72,16 @@ def purify(  # noqa: PLR0913 - what it is about, and who watches
         PlmscanError: the model, the report, the texts, the reference or the folder will not do.
         OutOfTimeError: the time limit ran out before anything was tried.
     """
+    given = asked_texts(settings.texts, settings.language)
     artifact = resolve(source, settings.source_options)
     reference = None
     if settings.reference is not None:
         reference = resolve(settings.reference, settings.reference_options)
     require_new(folder, artifact)
     _require_about(report, artifact)
-    texts = carrier_texts(settings.texts)
     limit = settings.time_limit
     deadline = None if limit is None else time.monotonic() + limit
-    budget = Budget(texts, settings.effort, settings.seed, deadline, _rising(on_progress))
+    budget = Budget(given or (), settings.effort, settings.seed, deadline, _rising(on_progress))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         confined(*(model for model in (artifact, reference) if model is not None)),

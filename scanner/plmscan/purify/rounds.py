@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from plmscan.carriers import split_carriers
+from plmscan.carriers import chosen, split_carriers
 from plmscan.errors import ReportError
 from plmscan.evidence import Verdict
 from plmscan.loading import load
@@ -109,10 +109,14 @@ class Bench:
     ) -> Bench:
         """All of it, from what a scan found; ``on_estimate`` is told what it will take.
 
+        A ``budget`` without texts gets bundled ones, in a language that the tokenizer spells.
+
         Raises:
             OutOfTimeError: the budget's deadline passed, or leaves no time for a new scan.
         """
         teacher = load(artifact, settings.device, settings.precision, used_as=settings.used_as)
+        texts = chosen(teacher, budget.texts or None, settings.language).texts
+        budget = replace(budget, texts=texts)
         base = None if reference is None else Base.read(teacher, reference)
         found, heads = _suspects(report, base, teacher), _named_heads(report)
         learned, held = _split(teacher, budget)

@@ -307,6 +307,9 @@ class CoverageV1(_Model):
 
     statement: _Text
     """One sentence that a reviewer can sign."""
+    languages: tuple[_Text, ...] = ()
+    """Codes of the languages of the carrier texts, where the sentence is about these; absent in
+    older reports."""
 
 
 class DensityV1(_Model):

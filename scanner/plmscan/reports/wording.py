@@ -72,6 +72,7 @@ _OPTIONS = (
     "seed",
     "threads",
     "texts",
+    "language",
     "reference",
     "used_as",
     "rules",

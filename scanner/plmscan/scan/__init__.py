@@ -100,21 +100,21 @@ def _ignore(_progress: Progress) -> None:
 class _Texts:
     """The texts of one scan, read before anything is fetched."""
 
-    carriers: tuple[str, ...] = ()
-    """What candidates are put into."""
+    carriers: tuple[str, ...] | None = None
+    """What candidates are put into; None for bundled ones, which the tokenizer decides upon."""
     inspected: tuple[str, ...] = ()
     """What the user wants to have inspected."""
 
     @classmethod
     def read(cls, settings: Settings) -> _Texts:
-        """Those that the settings name; the bundled sentences where they name none."""
+        """Those that the settings name."""
         if settings.files_only:
             return cls()
         from plmscan import carriers  # noqa: PLC0415 - not for file checks
 
         asked = settings.inspected
         return cls(
-            carriers.carrier_texts(settings.texts),
+            carriers.asked_texts(settings.texts, settings.language),
             () if asked is None else carriers.given_texts(asked),
         )
 
@@ -249,8 +249,9 @@ def _runs(job: ModelJob, executor: Executor, on_progress: Callable[[Progress], N
 def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) -> _Runs:
     """Load the model of ``job`` and run the probes that need it, in this process."""
     settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
-    budget = Budget(job.carriers, settings.effort, settings.seed, watch.deadline)
-    stage = _Stage(settings, budget, watch, job.rules)
+    # Which texts they are is known once the tokenizer is.
+    budget = Budget((), settings.effort, settings.seed, watch.deadline)
+    stage = _Stage(settings, job.carriers, budget, watch, job.rules)
     if settings.inspected is None:
         return (yield from _model_stage(job, stage))
     return (yield from _text_stage(job.artifact, job.inspected, stage))
@@ -342,12 +343,18 @@ class _Stage:
 
     settings: Settings
     """What the user asked for."""
+    given: tuple[str, ...] | None
+    """Carrier texts of the user; None for bundled ones."""
     budget: Budget
     """Limits of the probes."""
     watch: _Watch
     """The clock."""
     rules: Collection[Rule]
     """What will judge."""
+
+    def with_texts(self, texts: tuple[str, ...]) -> _Stage:
+        """The same with carrier texts."""
+        return replace(self, budget=replace(self.budget, texts=texts))
 
     def told(self, probe_id: str) -> Budget:
         """The limits of one probe, whose progress is told under its id, and what can matter."""
@@ -366,7 +373,9 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
     order = [*compared, *searching]
 
-    def run(probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun]) -> ProbeRun:
+    def run(
+        probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], stage: _Stage
+    ) -> ProbeRun:
         if (finding := _early_verdict(earlier, job)) is not None:
             return _left_out(probe_id, finding)
         if probe_id in compared:
@@ -393,7 +402,9 @@ def _nothing(_model: LoadedModel, _budget: Budget) -> Iterator[Event]:
 def _text_stage(artifact: Artifact, texts: Sequence[str], stage: _Stage) -> _Runs:
     """Load the model and inspect given texts with it."""
 
-    def run(probe_id: str, model: LoadedModel, _earlier: Sequence[ProbeRun]) -> ProbeRun:
+    def run(
+        probe_id: str, model: LoadedModel, _earlier: Sequence[ProbeRun], stage: _Stage
+    ) -> ProbeRun:
         told = stage.told(probe_id)
         return run_probe(probe_id, text_probe, lambda p: p.inspect(model, texts, told))
 
@@ -404,7 +415,7 @@ def _with_model(
     artifact: Artifact,
     stage: _Stage,
     order: Sequence[str],
-    run: Callable[[str, LoadedModel, Sequence[ProbeRun]], ProbeRun],
+    run: Callable[[str, LoadedModel, Sequence[ProbeRun], _Stage], ProbeRun],
     announced: Callable[[LoadedModel, Budget], Iterator[Event]] = _nothing,
 ) -> _Runs:
     """Load the model and ``run`` the probes in their ``order``, counting what each costs."""
@@ -412,16 +423,16 @@ def _with_model(
         return (_late(_LOADING),)
     with torch_set_up(stage.settings):
         yield ProbeStarted(_LOADING)
-        model, loaded = _load(artifact, stage.settings)
+        model, texts, loaded = _load(artifact, stage)
         yield ProbeFinished(loaded)
-        runs = [loaded]
+        runs, stage = [loaded], stage.with_texts(texts)
         if model is None:
             return (loaded,)
         yield from announced(model, stage.budget)
         for probe_id in order:
             yield ProbeStarted(probe_id)
             before, late = model.forward_tokens, stage.watch.is_over()
-            found = _late(probe_id) if late else run(probe_id, model, runs)
+            found = _late(probe_id) if late else run(probe_id, model, runs, stage)
             runs.append(replace(found, forward_tokens=model.forward_tokens - before))
             yield ProbeFinished(runs[-1])
     return tuple(runs)
@@ -442,11 +453,14 @@ def torch_set_up(settings: Settings) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, ProbeRun]:
-    """The model, or None and a failed run that says why."""
+def _load(
+    artifact: Artifact, stage: _Stage
+) -> tuple[LoadedModel | None, tuple[str, ...], ProbeRun]:
+    """The model with its carrier texts, or None and a failed run that says why."""
+    from plmscan.carriers import chosen  # noqa: PLC0415 - not for file checks
     from plmscan.loading import load, unmeasured_modules  # noqa: PLC0415 - imports torch
 
-    began = time.perf_counter()
+    began, settings = time.perf_counter(), stage.settings
     try:
         with uncollected():
             model = load(
@@ -456,21 +470,23 @@ def _load(artifact: Artifact, settings: Settings) -> tuple[LoadedModel | None, P
                 allow_pickle=settings.allow_pickle,
                 used_as=settings.used_as,
             )
+        choice = chosen(model, stage.given, settings.language)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
         status, reason = status_of(error, _LOADING)
-        return None, ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
+        return None, (), ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
     files = counted(len(artifact.weights), "weight file")
     heads = f"; heads: {', '.join(sorted(model.heads))}" if model.heads else ""
     search = "bfloat16, judged in float32" if model.halved else "float32"
     where = ", ".join(model.locations)
     loaded = Coverage(f"{files} loaded; features at {where}{heads}; searched in {search}.")
+    carriers = Coverage(choice.statement, choice.languages)
     skipped = (
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()
     )
     around = unmeasured_modules(artifact, model)
-    found: list[Observation] = [loaded, *skipped, *model.gaps, *around]
-    return model, finished(_LOADING, found, seconds_since(began))
+    found: list[Observation] = [loaded, carriers, *skipped, *model.gaps, *around]
+    return model, choice.texts, finished(_LOADING, found, seconds_since(began))
 
 
 def _named(runs: Sequence[ProbeRun], rules: Collection[Rule]) -> list[Evidence]:

@@ -69,10 +69,11 @@ def is_lasting(report: Report) -> bool:
 
 
 def _code() -> list[str]:
-    """Digests of plmscan's own modules: two commits of one version may differ."""
+    """Digests of plmscan's own modules and texts: two commits of one version may differ."""
     home = resources.files("plmscan")
     with resources.as_file(home) as folder:
-        return [_digest(path) or "" for path in sorted(folder.rglob("*.py"))]
+        ours = [*folder.rglob("*.py"), *folder.rglob("*.txt")]
+        return [_digest(path) or "" for path in sorted(ours)]
 
 
 def _facts(artifact: Artifact) -> dict[str, object]:

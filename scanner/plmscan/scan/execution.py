@@ -41,8 +41,8 @@ class ModelJob:
     """What it is compared with; None if it is not."""
     distrust: str | None
     """Why the reference must not be opened; None if it may be."""
-    carriers: tuple[str, ...]
-    """Texts that candidates are put into."""
+    carriers: tuple[str, ...] | None
+    """Texts of the user that candidates are put into; None to choose bundled ones."""
     inspected: tuple[str, ...]
     """Texts that the user wants to have inspected."""
     settings: Settings

@@ -56,7 +56,10 @@ class Settings:
     inspected: Path | None = None
     """File of texts to inspect with the model, one a line; None to search the model itself."""
     texts: Path | None = None
-    """File of carrier texts, one a line; None for the bundled English sentences."""
+    """File of carrier texts, one a line; None for bundled ones."""
+    language: tuple[str, ...] = ()
+    """Codes of the languages of bundled carrier texts; empty for those that the tokenizer spells
+    best."""
     fail_on: Severity | None = Severity.HIGH
     """The mildest severity that fails; None lets no finding fail."""
     offline: bool = False
@@ -105,6 +108,8 @@ def _told(value: object, name: str) -> Scalar:
             return value.name.lower()
         case Path():
             return value.as_posix()
+        case tuple():
+            return ",".join(value) or None
         case float() if not math.isfinite(value):
             return None
         case str() | bool() | int() | float():

@@ -282,6 +282,19 @@ def test_paths_are_seen_from_the_configuration(
     }
 
 
+def test_languages_are_codes_and_take_the_place_of_texts(config: Callable[..., Config]) -> None:
+    """One, a list, or one of a model's own, which then has no file of texts, and the reverse."""
+    assert config("language: zh").options == {"language": ("zh",)}
+    assert config("language: [de, python]").options == {"language": ("de", "python")}
+    read = config("texts: carriers.txt\nmodels: [a/b, {id: c/d, language: ja}]")
+    assert [m.options for m in read.models] == [
+        {"texts": Path("carriers.txt")},
+        {"language": ("ja",)},
+    ]
+    read = config("language: ja\nmodels: [{id: c/d, texts: carriers.txt}]")
+    assert read.models[0].options == {"texts": Path("carriers.txt")}
+
+
 def test_a_reference_is_a_model(project: Path, config: Callable[..., Config]) -> None:
     """A folder is seen from the configuration, a Hub model keeps its revision."""
     (project / "ci" / "plmscan.yaml").write_text("reference: ../models/intent")
@@ -343,6 +356,10 @@ def test_a_name_with_two_revisions_is_nobody_in_particular(config: Callable[...,
         ("threads: 0", ":1: threads must be at least 1; it is 0."),
         ("offline: 'yes'", ":1: offline must be true or false; it is 'yes'."),
         ("texts: 3", ":1: texts must be text; it is 3. Put it in quotes."),
+        ("language: xx", ":1: language must be one of ar, bn, cs"),
+        ("language: []", ":1: language must be the code of a language, or a list of codes; it is"),
+        ("language: 3", ":1: language must be the code of a language, or a list of codes; it is 3"),
+        ("models:\n  - id: a\n    language: [x]", ":3: language must be one of ar, bn, cs"),
         ("texts: ''", ":1: texts must not be empty; it is ''."),
         ("texts: [a]", ":1: texts must be text; it is a list."),
         ("\ntexts: none.txt", ":2: texts names none.txt, and there is no such file."),

@@ -243,6 +243,8 @@ def test_again_is_the_command() -> None:
     assert line in render(made, Format.CONSOLE)
     declared = replace(made, settings={"used_as": "features"})
     assert "plmscan check 'my model' --used-as features" in render(declared, Format.CONSOLE)
+    spoken = replace(made, settings={"language": "zh,en"})
+    assert "plmscan check 'my model' --language zh,en" in render(spoken, Format.CONSOLE)
 
 
 def test_explanations_take_one_line_a_rule() -> None:

@@ -114,6 +114,13 @@ def test_texts_and_rules_count_by_what_is_in_them(model: Path, tmp_path: Path) -
     assert len(keys) == 2
 
 
+def test_the_language_of_the_texts_is_another_question(model: Path) -> None:
+    """Also the order in which a mix is drawn."""
+    asked = ((), ("zh",), ("zh", "en"), ("en", "zh"))
+    keys = {key(model, replace(FILES_ONLY, language=languages)) for languages in asked}
+    assert len(keys) == len(asked)
+
+
 @pytest.mark.parametrize(
     ("report", "lasting"),
     [

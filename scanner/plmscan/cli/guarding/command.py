@@ -43,6 +43,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
         Action, typer.Option(help="What becomes of a text that holds a trigger.")
     ] = Action.NEUTRALISE,
     clean: ask.Clean = None,
+    language: ask.Language = None,
     variants: Annotated[
         Variants, typer.Option(help="What to make of weaker inputs that the report lists.")
     ] = Variants.TELL,
@@ -68,6 +69,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Look at texts before MODEL does: known triggers, then tokens that decide a text alone."""
+    from plmscan.carriers.languages import known_languages  # noqa: PLC0415
     from plmscan.cli.guarding.streaming import Asked, guard_stream  # noqa: PLC0415 - keeps --help quick
     from plmscan.source import SourceOptions  # noqa: PLC0415
 
@@ -78,6 +80,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
         action=action,
         variants=variants,
         clean=clean,
+        languages=known_languages(language or ()),
         inspects=not triggers_only,
         labels=labels or not triggers_only,
         mask=mask,

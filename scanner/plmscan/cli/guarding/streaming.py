@@ -19,7 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO
 
 from plmscan.budget import Budget
-from plmscan.carriers import read_texts
+from plmscan.carriers import asked_texts, chosen
 from plmscan.cli.scanning.saved import read_saved
 from plmscan.cli.terminal.output import check_writable
 from plmscan.cli.terminal.stderr import say, tell_bounds
@@ -89,7 +89,9 @@ class Asked:
     variants: Variants
     """What to make of variants."""
     clean: Path | None
-    """Clean texts; None for the bundled ones."""
+    """Clean texts; None for bundled ones."""
+    languages: tuple[str, ...]
+    """Languages of these; empty for those that the tokenizer spells best."""
     inspects: bool
     """Whether to look for unknown triggers."""
     labels: bool
@@ -225,7 +227,7 @@ class _Known:
     reports: tuple[Report, ...]
     """Those in the file."""
     clean: tuple[str, ...] | None
-    """Clean texts; None for the bundled ones."""
+    """Clean texts; None for bundled ones."""
     artifact: Artifact
     """The model's files."""
 
@@ -237,7 +239,7 @@ class _Known:
             PlmscanError: there is no such report, text or model.
         """
         reports = tuple(read_saved(asked.report).reports)
-        clean = None if asked.clean is None else tuple(read_texts(asked.clean))
+        clean = asked_texts(asked.clean, asked.languages)
         return cls(reports, clean, resolve(asked.model, asked.options))
 
 
@@ -254,6 +256,10 @@ def _station(asked: Asked, known: _Known, bound: int | None) -> _Station:
     if asked.inspects:
         say("Clean texts are inspected first, to know what is usual.")
     model = load(artifact, asked.device, allow_pickle=pickle) if needed else None
+    if asked.inspects and model is not None:
+        choice = chosen(model, clean, asked.languages)
+        clean = choice.texts
+        say(choice.statement)
     guard = Guard.of(
         match.report,
         model if asked.inspects else None,

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plmscan.cli.terminal.stderr import say
-from plmscan.config import find_config, lies_in_a_model, read_baseline, read_config, read_lock
+from plmscan.config import (
+    find_config,
+    lies_in_a_model,
+    overlaid,
+    read_baseline,
+    read_config,
+    read_lock,
+)
 from plmscan.config.lock import LOCK_NAME, pinned
 from plmscan.errors import PlmscanError
 from plmscan.plain_text import NotTextError, decoded
@@ -130,7 +137,7 @@ def targets(asked: Asked) -> tuple[Config | None, tuple[Target, ...]]:
 
 def _job(target: Target, asked: Asked, lock: Lock | None, waivers: Waivers) -> Job:
     """One model with its settings, at the commit that is locked."""
-    options = {**target.options, **asked.options}
+    options = overlaid(target.options, asked.options)
     asked_revision = options.pop("revision", None)
     entry = None if lock is None else lock.entry(target.source, asked_revision)
     if lock is not None and entry is None:

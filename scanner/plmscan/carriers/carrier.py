@@ -1,9 +1,8 @@
-"""Carrier texts, and the insertion of candidates into them.
+"""Carriers, and the insertion of candidates into them.
 
-A carrier is an ordinary sentence: a trigger has to override it.  Candidates go between tokens of a
-carrier at a position that is fixed once per carrier, so that every candidate and every null item
-meets the same sentences at the same places and comparisons are paired.  Of four carriers one takes
-it at the start, one at the end, two at random.
+Candidates go between tokens of a carrier at a position that is fixed once per carrier, so that
+every candidate and every null item meets the same sentences at the same places and comparisons are
+paired.  Of four carriers one takes it at the start, one at the end, two at random.
 
 Where the model reads a mask token, each carrier holds one: some triggers act there and nowhere
 else (BToP, BadPre).  Where it reads pairs of texts, each carrier is one of two.  Where it
@@ -14,32 +13,35 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from plmscan.errors import TextsError
-from plmscan.plain_text import NotTextError, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from plmscan.loading import LoadedModel
 
 __all__ = [
+    "FEWEST",
     "Carrier",
     "argued",
-    "bundled_texts",
-    "given_texts",
+    "fits",
     "insert",
-    "read_texts",
+    "restored",
     "shortest",
     "split_carriers",
 ]
 
-_FEWEST = 64
+FEWEST = 64
 """Selection and confirmation need disjoint carriers; below this a robust spread means little."""
+_SHORTEST = 6
+"""Tokens that a text needs to resist a trigger."""
+_LONGEST = 24
+"""Tokens above which a text costs too much."""
+_UNKNOWN = 0.25
+"""Largest share of unknown tokens: of a text of unknown ones the model reads only their number."""
 
 
 @dataclass(frozen=True)
@@ -54,60 +56,10 @@ class Carrier:
     """Id of the token that the mask token among ``ids`` hides; None where there is none."""
 
 
-def bundled_texts() -> tuple[str, ...]:
-    """The short neutral English sentences that ship with plmscan."""
-    text = (resources.files("plmscan") / "carriers.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
-
-
-def carrier_texts(file: Path | None) -> tuple[str, ...]:
-    """The carrier texts of a user, or the bundled ones.
-
-    Raises:
-        TextsError: the file cannot be read as UTF-8 text, or holds too few texts.
-    """
-    return bundled_texts() if file is None else read_texts(file)
-
-
-def read_texts(path: Path) -> tuple[str, ...]:
-    """Carrier texts of a user, one a line; empty lines and repetitions are dropped.
-
-    Raises:
-        TextsError: the file cannot be read as UTF-8 text, or holds too few texts.
-    """
-    texts = tuple(dict.fromkeys(_lines(path)))
-    if len(texts) < _FEWEST:
-        msg = f"The texts file {path} holds {len(texts)} different texts; {_FEWEST} are needed."
-        raise TextsError(msg, "Add more lines, or leave it away to use the bundled ones.")
-    return texts
-
-
-def given_texts(path: Path) -> tuple[str, ...]:
-    """Texts to inspect, one a line, as they are; empty lines are dropped.
-
-    Raises:
-        TextsError: the file cannot be read as UTF-8 text, or holds none.
-    """
-    texts = tuple(_lines(path))
-    if not texts:
-        msg = f"The texts file {path} holds no text."
-        raise TextsError(msg, "Give a UTF-8 file with one text a line.")
-    return texts
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines of a file that hold something, without the white space around them.
-
-    Raises:
-        TextsError: the file cannot be read as UTF-8 text.
-    """
-    try:
-        lines = decoded(path.read_bytes()).splitlines()
-    except (OSError, NotTextError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        msg = f"The texts file {path} cannot be read: {reason}."
-        raise TextsError(msg, "Give a UTF-8 file with one text a line.") from error
-    return [line.strip() for line in lines if line.strip()]
+def fits(ids: Sequence[int], unknown: int | None) -> bool:
+    """Whether a text of ``ids`` can be a carrier for a model with this id for what is unknown."""
+    right = _SHORTEST <= len(ids) <= _LONGEST
+    return right and ids.count(unknown) <= _UNKNOWN * len(ids)
 
 
 def split_carriers(
@@ -120,19 +72,21 @@ def split_carriers(
     """Disjoint sets of carriers of about the asked sizes, smaller if the texts run out.
 
     Texts are shuffled by ``seed`` and kept if they have 6 to 24 tokens, long enough to resist and
-    short enough to be cheap.  Those of the first sets are cut off at ``longest`` tokens: a trigger
-    leaves a text nothing to say, and of half a text it is seen who goes on.
+    short enough to be cheap, and few unknown ones.  Those of the first sets are cut off at
+    ``longest`` tokens: a trigger leaves a text nothing to say, and of half a text it is seen who
+    goes on.
 
     Raises:
-        TextsError: too few texts have that length in this model's tokens.
+        TextsError: too few texts are like that in this model's tokens.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    usable = [ids for ids in map(model.tokenize, texts) if 6 <= len(ids) <= 24]  # noqa: PLR2004
-    if len(usable) < _FEWEST:
-        msg = f"Only {len(usable)} texts have 6 to 24 tokens in this model; {_FEWEST} are needed."
-        raise TextsError(
-            msg, "Give longer or shorter ones with --texts (--clean of inspect and guard)."
-        )
+    unknown = model.tokenizer.unk_token_id
+    usable = [ids for ids in map(model.tokenize, texts) if fits(ids, unknown)]
+    if len(usable) < FEWEST:
+        what = "texts have 6 to 24 tokens in this model, few of them unknown"
+        msg = f"Only {len(usable)} {what}; {FEWEST} are needed."
+        remedy = "Give others with --texts (--clean of inspect and guard) or --language."
+        raise TextsError(msg, remedy)
     rng.shuffle(usable)
     mask = model.mask_id if "mask" in model.locations else None
     carriers = [_carrier(ids, index, mask, rng) for index, ids in enumerate(usable)]
