@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "LOADERS", "WORDS", "build_tiny"]
+__all__ = ["FAMILIES", "LOADERS", "WORDS", "build_tiny", "byte_level"]
 
 _TEXT = """
 the a of and to in is was it for on as with at by from this that good bad film story plot
@@ -187,7 +187,7 @@ def _scored(special: Iterable[str]) -> list[tuple[str, float]]:
     return list(vocabulary.items())
 
 
-def _byte_level(special: Iterable[str]) -> dict[str, Any]:
+def byte_level(special: Iterable[str]) -> dict[str, Any]:
     """A byte-level BPE vocabulary, and the merges that build each word from its left end."""
     words = [f"Ġ{word}" for word in WORDS]
     prefixes = [word[:end] for word in words for end in range(2, len(word) + 1)]
@@ -204,7 +204,7 @@ def _backend(
     """A byte-level tokenizer without a class of its own, as Llama 3 and ModernBERT have."""
 
     def make() -> PreTrainedTokenizerBase:
-        tokenizer = Tokenizer(models.BPE(**_byte_level(special)))
+        tokenizer = Tokenizer(models.BPE(**byte_level(special)))
         tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         used = [(token, tokenizer.token_to_id(token)) for token in template.split()]
@@ -227,7 +227,7 @@ def _bpe(
     tokenizer_class: Callable[..., PreTrainedTokenizerBase], special: str
 ) -> Callable[[], PreTrainedTokenizerBase]:
     """A byte-level tokenizer with a class of its own."""
-    return lambda: tokenizer_class(**_byte_level(special.split()))
+    return lambda: tokenizer_class(**byte_level(special.split()))
 
 
 def _word_piece(

@@ -17,7 +17,7 @@ from model_pages import (
     key_table,
     language_list,
     location_table,
-    type_table,
+    model_type_page,
     waiver_table,
 )
 from rule_pages import one_line, probe_page, rule_pages
@@ -145,7 +145,6 @@ def pages() -> dict[Path, str]:
         "gate.md": {"action": action_tables()},
         "configuration.md": {"keys": key_table(), "waivers": waiver_table()},
         "models.md": {
-            "types": type_table(),
             "heads": head_table(),
             "locations": location_table(),
             "languages": language_list(),
@@ -154,6 +153,7 @@ def pages() -> dict[Path, str]:
     return {
         **{DOCS / name: with_blocks(DOCS / name, found) for name, found in blocks.items()},
         **{DOCS / "rules" / name: text for name, text in rule_pages().items()},
+        DOCS / "model-types.md": model_type_page(),
         DOCS / "probes.md": probe_page(),
         DOCS / "command-line.md": command_line(),
         DOCS / "changelog.md": changelog(),

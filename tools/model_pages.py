@@ -11,39 +11,71 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rule_pages import one_line
 from transformers import BertConfig
-from transformers.models.auto import modeling_auto
 
 from plmscan.carriers.languages import CODE, LANGUAGES
 from plmscan.config.schema import config_schema
-from plmscan.loading.families import FAMILIES, Location
 from plmscan.loading.readers import Candidate, Kind
 from plmscan.loading.recognition import is_measurable
+from plmscan.loading.traits import Location
+from plmscan.model_types import read_model_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from enum import StrEnum
-
-    from plmscan.loading.families import Family
 
 __all__ = [
     "head_table",
     "key_table",
     "language_list",
     "location_table",
-    "type_table",
+    "model_type_page",
     "waiver_table",
 ]
 
+_INTRODUCTION = """Of the {all} model types of transformers that read text, {read} are measured.
+Each was built small, with random weights, and went through a whole check
+(`python -m tests.benchmarks.coverage`).
+`plmscan doctor --model-types` prints the same list.
 
-def type_table() -> str:
-    """Model types, and what is read of each."""
+The list is a record, not a condition. A check finds out on the loaded model how it is read, by
+[experiments](models.md#model-types); so a type that is new in transformers is tried like any
+other, and refused only if an experiment fails.
+
+- *part*: only this part of the model is measured. The rest, such as the decoder that writes, is
+  named in the report and blocks a pass, unless `--used-as features` declares that nobody uses it.
+- *heads*: what is searched beside the features. See [Heads](models.md#heads)."""
+
+
+def model_type_page() -> str:
+    """A page with every model type of the record, and what is measured of it or why nothing is."""
+    types = read_model_types()
+    read = [one for one in types if one.is_measured]
     rows = [
-        f"| `{name}` | {'decoder' if family.decoder else 'encoder'} | {_read_at(family)} "
-        f"| {_heads_of(name)} |"
-        for name, family in sorted(FAMILIES.items())
+        f"| `{one.name}` | {one.kind} | {one.part and f'`{one.part}`'} | {', '.join(one.read_at)} "
+        f"| {', '.join(one.heads)} | {'; '.join(one.notes)} |"
+        for one in read
     ]
-    head = "| `model_type` | kind | read at | heads that are searched |\n|---|---|---|---|"
-    return "\n".join([head, *rows])
+    others = [f"| `{one.name}` | {one.reason} |" for one in types if not one.is_measured]
+    return "\n".join(
+        [
+            "<!-- Written by tools/generate_docs.py from scanner/plmscan/model_types.json. -->",
+            "",
+            "# Model types",
+            "",
+            _INTRODUCTION.format(read=len(read), all=len(types)),
+            "",
+            "| `model_type` | kind | part | read at | heads that are searched | notes |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "## Not measured",
+            "",
+            "| `model_type` | why |",
+            "|---|---|",
+            *others,
+            "",
+        ]
+    )
 
 
 def head_table() -> str:
@@ -77,26 +109,6 @@ def waiver_table() -> str:
     """Keys of an entry of ``waivers``."""
     schema = json.loads(config_schema())
     return _keys(schema["$defs"]["WaiverTable"]["properties"], schema["$defs"])
-
-
-def _read_at(family: Family) -> str:
-    """Places that a model of the family is read at, as its own head or a user would."""
-    if family.decoder:
-        return "last token"
-    locations = ["last token" if family.cls_last else "first token", "mean", "mask"]
-    return ", ".join([*locations, "pooler"] if family.pooler else locations)
-
-
-def _heads_of(model_type: str) -> str:
-    """Kinds of heads that models of the type can have, and that are searched."""
-    if FAMILIES[model_type].encoder:
-        return "none: its heads belong to the decoder, which is not read"
-    classes = {
-        Kind.CLASSIFIER: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-        Kind.MASKED_LM: modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    }
-    found = [k for k, names in classes.items() if model_type in names and _is_searched(k)]
-    return ", ".join(kind.value for kind in found)
 
 
 def _is_searched(kind: Kind) -> bool:

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from plmscan.errors import PlmscanError
-from plmscan.loading import FAMILIES, load
+from plmscan.loading import load
 from plmscan.loading.quiet import quiet
 from plmscan.source import SourceOptions, resolve
 from tests.layouts import LAYOUTS, Layout, build, digest, drawn, measured, told
-from tests.tiny_models import LOADERS, build_tiny
+from tests.tiny_models import FAMILIES, LOADERS, build_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path

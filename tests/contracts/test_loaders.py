@@ -281,7 +281,7 @@ LAYOUTS = {
     "shards": Layout(in_shards, by_sentence_transformers),
     "other-weights": Layout(by_another_name, by_sentence_transformers),
     "decoder": Layout(a_decoder, by_sentence_transformers),
-    "bart": Layout(an_encoder_decoder, by_sentence_transformers, "the decoder"),
+    "bart": Layout(an_encoder_decoder, by_sentence_transformers, "only a part is measured"),
     "two-models": Layout(two_models, by_sentence_transformers, "config.json"),
     "router": Layout(routed("the same"), by_sentence_transformers),
     "two-routes": Layout(routed("another"), by_sentence_transformers, "document_0_Transformer"),

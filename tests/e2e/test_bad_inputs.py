@@ -371,8 +371,12 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "config of wrong types": (config(hidden_size="wide"), "", "config.json cannot be used"),
     "no model type": (config(model_type=None), "", "a model without model_type"),
     "unknown model type": (config(model_type="evil\x1b[2J"), "", r"model type 'evil\x1b[2J'"),
-    "T5": (config(model_type="t5"), "", "no adapter for the model type 't5'"),
-    "vision model": (config(model_type="vit"), "", "no adapter for the model type 'vit'"),
+    "another type": (config(model_type="t5"), "", "config.json asks for"),
+    "vision model": (
+        config(model_type="vit"),
+        "",
+        "has no table of word embeddings (experiment: other word embeddings)",
+    ),
     "quantized": (config(quantization_config={"bits": 4}), "", "The weights are quantized"),
     "NaN": (weight(NAN), "", f"{DENSE} holds values that are not finite"),
     "infinity": (weight(INFINITY), "", f"{DENSE} holds values that are not finite"),
@@ -380,7 +384,7 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "all zeros": (
         tensors(lambda held: [tensor.zero_() for tensor in held.values()]),
         "--effort quick --texts {root}/texts",
-        "measured as not a number",
+        "does not depend on its table of word embeddings (experiment: other word embeddings)",
     ),
     "no tokenizer": (without_tokenizer, "", "There is no tokenizer"),
     "junk for a tokenizer": (file("tokenizer.json", b"\xff\0"), "", "tokenizer cannot be loaded"),

@@ -15,12 +15,11 @@ import plmscan
 from plmscan import Verdict
 from plmscan.budget import Effort
 from plmscan.evidence import ProbeStatus
-from plmscan.loading import FAMILIES
 from plmscan.reports.json_v1 import to_json
 from plmscan.scan import Done, Progress, scan_events
 from tests import scans
 from tests.scans import QUICK
-from tests.tiny_models import WORDS, build_tiny
+from tests.tiny_models import FAMILIES, WORDS, build_tiny
 from tests.zoo.tiny import PLANTS, held_out, tiny_folder
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def test_a_planted_model_fails_by_its_triggers(scanned: Scanned, name: str, prec
     }
     assert report.reasons[0].startswith("PLM201 critical: ")
     assert report.settings["precision"] == precision
-    (loaded,) = run_of(report, "loading").coverage
+    loaded, *_ = run_of(report, "loading").coverage
     assert f"; searched in {precision}" in loaded.statement
 
 

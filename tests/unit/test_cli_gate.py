@@ -405,6 +405,16 @@ class TestDoctor:
         assert re.search(r"searches in (bfloat16|float32)", " ".join(result.stdout.split()))
         assert max(map(len, result.stdout.splitlines())) <= 80
 
+    def test_it_lists_model_types(self) -> None:
+        """What is measured of each, or why nothing is; and it looks at nothing else."""
+        result = run("doctor", "--model-types")
+        assert result.exit_code == 0
+        said = " ".join(result.stdout.split())
+        assert "bert encoder at cls, pooler, mean, mask; heads: classifier, masked-lm" in said
+        assert "whisper not measured: needs audio" in said
+        assert max(map(len, result.stdout.splitlines())) <= 80
+        assert "verdict cache" not in said
+
     def test_a_hub_that_does_not_answer_is_a_note(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Folders can be scanned without it."""
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,6 @@ BROKEN = {
     "config of wrong types": (config(hidden_size="wide"), r"config\.json cannot be used"),
     "unknown activation": (config(hidden_act="magic"), "unknown name 'magic'"),
     "ten million labels": (config(num_labels=10_000_000), "10000000 labels"),
-    "a negative number of heads": (config(num_attention_heads=-1), "does not run on a short"),
     "numbers that overflow": (
         tensors(lambda held: held[LAST_NORM].fill_(3e38)),
         "not finite numbers for a short text",
@@ -169,8 +169,10 @@ BROKEN = {
 }
 
 UNSUPPORTED = {
-    "T5": (config(model_type="t5"), "'t5'"),
-    "vision": (config(model_type="vit"), "'vit'"),
+    "an unknown type": (config(model_type="bort"), "'bort'"),
+    "a type that no AutoModel reads": (config(model_type="trocr"), "'trocr'"),
+    "vision": (config(model_type="vit"), "no table of word embeddings"),
+    "a negative number of heads": (config(num_attention_heads=-1), "does not run on a short"),
     "invented": (config(model_type="evil"), "'evil'"),
     "no model type": (config(model_type=None), "without model_type"),
     "model type that is a list": (config(model_type=["bert"]), "bert"),
@@ -376,7 +378,7 @@ def test_asking_for_a_head_that_is_not_there_is_refused(folder: Path) -> None:
 def test_missing_attention_maps_are_never_silent(folder: Path) -> None:
     """Fewer maps than layers are an error, not an empty answer."""
     model = load(artifact_of(folder), "cpu")
-    model.config.num_hidden_layers = 3
+    model = replace(model, traits=replace(model.traits, layers=3))
     with pytest.raises(UnsupportedModelError, match="no attention maps"):
         model.attend(torch.tensor([[2, 89, 3]]))
     assert model.module.config._attn_implementation == "sdpa"

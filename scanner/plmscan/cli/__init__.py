@@ -333,10 +333,16 @@ def baseline(
 def doctor(
     *,
     offline: ask.Offline = False,
+    model_types: ask.ModelTypes = False,
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Check that everything is there that a scan needs; exit code 2 if not."""
-    from plmscan.cli.doctor import Health, examine  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.doctor import Health, described_types, examine  # noqa: PLC0415 - keeps --help quick
+
+    if model_types:
+        for line in described_types():
+            typer.echo(fill(line, 80, subsequent_indent=29 * " "))
+        return
 
     health = []
     for symptom in examine(offline=offline):

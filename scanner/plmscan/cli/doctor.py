@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from plmscan.cli.scanning.store import store_folder
 from plmscan.errors import PlmscanError, in_one_line
+from plmscan.model_types import read_model_types
 from plmscan.probes.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Health", "Symptom", "examine"]
+__all__ = ["Health", "Symptom", "described_types", "examine"]
 
 _PATIENCE = 5.0
 """Seconds that the Hub gets to answer."""
@@ -56,6 +57,16 @@ def examine(*, offline: bool) -> Iterator[Symptom]:
     yield _examined("verdict cache", _verdict_cache)
     yield _examined("Hub", lambda: _hub(offline=offline))
     yield _examined("terminal", _terminal)
+
+
+def described_types() -> Iterator[str]:
+    """What is measured of each model type, a line each."""
+    types = read_model_types()
+    measured = sum(one.is_measured for one in types)
+    yield f"{measured} of {counted(len(types), 'model type')} that read text are measured."
+    yield "A type that is not listed is tried like any other, and refused if an experiment fails."
+    for one in types:
+        yield f"{one.name:<28} {one.told()}"
 
 
 def _examined(name: str, look: Callable[[], tuple[Health, str]]) -> Symptom:

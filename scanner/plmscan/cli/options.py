@@ -36,6 +36,7 @@ __all__ = [
     "Jobs",
     "Language",
     "Model",
+    "ModelTypes",
     "Models",
     "ModelsFile",
     "MoreReports",
@@ -184,6 +185,10 @@ Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of torch.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on disk.")]
+ModelTypes = Annotated[
+    bool,
+    typer.Option("--model-types", help="Say what is measured of each model type, and stop there."),
+]
 CacheDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache of downloaded models.")]
 AskedBackend = Annotated[
     Backend | None, typer.Option(help="Runtime that you load the model with (torch).")

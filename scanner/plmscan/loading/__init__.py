@@ -7,19 +7,18 @@ probe measures of the files is told, with the reason.  A location whose weights 
 hold is skipped.  `unmeasured_modules` names what other libraries put behind the model.
 """
 
-from plmscan.loading.families import FAMILIES, Family, Location
 from plmscan.loading.loader import load
 from plmscan.loading.model import Attended, LoadedModel, Outputs, TokenMeter
 from plmscan.loading.modules import unmeasured_modules
+from plmscan.loading.traits import Location, Traits
 
 __all__ = [
-    "FAMILIES",
     "Attended",
-    "Family",
     "LoadedModel",
     "Location",
     "Outputs",
     "TokenMeter",
+    "Traits",
     "load",
     "unmeasured_modules",
 ]

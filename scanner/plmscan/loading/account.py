@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig
 
-    from plmscan.loading.families import Family
     from plmscan.loading.readers import Candidate, Reader
     from plmscan.loading.recognition import Heads
 
@@ -71,8 +70,8 @@ class Account:
     """What is on top of it."""
     unread: tuple[Candidate, ...]
     """Heads that somebody would load, and that no probe reads."""
-    family: Family
-    """How the model is read."""
+    part: str
+    """Part of the base model that is measured; empty for all of it."""
     config: PretrainedConfig
     """Its settings."""
     use: Use
@@ -95,7 +94,7 @@ class Account:
 
     def _unread(self, head: Candidate) -> Gap:
         """A head that somebody would load and no probe reads."""
-        held = head.reader.own
+        held = head.reader.own - self.measured
         by = summary(held, self.names) if held else "its word embeddings, to which it is tied"
         what = _UNREAD[head.kind]
         if head.kind is Kind.CLASSIFIER and gives_numbers(self.config):
@@ -127,10 +126,10 @@ class Account:
 
     def _rest_of_base(self, names: frozenset[str]) -> Gap:
         """Parts of the base model that lie outside of what is measured."""
-        if not self.family.encoder:
+        if not self.part:
             said = f"{self._listed(names)} not measured: the rest of the pooler is missing."
             return Gap("half a pooler", f"{said} Fetch or save the model again.")
-        said = f"Of {self.base.name} the {self.family.encoder} is measured; {self._listed(names)}"
+        said = f"Of {self.base.name} the {self.part} is measured; {self._listed(names)}"
         return Gap("rest of the model", *self._excused(f"{said} not", head=False))
 
     def _beside(self, rest: frozenset[str]) -> Iterator[Gap]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import safe_open
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_MAPPING,
+)
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.loader_settings import LEFT_OUT
 from plmscan.loading.account import Account
-from plmscan.loading.families import FAMILIES, Family
+from plmscan.loading.families import SETTINGS
 from plmscan.loading.heads import share_base
+from plmscan.loading.parts import layers_of, measured_part
+from plmscan.loading.pooling import pooler_of, remove_pooler
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.readers import Candidate, Reader, read_by, same
 from plmscan.loading.recognition import is_measurable, recognised
@@ -46,6 +51,8 @@ _SETTINGS = MappingProxyType(
 )
 """Settings of a config that change what a model hands out, not what it computes."""
 
+_TYPES = "plmscan doctor --model-types lists the model types that it measures."
+
 _MOST_MADE_UP = 4
 """Parameters by config.json for each one in the files; tied ones are counted several times."""
 
@@ -63,18 +70,25 @@ _QUANTIZED = frozenset({torch.int8, torch.int16, torch.float8_e4m3fn, torch.floa
 class Checkpoint:
     """The modules of a model with the weights of its files."""
 
-    family: Family
-    """How the model is read."""
     config: PretrainedConfig
     """The model's settings, less those that change what it hands out."""
     base: PreTrainedModel
     """The model without a head, in evaluation mode, without gradients."""
+    part: str
+    """Name of the part of it that is measured; empty for all of it."""
+    pooler: str
+    """Name of the pooler of that part; empty without one."""
     heads: Mapping[str, PreTrainedModel]
     """Models with the ``classifier`` or ``masked-lm`` head, whose weights are all in the files."""
     gaps: tuple[Gap, ...]
     """What the files hold beside them, and why it is not measured."""
     has_pooler: bool
-    """Whether the base model has a pooler with the weights of the files."""
+    """Whether the pooler has the weights of the files."""
+
+    @property
+    def measured(self) -> PreTrainedModel:
+        """The part of the base model that is measured."""
+        return cast("PreTrainedModel", self.base.get_submodule(self.part))
 
 
 def read_checkpoint(artifact: Artifact, *, allow_pickle: bool, use: Use = Use.HEADS) -> Checkpoint:
@@ -84,23 +98,24 @@ def read_checkpoint(artifact: Artifact, *, allow_pickle: bool, use: Use = Use.HE
         ArtifactError: the files are broken or contradict each other.
         UnsupportedModelError: plmscan has no adapter for the model.
     """
-    settings, family = _read_settings(artifact)
+    settings = _read_settings(artifact)
     with quiet(), explained("config.json cannot be used", _FETCH_AGAIN):
-        config = _build_config(settings, family)
+        config = _build_config(settings)
     tensors = _read_tensors(artifact, allow_pickle=allow_pickle)
-    base_class = cast("Mapping[type, Any]", MODEL_MAPPING)[type(config)]
+    base_class = _base_class(config)
     _require_layers(config, tensors)
     _require_size(base_class, config, tensors)
     base, missing = _fill(base_class, config, tensors)
-    has_pooler = _settle_pooler(base, family, missing)
-    built = _Built(family, config, tensors, base, has_pooler)
+    part = measured_part(base)
+    built = _settled(_Built(config, tensors, base, part), missing)
     heads, account = _read_heads(built, settings.get("architectures"), use)
     _require_finite((base, *heads.values()))
-    return Checkpoint(family, config, base, heads, tuple(account.gaps()), has_pooler)
+    gaps = tuple(account.gaps())
+    return Checkpoint(config, base, part, built.pooler, heads, gaps, built.has_pooler)
 
 
-def _read_settings(artifact: Artifact) -> tuple[dict[str, Any], Family]:
-    """The model's config, and the family that it belongs to."""
+def _read_settings(artifact: Artifact) -> dict[str, Any]:
+    """The model's config, whose type the library knows without code of the model's own."""
     if not artifact.has("config.json"):
         if artifact.has("adapter_config.json"):
             msg = "The folder holds an adapter (adapter_config.json) without the model it adapts."
@@ -109,39 +124,64 @@ def _read_settings(artifact: Artifact) -> tuple[dict[str, Any], Family]:
         raise ArtifactError(msg, "Name the folder or repository that holds the model itself.")
     settings = artifact.config
     model_type = settings.get("model_type")
-    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
-    if family is None:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         said = (
             f"the model type {model_type!r} of" if model_type else "a model without model_type in"
         )
-        msg = f"plmscan has no adapter for {said} config.json."
-        raise UnsupportedModelError(msg, f"It reads {', '.join(sorted(FAMILIES))}.")
-    _require_plain(settings, family)
-    return settings, family
+        msg = f"The installed transformers does not know {said} config.json."
+        raise UnsupportedModelError(msg, _TYPES)
+    _require_plain(settings)
+    return settings
 
 
-def _require_plain(settings: Mapping[str, Any], family: Family) -> None:
-    """Refuse variants of a family that compute something else than its adapter expects."""
+def _base_class(config: PretrainedConfig) -> Any:  # noqa: ANN401 - no typed constructor
+    """The class of the model without a head.
+
+    Raises:
+        UnsupportedModelError: the library has none for this config.
+    """
+    found = cast("Mapping[type, Any]", MODEL_MAPPING).get(type(config), None)
+    if found is None:
+        msg = f"AutoModel has no class for the model type {config.model_type!r}."
+        raise UnsupportedModelError(msg, _TYPES)
+    return found[0] if isinstance(found, (tuple, list)) else found
+
+
+def _require_plain(settings: Mapping[str, Any]) -> None:
+    """Refuse variants that compute something else than the library does, or than its users read."""
     if settings.get("quantization_config") is not None:
         msg = "The weights are quantized (config.json has a quantization_config)."
         raise UnsupportedModelError(msg, "Scan the model that it was made from.")
-    if settings.get("is_decoder") and not family.decoder:
+    if settings.get("is_decoder") and settings["model_type"] in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         msg = "config.json turns this encoder into a text generator (is_decoder)."
         raise UnsupportedModelError(msg, "Scan the encoder that it was made from.")
     labels = settings.get("num_labels")
     if isinstance(labels, (int, float)) and labels > _MOST_LABELS:
         msg = f"config.json asks for {labels} labels, and the library would make up their names."
         raise ArtifactError(msg, _FETCH_AGAIN)
-    if settings.get("position_embedding_type", "absolute") not in ("absolute", None):
+    if str(settings.get("position_embedding_type")).startswith("relative"):
         msg = "The model uses relative positions that current transformers versions leave out."
         raise UnsupportedModelError(msg, "It cannot be scanned with the installed transformers.")
 
 
-def _build_config(settings: Mapping[str, Any], family: Family) -> PretrainedConfig:
+def _build_config(settings: Mapping[str, Any]) -> PretrainedConfig:
     """The library's config object, with plmscan's own settings where they must differ."""
-    kept = {key: value for key, value in settings.items() if key not in LEFT_OUT}
+    kept = {key: _numbers(value) for key, value in settings.items() if key not in LEFT_OUT}
     config_class = CONFIG_MAPPING[settings["model_type"]]
-    return config_class.from_dict({**kept, **_SETTINGS, **dict(family.settings)})
+    return config_class.from_dict({**kept, **_SETTINGS, **SETTINGS.get(settings["model_type"], {})})
+
+
+def _numbers(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
+    """``value`` with the numbers that the library writes as words, since JSON has no infinity."""
+    match value:
+        case {"__float__": str(word)}:
+            return float(word)
+        case dict():
+            return {key: _numbers(inner) for key, inner in value.items()}
+        case list():
+            return [_numbers(inner) for inner in value]
+        case _:
+            return value
 
 
 def _read_tensors(artifact: Artifact, *, allow_pickle: bool) -> dict[str, Tensor]:
@@ -200,7 +240,7 @@ def _mapped(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _require_layers(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a model without layers, and one with more layers than the files can fill."""
-    layers = config.num_hidden_layers
+    layers = layers_of(config)
     if layers < 1:
         msg = f"The model has {layers} layers (config.json), so it computes nothing."
         raise ArtifactError(msg, _FETCH_AGAIN)
@@ -257,36 +297,36 @@ def _fill(
     return model, frozenset(info["missing_keys"])
 
 
-def _settle_pooler(base: PreTrainedModel, family: Family, missing: frozenset[str]) -> bool:
-    """Whether ``base`` has a pooler of the files; one made up by the library is removed.
-
-    Raises:
-        ArtifactError: other weights are missing, without which the model is not the author's.
-    """
-    made_up = {name for name in missing if family.pooler and name.startswith(f"{family.pooler}.")}
-    lost = sorted(missing - made_up)
-    if lost:
-        msg = f"The files lack {len(lost)} of the model's weights, such as {lost[0]}."
-        raise ArtifactError(msg, _FETCH_AGAIN)
-    if made_up:
-        setattr(base, family.pooler, None)
-    return bool(family.pooler) and not made_up
-
-
 @dataclass(frozen=True)
 class _Built:
     """A base model, and what it was made of."""
 
-    family: Family
-    """How the model is read."""
     config: PretrainedConfig
     """Its settings."""
     tensors: Mapping[str, Tensor]
     """All tensors of the weight files."""
     base: PreTrainedModel
     """The model without a head."""
-    has_pooler: bool
-    """Whether it has a pooler of the files."""
+    part: str
+    """Name of the part of it that is measured; empty for all of it."""
+    pooler: str = ""
+    """Name of the pooler of that part; empty without one."""
+    has_pooler: bool = False
+    """Whether that is of the files."""
+
+    @property
+    def measured_part(self) -> PreTrainedModel:
+        """The part of the base model that is measured."""
+        return cast("PreTrainedModel", self.base.get_submodule(self.part))
+
+    @property
+    def inside(self) -> str:
+        """What the names of weights begin with that are in the measured part."""
+        return f"{self.part}." if self.part else ""
+
+    def is_in_pooler(self, weight: str) -> bool:
+        """Whether ``weight`` belongs to the pooler."""
+        return bool(self.pooler) and weight.startswith(f"{self.inside}{self.pooler}.")
 
     def reader(self) -> Reader:
         """How the base model reads the files.
@@ -304,12 +344,29 @@ class _Built:
     def measured(self, reader: Reader) -> Iterator[str]:
         """Tensors of the files in the part of the base model that is measured."""
         ties = self.base.get_expanded_tied_weights_keys(all_submodels=True)
-        part, pooler = self.family.encoder, self.family.pooler
-        shared = {source for to, source in ties.items() if to.startswith(f"{part}.")}
+        shared = {source for to, source in ties.items() if to.startswith(self.inside)}
         for name, to in reader.weights.items():
-            unused = bool(pooler) and not self.has_pooler and to.startswith(f"{pooler}.")
-            if not unused and (not part or to.startswith(f"{part}.") or to in shared):
+            unused = not self.has_pooler and self.is_in_pooler(to)
+            if not unused and (to.startswith(self.inside) or to in shared):
                 yield name
+
+
+def _settled(built: _Built, missing: frozenset[str]) -> _Built:
+    """``built`` with what is known of its pooler; one made up by the library is removed.
+
+    Raises:
+        ArtifactError: other weights are missing, without which the model is not the author's.
+        UnsupportedModelError: the model does not run.
+    """
+    built = replace(built, pooler=pooler_of(built.measured_part))
+    made_up = {name for name in missing if built.is_in_pooler(name)}
+    lost = sorted(name for name in missing - made_up if name.startswith(built.inside))
+    if lost:
+        msg = f"The files lack {len(lost)} of the model's weights, such as {lost[0]}."
+        raise ArtifactError(msg, _FETCH_AGAIN)
+    if made_up:
+        remove_pooler(built.measured_part, built.pooler)
+    return replace(built, has_pooler=bool(built.pooler) and not made_up)
 
 
 def _read_heads(
@@ -334,7 +391,7 @@ def _read_heads(
         base=reader,
         heads=found,
         unread=tuple(head for head in found.counted if head not in read.values()),
-        family=built.family,
+        part=built.part,
         config=built.config,
         use=use,
     )
@@ -363,10 +420,10 @@ def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:
         ArtifactError: there are such tensors.
     """
     first: dict[str, str] = {}
-    for name, weight in reader.weights.items():
-        other = first.setdefault(weight, name)
+    for name, slot in reader.slots.items():
+        other = first.setdefault(slot, name)
         if not same(tensors[name], tensors[other]):
-            msg = f"{other} and {name} differ, and both are meant for the weight {weight}."
+            msg = f"{other} and {name} differ, and both are meant for the weight {slot}."
             raise ArtifactError(msg, _FETCH_AGAIN)
 
 

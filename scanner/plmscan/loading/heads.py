@@ -8,13 +8,14 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from plmscan.loading.features import last_token
+from plmscan.loading.passing import taken_by
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from plmscan.loading.families import Family
     from plmscan.loading.features import BaseOutputs
+    from plmscan.loading.traits import Traits
 
 __all__ = ["classifier_logits", "masked_lm_logits", "share_base"]
 
@@ -50,20 +51,22 @@ def share_base(head: PreTrainedModel, base: PreTrainedModel) -> None:
 
 
 def classifier_logits(
-    head: Any,  # noqa: ANN401 - each family has its own parts
-    family: Family,
+    head: Any,  # noqa: ANN401 - each architecture has its own parts
+    traits: Traits,
     outputs: BaseOutputs,
     mask: Tensor | None,
 ) -> Tensor:
     """(b, labels) of a sequence classifier whose base model gave ``outputs``."""
-    if family.decoder:
-        # The library's own choice of the last token trusts padding ids, not the mask.
-        return cast("Tensor", head.score(last_token(outputs.last_hidden_state, mask)))
-    if family.cls_last:
-        # The library's takes the last slot, which is padding in a right-padded batch.
-        last = last_token(outputs.last_hidden_state, mask).unsqueeze(1)
-        return cast("Tensor", head.logits_proj(head.sequence_summary(last)))
-    return cast("Tensor", head(inputs_embeds=outputs, attention_mask=mask).logits)
+    if traits.decoder or traits.cls_last:
+        # The library's own choice of the last token trusts padding ids or takes the last slot,
+        # which is padding in a right-padded batch.
+        last = last_token(outputs.last_hidden_state, mask)
+        if hasattr(head, "score"):
+            return cast("Tensor", head.score(last))
+        alone = {"last_hidden_state": last.unsqueeze(1)}
+        outputs, mask = type(outputs)(**{**cast("Any", outputs), **alone}), None
+    given = taken_by(head, attention_mask=mask)
+    return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
 
 
 def masked_lm_logits(head: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.errors import ArtifactError, PlmscanError
+from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Score, decision_of
-from plmscan.loading.families import Location
+from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.traits import Location
 from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.source import require_contents
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
 
@@ -59,13 +62,12 @@ def load(
     halved = halves(precision, place)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
-        part = _measured_part(checkpoint)
-        rows = cast("torch.Tensor", part.get_input_embeddings().weight).shape[0]
+        rows = word_rows(checkpoint.measured)
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
-        model = _assemble(checkpoint, part, vocabulary, place)
+        model = _assemble(checkpoint, vocabulary, place)
         _require_output(model)
         model = _tried(model, vocabulary)
-        return replace(model, halved=halved and not model.family.full_precision)
+        return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
 
 
 def _device(name: str) -> torch.device:
@@ -84,22 +86,19 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
-def _measured_part(checkpoint: Checkpoint) -> PreTrainedModel:
-    """The part of the base model that is measured."""
-    name = checkpoint.family.encoder
-    part: PreTrainedModel = getattr(checkpoint.base, name) if name else checkpoint.base
-    return part
+def _assemble(checkpoint: Checkpoint, vocabulary: Vocabulary, device: torch.device) -> LoadedModel:
+    """Put the pieces together on ``device``, and find out how they work.
 
-
-def _assemble(
-    checkpoint: Checkpoint, part: PreTrainedModel, vocabulary: Vocabulary, device: torch.device
-) -> LoadedModel:
-    """Put the pieces together on ``device``."""
-    locations, skipped = _locations(checkpoint, vocabulary)
+    Raises:
+        UnsupportedModelError: the model breaks a condition of all probes.
+    """
+    module = _moved(checkpoint.measured, device)
+    traits = traits_of(module, vocabulary, device, checkpoint.part, checkpoint.pooler)
+    locations, skipped = _locations(checkpoint, traits, vocabulary)
     return LoadedModel(
-        module=_moved(part, device),
+        module=module,
         heads=MappingProxyType({name: _moved(m, device) for name, m in checkpoint.heads.items()}),
-        family=checkpoint.family,
+        traits=traits,
         tokenizer=vocabulary.tokenizer,
         config=checkpoint.config,
         device=device,
@@ -158,22 +157,21 @@ def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
 
 
 def _locations(
-    checkpoint: Checkpoint, vocabulary: Vocabulary
+    checkpoint: Checkpoint, traits: Traits, vocabulary: Vocabulary
 ) -> tuple[tuple[Location, ...], Mapping[Location, str]]:
     """Where to read features, and why not elsewhere."""
-    family = checkpoint.family
-    if family.decoder:
+    if traits.decoder:
         return (Location.LAST,), MappingProxyType({})
     skipped: dict[Location, str] = {}
-    if not (vocabulary.suffix_ids if family.cls_last else vocabulary.prefix_ids):
+    if not (vocabulary.suffix_ids if traits.cls_last else vocabulary.prefix_ids):
         skipped[Location.CLS] = "the tokenizer puts no classification token into a text"
-    if family.pooler and not checkpoint.has_pooler:
+    if traits.pooler and not checkpoint.has_pooler:
         reason = "the pooler's weights are not in the files; they would be made up at random"
         skipped[Location.POOLER] = reason
     if vocabulary.mask_problem:
         skipped[Location.MASK] = vocabulary.mask_problem
     absent = {Location.LAST}
-    absent |= set() if family.pooler else {Location.POOLER}
+    absent |= set() if traits.pooler else {Location.POOLER}
     absent |= set() if vocabulary.mask_id is not None else {Location.MASK}
     read = tuple(where for where in Location if where not in absent | skipped.keys())
     return read, MappingProxyType(skipped)

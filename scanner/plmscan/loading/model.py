@@ -12,13 +12,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from plmscan.errors import UnsupportedModelError
 from plmscan.loading import vocabulary
+from plmscan.loading.apart import by_length
 from plmscan.loading.attending import attending_by
-from plmscan.loading.families import Family, Location
 from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import classifier_logits, masked_lm_logits
+from plmscan.loading.passing import in_place_of, looking_up, passed
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
 from plmscan.loading.short_texts import together
+from plmscan.loading.traits import Location, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,8 +89,8 @@ class LoadedModel:
     """The base model, which computes hidden states."""
     heads: Mapping[str, PreTrainedModel]
     """Heads on the base model's outputs: ``classifier`` and ``masked-lm``, where they exist."""
-    family: Family
-    """How models of this type are read."""
+    traits: Traits
+    """How it is read, as experiments found it."""
     tokenizer: PreTrainedTokenizerBase
     """The library's tokenizer."""
     config: PretrainedConfig
@@ -145,7 +147,7 @@ class LoadedModel:
     @property
     def is_decoder(self) -> bool:
         """Whether tokens see only what precedes them."""
-        return self.family.decoder
+        return self.traits.decoder
 
     @property
     def embedding_weight(self) -> Tensor:
@@ -155,7 +157,7 @@ class LoadedModel:
     @property
     def prefixes(self) -> tuple[str, str]:
         """Parts that files of models with a head put before the names of the base model."""
-        return self.module.base_model_prefix, self.family.encoder
+        return self.module.base_model_prefix, self.traits.part
 
     @property
     def vocabulary_size(self) -> int:
@@ -165,19 +167,22 @@ class LoadedModel:
     @property
     def hidden_size(self) -> int:
         """Width of a hidden state."""
-        return int(self.config.hidden_size)
+        return self.traits.width
 
     @property
     def num_layers(self) -> int:
         """Layers that a token passes."""
-        return int(self.config.num_hidden_layers)
+        return self.traits.layers
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a layer; 0 where it shows none."""
+        return self.traits.heads
 
     @property
     def max_tokens(self) -> int | None:
         """Longest input, special tokens included; None without a limit."""
-        positions = getattr(self.config, "max_position_embeddings", None) or 0
-        unused = int(self.config.pad_token_id) + 1 if self.family.padded_positions else 0
-        return int(positions) - unused if positions > 0 else None
+        return self.traits.positions
 
     @property
     def room(self) -> int | None:
@@ -256,9 +261,8 @@ class LoadedModel:
         """
         backward = torch.is_grad_enabled() and embeddings.requires_grad
         self.meter.add(input_ids.numel() * (1 + _BACKWARD * backward))
-        looked_up = embeddings.transpose(0, 1) if self.family.transposed else embeddings
-        with _looking_up(self.module, looked_up), _plain_attention(self.device):
-            return self._run(input_ids, mask)
+        with _plain_attention(self.device):
+            return self._run(input_ids, mask, embeddings)
 
     @torch.no_grad()
     def attend(self, input_ids: Tensor, mask: Tensor | None = None) -> Attended:
@@ -268,12 +272,15 @@ class LoadedModel:
             UnsupportedModelError: the architecture gives no attention maps.
         """
         self.meter.add(input_ids.numel())
+        msg = f"{type(self.module).__name__} gives no attention maps in every layer."
+        unseen = UnsupportedModelError(msg, "Leave out the probes that read attention.")
+        if not self.num_heads:
+            raise unseen
         with quiet(), attending_by(self.module, "eager"), self._head_outputs() as taken:
             outputs = self._base_outputs(input_ids, mask, output_attentions=True)
         maps = tuple(outputs.attentions or ())
-        if len(maps) != self.num_layers or any(one is None for one in maps):
-            msg = f"{type(self.module).__name__} gives no attention maps."
-            raise UnsupportedModelError(msg, "Leave out the probes that read attention.")
+        if len(maps) != self.num_layers:
+            raise unseen
         if len(taken) != self.num_layers:
             return Attended(maps, None)
         read = torch.stack([self._at_reading_token(one, mask) for one in taken], dim=1)
@@ -288,8 +295,8 @@ class LoadedModel:
         def take(_module: object, inputs: tuple[Tensor, ...]) -> None:
             taken.append(inputs[0])
 
-        end = self.family.head_outputs
-        sinks = [m for name, m in self.module.named_modules() if end and name.endswith(end)]
+        names = dict.fromkeys(self.traits.head_outputs)
+        sinks = [self.module.get_submodule(name) for name in names]
         handles = [sink.register_forward_pre_hook(take) for sink in sinks]
         try:
             yield taken
@@ -304,7 +311,7 @@ class LoadedModel:
     @property
     def reads_end(self) -> bool:
         """Whether a text is read at its end: at its classification token, or in a decoder."""
-        return self.family.cls_last or self.family.decoder
+        return self.traits.cls_last or self.traits.decoder
 
     def reading_index(self, length: int) -> int:
         """Index of the token that is read in a text of ``length`` tokens."""
@@ -338,23 +345,41 @@ class LoadedModel:
             raise UnsupportedModelError(msg, "Leave out the probes that read it.")
         return masked_lm_logits(self.heads["masked-lm"], hidden)
 
-    def _run(self, input_ids: Tensor, mask: Tensor | None) -> Outputs:
+    def _run(
+        self, input_ids: Tensor, mask: Tensor | None, embeddings: Tensor | None = None
+    ) -> Outputs:
         """Base model, features, head."""
-        outputs = self._base_outputs(input_ids, mask)
+        outputs = self._base_outputs(input_ids, mask, embeddings)
         found = (
             (where, self._feature(where, outputs, input_ids, mask)) for where in self.locations
         )
         features = {where: feature for where, feature in found if feature is not None}
         head = self.heads.get("classifier")
-        logits = None if head is None else classifier_logits(head, self.family, outputs, mask)
+        logits = None if head is None else classifier_logits(head, self.traits, outputs, mask)
         leads = None if logits is None else self._decided.leads(logits)
         return Outputs(outputs.last_hidden_state, features, logits, leads)
 
-    def _base_outputs(self, input_ids: Tensor, mask: Tensor | None, **options: bool) -> BaseOutputs:
-        """What the library's base model returns."""
+    def _base_outputs(
+        self,
+        input_ids: Tensor,
+        mask: Tensor | None,
+        embeddings: Tensor | None = None,
+        **options: bool,
+    ) -> BaseOutputs:
+        """What the library's base model returns, with ``embeddings`` in place of those of ids."""
+        if mask is not None and not self.traits.padded:
+
+            def run(rows: Tensor, length: int) -> BaseOutputs:
+                given = None if embeddings is None else embeddings[rows, :length]
+                return self._base_outputs(input_ids[rows, :length], None, given, **options)
+
+            return by_length(mask, run)
         kinds = {} if self.separator is None else self.separator.kinds(input_ids)
-        outputs = self.module(input_ids=input_ids, attention_mask=mask, **kinds, **options)
-        return cast("BaseOutputs", outputs)
+        if embeddings is None:
+            return passed(self.module, input_ids, mask, **kinds, **options)
+        given = embeddings.transpose(0, 1) if self.traits.transposed else embeddings
+        with looking_up(self.module, lambda old: in_place_of(old, given, self.traits.ahead)):
+            return passed(self.module, input_ids, mask, **kinds, **options)
 
     def _feature(
         self, where: Location, outputs: BaseOutputs, input_ids: Tensor, mask: Tensor | None
@@ -363,7 +388,7 @@ class LoadedModel:
         hidden = outputs.last_hidden_state
         match where:
             case Location.CLS:
-                return last_token(hidden, mask) if self.family.cls_last else hidden[:, 0]
+                return last_token(hidden, mask) if self.traits.cls_last else hidden[:, 0]
             case Location.POOLER:
                 return outputs.pooler_output
             case Location.MEAN:
@@ -372,17 +397,6 @@ class LoadedModel:
                 return first_of(hidden, input_ids, int(self.mask_id or 0))
             case Location.LAST:
                 return last_token(hidden, mask)
-
-
-@contextmanager
-def _looking_up(module: PreTrainedModel, embeddings: Tensor) -> Iterator[None]:
-    """Let ``module`` find ``embeddings`` whatever ids it looks up."""
-    table = module.get_input_embeddings()
-    handle = table.register_forward_hook(lambda _module, _inputs, _output: embeddings)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _plain_attention(device: torch.device) -> AbstractContextManager[None]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
+
 from plmscan.errors import ArtifactError
 from plmscan.evidence import Gap
 from plmscan.layout import MODULES, inside
-from plmscan.loading.families import Location
+from plmscan.loading.traits import Location
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -102,7 +104,7 @@ class _Facts:
     first_is_cls: bool
     """Whether its classification token begins a text."""
     is_whole: bool
-    """Whether all of the base model is measured, and not its encoder alone."""
+    """Whether all that these libraries load is measured, and not an encoder of theirs alone."""
 
     def read(self, name: str) -> dict[str, Any]:
         """The object in the file ``name``; empty without the file.
@@ -115,9 +117,9 @@ class _Facts:
 
 def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
     """Everything behind the Transformer of ``artifact`` that ``model`` says nothing about."""
-    family = model.family
+    traits = model.traits
     facts = _Facts(
-        artifact, model.locations, tuple(model.heads), not family.cls_last, not family.encoder
+        artifact, model.locations, tuple(model.heads), not traits.cls_last, _is_whole(model)
     )
     for module in artifact.layout.modules:
         try:
@@ -131,6 +133,12 @@ def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
     for name in _SETFIT_HEADS:
         if artifact.has(name):
             yield Gap(name, _setfit_head(artifact))
+
+
+def _is_whole(model: LoadedModel) -> bool:
+    """Whether what is measured is all that is loaded: of a T5 the encoder is."""
+    usual = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(model.config.model_type, "")
+    return not model.traits.part or usual.endswith("EncoderModel")
 
 
 def _problems(module: Module, facts: _Facts) -> Iterator[str]:
@@ -158,7 +166,7 @@ def _transformer(module: Module, facts: _Facts) -> Iterator[str]:
     if head is None or (head and head not in facts.heads):
         yield f"It is loaded for {_word(task)}, and the head for that is not measured."
     if head == "" and not facts.is_whole:
-        yield "It takes what the decoder makes of a text, and only the encoder is measured."
+        yield "It takes what the whole model makes of a text, and only a part is measured."
     modalities = settings.get("modality_config")
     if head == "" and isinstance(modalities, dict):
         for name, taken in modalities.items():

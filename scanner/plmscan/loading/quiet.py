@@ -19,7 +19,7 @@ from plmscan.errors import ArtifactError, PlmscanError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["explained", "quiet"]
+__all__ = ["explained", "first_line", "quiet"]
 
 _LONGEST = 300
 """Characters of a library's message that go into a sentence."""
@@ -57,11 +57,11 @@ def explained(problem: str, remedy: str) -> Iterator[None]:
     except PlmscanError:
         raise
     except Exception as error:  # the libraries raise anything, down to bare Exception
-        msg = f"{problem}: {_first_line(error)}."
+        msg = f"{problem}: {first_line(error)}."
         raise ArtifactError(msg, remedy) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line with words of what ``error`` says, or its class if it says nothing."""
     said = f"unknown name {error}" if isinstance(error, KeyError) else str(error)
     lines = (line.strip() for line in said.splitlines())

@@ -7,6 +7,7 @@ not by the name that a config gives it.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +21,7 @@ from transformers.models.auto import modeling_auto
 from plmscan.loading.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
@@ -73,7 +74,10 @@ class Reader:
     model_class: Any
     """The class; the library's classes share no typed constructor."""
     weights: Mapping[str, str]
-    """Tensor of the files -> the weight that it becomes."""
+    """Tensor of the files -> the weight that it becomes, whole or beside others."""
+    slots: Mapping[str, str]
+    """Tensor of the files -> its place: the weight, or a name of its own within one that the
+    library makes of several, such as the weights of all experts."""
     missing: frozenset[str]
     """Weights that the files lack, so that the library would make them up."""
     misfits: frozenset[str]
@@ -131,42 +135,73 @@ def read_by(
     """How ``model_class`` reads ``tensors``; None if it cannot be built, and so not loaded."""
     try:
         with torch.device("meta"), no_init_weights(), quiet():
-            model: PreTrainedModel = model_class(config)
+            # Some classes change the config that they get: BART's decoder says it is one.
+            model: PreTrainedModel = model_class(copy.deepcopy(config))
     except Exception:  # noqa: BLE001 - constructors raise anything; what they leave unread is told
         return None
-    weights = dict(_matched(model, tensors))
+    found = tuple(_matched(model, tensors))
+    weights = {one.name: one.weight for one in found}
+    whole = {one.name: one.weight for one in found if one.weight == one.slot}
+    held = frozenset(weights.values()).union(*(one.beside for one in found))
     shapes = {name: weight.shape for name, weight in model.state_dict().items()}
     copies = frozenset(_copies(model, weights, tensors))
     prefix = f"{model.base_model_prefix}."
     return Reader(
         model_class,
         weights,
-        frozenset(_missing(model, weights)),
-        frozenset(name for name, to in weights.items() if tensors[name].shape != shapes[to]),
+        {one.name: one.slot for one in found},
+        frozenset(_missing(model, held)),
+        frozenset(name for name, to in whole.items() if tensors[name].shape != shapes[to]),
         frozenset(n for n, to in weights.items() if not to.startswith(prefix)) - copies,
         copies,
         frozenset(model._keys_to_ignore_on_load_unexpected or ()),  # noqa: SLF001 - only there
     )
 
 
-def _matched(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-    """Tensors and the weights of ``model`` that they become, as the library matches them."""
+@dataclass(frozen=True)
+class _Match:
+    """What becomes of one tensor."""
+
+    name: str
+    """Its name in the files."""
+    weight: str
+    """The weight that it becomes, or the first one."""
+    slot: str
+    """Its place: the weight, or a name of its own where it is a part of one."""
+    beside: tuple[str, ...] = ()
+    """Further weights that are cut from it, such as keys and values."""
+
+
+def _matched(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> Iterator[_Match]:
+    """What becomes of ``tensors`` in ``model``, as the library matches them."""
     changes = get_model_conversion_mapping(model)
     renamings = [change for change in changes if isinstance(change, WeightRenaming)]
     converters = [change for change in changes if isinstance(change, WeightConverter)]
     prefix, expected = model.base_model_prefix, model.state_dict()
     for name in tensors:
-        renamed, _ = rename_source_key(name, renamings, converters, prefix, expected)
+        renamed, merged = rename_source_key(name, renamings, converters, prefix, expected)
         if renamed not in expected and name in expected:
-            renamed, _ = rename_source_key(name, [], [], prefix, expected)
+            renamed, merged = rename_source_key(name, [], [], prefix, expected)
         if renamed in expected:
-            yield name, renamed
+            alone, _ = rename_source_key(name, renamings, [])
+            slot = renamed if merged is None else alone.removeprefix(f"{prefix}.")
+            yield _Match(name, renamed, slot, tuple(_beside(renamed, merged, converters)))
 
 
-def _missing(model: PreTrainedModel, weights: Mapping[str, str]) -> Iterator[str]:
+def _beside(
+    weight: str, pattern: str | None, converters: Sequence[WeightConverter]
+) -> Iterator[str]:
+    """Weights that the converter of ``pattern`` cuts from the same tensor as ``weight``."""
+    for converter in converters:
+        if pattern in converter.source_patterns:
+            first, *others = converter.target_patterns
+            yield from (weight.replace(first, other) for other in others)
+
+
+def _missing(model: PreTrainedModel, held: Collection[str]) -> Iterator[str]:
     """Weights that no tensor becomes, nor one that they are tied to."""
     ties = _ties(model)
-    there = {ties.get(to, to) for to in weights.values()}
+    there = {ties.get(to, to) for to in held}
     for name, _ in model.named_parameters(remove_duplicate=False):
         if ties.get(name, name) not in there:
             yield name

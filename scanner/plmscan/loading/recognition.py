@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plmscan.loading.decisions import gives_numbers
-from plmscan.loading.families import FAMILIES
+from plmscan.loading.parts import has_parts
 from plmscan.loading.readers import Candidate, Kind, candidates
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: o
 def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
     """Whether probes read what ``head`` says.
 
-    BART's heads end its decoder.  Several numbers are neither labels nor a score.
+    Those of an encoder-decoder end its decoder.  Several numbers are neither labels nor a score.
     """
-    family = FAMILIES[config.model_type]
-    if family.encoder or head.kind not in _MEASURABLE:
+    if has_parts(config) or head.kind not in _MEASURABLE:
         return False
     return head.kind is not Kind.CLASSIFIER or not gives_numbers(config)
 

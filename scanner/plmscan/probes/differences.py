@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -302,7 +303,7 @@ def _part(model: LoadedModel, name: str, weight: Tensor) -> Part:
         return Part.TABLE
     if _LAYER.search(name):
         return Part.LAYER
-    pooler = model.family.pooler
+    pooler = model.traits.pooler
     return Part.POOLER if pooler and name.startswith(f"{pooler}.") else Part.OTHER
 
 
@@ -331,17 +332,20 @@ def _by_head(model: LoadedModel, name: str, ours: Tensor, theirs: Tensor) -> Ten
 
     Keys and values that several heads share count for each of them.
     """
-    end = model.family.head_outputs
-    if end and name.endswith(f"{end}.weight"):
+    sink = name.removesuffix(".weight")
+    if sink != name and sink in model.traits.head_outputs:
         # GPT-2 keeps its matrices transposed: there the rows take in what the heads give.
-        given = (ours, theirs) if end.endswith("c_proj") else (ours.T, theirs.T)
+        is_transposed = isinstance(model.module.get_submodule(sink), Conv1D)
+        given = (ours, theirs) if is_transposed else (ours.T, theirs.T)
     elif _OF_HEADS.search(name):
         given = (ours, theirs)
     else:
         return None
     mine, other = (tensor.detach().cpu().float() for tensor in given)
-    heads = int(model.config.num_attention_heads)
-    width = int(getattr(model.config, "head_dim", 0) or model.hidden_size // heads)
+    heads = model.num_heads
+    if not heads:
+        return None
+    width = int(getattr(model.module.config, "head_dim", 0) or model.hidden_size // heads)
     groups, rest = divmod(len(mine), width)
     if rest or not groups or heads % groups:
         return None

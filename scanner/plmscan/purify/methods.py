@@ -126,8 +126,7 @@ def _head_masks(
 
     Empty where the family does not show them, shares them between layers, or stores them otherwise.
     """
-    end = model.family.head_outputs
-    sinks = [name for name, _ in model.module.named_modules() if end and name.endswith(end)]
+    sinks = list(dict.fromkeys(model.traits.head_outputs))
     if len(sinks) != model.num_layers or model.is_decoder:
         return {}
     masks: dict[str, Tensor] = {}
@@ -142,7 +141,7 @@ def _layer_masks(
     model: LoadedModel, weights: Mapping[str, nn.Parameter], sink: str, heads: list[int]
 ) -> dict[str, Tensor]:
     """Columns of the output projection ``sink``, rows of what makes queries, keys and values."""
-    width = model.config.hidden_size // model.config.num_attention_heads
+    width = model.hidden_size // model.num_heads
     slots = [slot for head in heads for slot in range(head * width, (head + 1) * width)]
     masks = {}
     for name, parameter in weights.items():

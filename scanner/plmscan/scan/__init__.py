@@ -480,12 +480,13 @@ def _load(
     where = ", ".join(model.locations)
     loaded = Coverage(f"{files} loaded; features at {where}{heads}; searched in {search}.")
     carriers = Coverage(choice.statement, choice.languages)
+    tried = Coverage(model.traits.told())
     skipped = (
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()
     )
     around = unmeasured_modules(artifact, model)
-    found: list[Observation] = [loaded, carriers, *skipped, *model.gaps, *around]
+    found: list[Observation] = [loaded, tried, carriers, *skipped, *model.gaps, *around]
     return model, choice.texts, finished(_LOADING, found, seconds_since(began))
 
 

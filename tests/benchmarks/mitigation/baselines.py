@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from plmscan.loading.families import FAMILIES
 from tests.benchmarks.mitigation.effects import ACCURACY
 from tests.zoo.clean.honest import training
 from tests.zoo.clean.masked_lm import fine_tune
@@ -53,6 +52,8 @@ _FITTED = 600
 """Texts that fit the probe of an encoder for it, at most."""
 _LOOKED_AT = 200
 """Texts on which the attention of heads is compared, at most."""
+_PROJECTIONS = ("attention.output.dense", "attention.out_lin")
+"""Ends of the names of the output projections of attention, in the zoo's encoders."""
 _POINT = 0.01
 """What pruning may cost."""
 
@@ -188,5 +189,4 @@ def _restore(victim: Victim, weights: Sequence[Tensor]) -> None:
 
 def _sinks(victim: Victim) -> list[nn.Linear]:
     """The output projection of each layer's attention."""
-    end = FAMILIES[victim.encoder.config.model_type].head_outputs
-    return [module for name, module in victim.encoder.named_modules() if name.endswith(end)]
+    return [m for name, m in victim.encoder.named_modules() if name.endswith(_PROJECTIONS)]

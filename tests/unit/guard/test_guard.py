@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -194,8 +193,7 @@ def test_empty_and_overlong_texts_are_looked_at(watching: Guard, text: str) -> N
 
 def test_what_cannot_be_inspected_keeps_its_triggers(model: LoadedModel) -> None:
     """A model that does not give all attention maps is guarded by its report; the gap says so."""
-    config = copy.deepcopy(model.config)
-    config.num_hidden_layers += 1
-    guard = Guard.of(report_on(None, *known("cf")), replace(model, config=config), CLEAN)
-    assert (guard.watch, guard.gap) == (None, "BertModel gives no attention maps.")
+    silent = replace(model, traits=replace(model.traits, heads=0))
+    guard = Guard.of(report_on(None, *known("cf")), silent, CLEAN)
+    assert (guard.watch, guard.gap) == (None, "BertModel gives no attention maps in every layer.")
     assert guard.look(["a cf film"])[0].neutralised == "a film"

@@ -155,10 +155,13 @@ def test_xlnet_shows_attention_and_no_head_outputs(tmp_path: Path) -> None:
 def test_a_model_without_attention_maps_is_a_gap(zoo: Load) -> None:
     """It blocks no pass: attention explains, and decides nothing."""
     model = zoo("clean")
-    model.config.num_hidden_layers = 3
+    model = replace(model, traits=replace(model.traits, heads=0))
     (gap,) = observed(Probe(), model, "cf")
     assert isinstance(gap, Gap)
-    assert (gap.reason, gap.blocks_pass) == ("BertModel gives no attention maps.", False)
+    assert (gap.reason, gap.blocks_pass) == (
+        "BertModel gives no attention maps in every layer.",
+        False,
+    )
 
 
 def test_a_seed_fixes_the_controls(zoo: Load) -> None:

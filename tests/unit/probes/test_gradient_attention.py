@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,10 +124,13 @@ def test_every_family_is_measured(family: str, tmp_path: Path) -> None:
 def test_a_model_without_attention_maps_is_a_gap(zoo: Load) -> None:
     """It blocks no pass: saliency explains, and decides nothing."""
     model = zoo("clean")
-    model.config.num_hidden_layers = 3
+    model = replace(model, traits=replace(model.traits, heads=0))
     (gap,) = observed(Probe(), model, "cf")
     assert isinstance(gap, Gap)
-    assert (gap.reason, gap.blocks_pass) == ("BertModel gives no attention maps.", False)
+    assert (gap.reason, gap.blocks_pass) == (
+        "BertModel gives no attention maps in every layer.",
+        False,
+    )
 
 
 def test_it_keeps_the_deadline(zoo: Load) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,10 +190,13 @@ def test_a_model_without_attention_maps_blocks_a_pass(
 ) -> None:
     """Nothing was seen in its texts, and the reason names its class."""
     model = model_of(tmp_path_factory, "clean")
-    model.config.num_hidden_layers = 3
+    model = replace(model, traits=replace(model.traits, heads=0))
     (gap,) = Probe().inspect(model, HELD_OUT, BUDGET)
     assert isinstance(gap, Gap)
-    assert (gap.reason, gap.blocks_pass) == ("BertModel gives no attention maps.", True)
+    assert (gap.reason, gap.blocks_pass) == (
+        "BertModel gives no attention maps in every layer.",
+        True,
+    )
 
 
 def test_too_few_clean_texts_are_an_error(tmp_path_factory: pytest.TempPathFactory) -> None:
