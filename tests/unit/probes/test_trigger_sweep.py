@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -300,6 +301,19 @@ def test_labels_that_cannot_be_flipped_to_block_a_pass(tmp_path: Path) -> None:
     (gap,) = [gap for gap in gaps if gap.blocks_pass]
     assert gap.subject == f"flips to {model.labels[0]}"
     assert gap.reason.startswith("The model gives this label to whatever it reads.")
+
+
+@pytest.mark.parametrize(("effort", "told"), [(Effort.QUICK, True), (Effort.STANDARD, False)])
+def test_a_score_asks_for_more_than_quick_effort(
+    effort: Effort, told: bool, tmp_path: Path
+) -> None:
+    """A trigger of a reranker was missed with less; the report says so, and lets pass."""
+    one = {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+    model = load(artifact_of(build_tiny("bert", tmp_path, head="classifier", settings=one)), "cpu")
+    gaps = list(islice(Probe().inspect(model, Budget(CLASS_TEXTS, effort)), 2))
+    found = [gap for gap in gaps if isinstance(gap, Gap) and gap.subject == "the score"]
+    assert bool(found) is told
+    assert not any(gap.blocks_pass for gap in found)
 
 
 def test_a_late_probe_has_told_its_gaps(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from plmscan.budget import Effort
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
+from plmscan.loading.decisions import Score
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.pipeline import search
@@ -91,12 +93,20 @@ class Probe(DynamicProbe):
             "and style are not searched.",
             blocks_pass=False,
         )
+        yield from _brief_score(model, budget.effort)
         found = search(model, recipe, budget)
         yield from _unmet_labels(model, found)
         yield from _saturation(model, found)
         yield from _candidates(model, found)
         yield landscape(found, lambda ids: text_of(model, ids))
         yield from _coverage(model, found)
+
+
+def _brief_score(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
+    """That a score asks for more: a reranker of the zoo was found with standard effort only."""
+    if isinstance(model.decision, Score) and effort is Effort.QUICK:
+        reason = "Quick effort can miss what drives a score to its end. Use --effort standard."
+        yield Gap("the score", reason, blocks_pass=False)
 
 
 def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
