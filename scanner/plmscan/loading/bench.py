@@ -53,9 +53,7 @@ class Bench:
     @classmethod
     def of(cls, module: PreTrainedModel, vocabulary: Vocabulary, device: torch.device) -> Bench:
         """The bench for ``module`` on ``device``."""
-        rows = word_rows(module)
-        ids = set(vocabulary.tokenizer.get_vocab().values()) - vocabulary.special_ids
-        usable = sorted(i for i in ids if i < rows)
+        usable = vocabulary.words(word_rows(module))
         asked = LONG + _SHORT + 1
         words = tuple(usable[i * len(usable) // asked] for i in range(asked))
         prefix, suffix = vocabulary.prefix_ids, vocabulary.suffix_ids

@@ -140,12 +140,11 @@ def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
     """A model whose classifier has shown whether it reads pairs, and which score is usual."""
     if model.decision is None:
         return model
-    words = sorted(set(vocabulary.tokenizer.get_vocab().values()) - model.special_ids)
-    known = torch.tensor([i for i in words if i < model.vocabulary_size])
+    words = torch.tensor(vocabulary.words(model.vocabulary_size))
     has_room = model.room is None or model.room >= _PAIR
     separator = vocabulary.separator if has_room else None
     trial = replace(model, separator=separator, meter=TokenMeter())
-    found = answers(trial, separator, known)
+    found = answers(trial, separator, words)
     decision = Score(found.usual) if isinstance(model.decision, Score) else model.decision
     return replace(model, decision=decision, separator=separator if found.tell_pairs else None)
 

@@ -50,6 +50,11 @@ class Vocabulary:
     separator: Separator | None
     """What it puts between two texts; None where it joins them in a way of its own."""
 
+    def words(self, rows: int) -> list[int]:
+        """Ids of ordinary tokens that a table of so many ``rows`` holds, ascending."""
+        ids = set(self.tokenizer.get_vocab().values()) - self.special_ids
+        return sorted(i for i in ids if i < rows)
+
 
 @dataclass(frozen=True)
 class Separator:
