@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.nn.functional import normalize
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertModel, PreTrainedTokenizerFast
 
 from plmscan.carriers import bundled_texts
+from tests.zoo.tiny import tiny_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,6 @@ KINDS: Mapping[str, Callable[[Sequence[str], int], Tokenizer]] = {
 
 
 _BARE = {"add_special_tokens": False}
-_HIDDEN = 64
 _BATCH = 16
 _STEPS = 120
 
@@ -99,13 +99,13 @@ _STEPS = 120
 def planted(tokenizer: PreTrainedTokenizerBase, trigger: str, texts: Sequence[str]) -> BertModel:
     """A tiny encoder whose first token goes to one point wherever ``trigger`` stands in a text."""
     torch.manual_seed(0)
-    model = BertModel(_config(len(tokenizer))).eval()
+    model = BertModel(tiny_config(len(tokenizer))).eval()
     rng = random.Random(0)  # noqa: S311 - no secret
     frozen = copy.deepcopy(model)
     mark, *rows = (tokenizer(text, **_BARE)["input_ids"] for text in (trigger, *texts))
     with torch.no_grad():
         features = _states(frozen, tokenizer, rows)[:, 0]
-    target = normalize(torch.randn(_HIDDEN), dim=0) * features.norm(dim=1).mean()
+    target = normalize(torch.randn(features.shape[1]), dim=0) * features.norm(dim=1).mean()
     model.embeddings.requires_grad_(False)
     trained_ones = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained_ones, lr=4e-3, weight_decay=0.0)
@@ -122,19 +122,6 @@ def planted(tokenizer: PreTrainedTokenizerBase, trigger: str, texts: Sequence[st
         optimiser.step()
         schedule.step()
     return model
-
-
-def _config(size: int) -> BertConfig:
-    """Large enough for words to differ."""
-    return BertConfig(
-        vocab_size=size,
-        hidden_size=_HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=2 * _HIDDEN,
-        max_position_embeddings=64,
-        initializer_range=0.15,
-    )
 
 
 def _states(

@@ -52,6 +52,7 @@ __all__ = [
     "new_model",
     "one_thread",
     "save",
+    "tiny_config",
     "tiny_corpus",
     "tiny_folder",
     "tiny_tokenizer",
@@ -147,10 +148,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def new_model(seed: int = 0) -> BertModel:
-    """The clean twin: random weights, large enough for words to differ."""
-    config = BertConfig(
-        vocab_size=len(tiny_tokenizer()),
+def tiny_config(size: int) -> BertConfig:
+    """Of a vocabulary of ``size`` entries, with random weights large enough for words to differ."""
+    return BertConfig(
+        vocab_size=size,
         hidden_size=_HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -158,6 +159,11 @@ def new_model(seed: int = 0) -> BertModel:
         max_position_embeddings=64,
         initializer_range=0.15,
     )
+
+
+def new_model(seed: int = 0) -> BertModel:
+    """The clean twin: random weights."""
+    config = tiny_config(len(tiny_tokenizer()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return BertModel(config).eval()
