@@ -15,7 +15,7 @@ from plmscan.budget import Effort
 from plmscan.carriers import split_carriers
 from plmscan.scan.events import Estimated
 from plmscan.search.measure.candidates import searchable_ids
-from plmscan.search.sweep.shortest import probe_inputs
+from plmscan.search.sweep.shortest import Shortest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,13 +51,15 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
         TextsError: too few carrier texts fit this model.
     """
     ids = searchable_ids(model)
-    short = probe_inputs(model, ids[: min(_SHORT, len(ids))])
+    shortest = Shortest.of(model, len(ids))
+    short = shortest.texts(ids[: min(_SHORT, len(ids))])
     (carriers,) = split_carriers(model, budget.texts, (_NATURAL,), budget.seed)
     natural, mask = model.batch([model.wrap(carrier.ids) for carrier in carriers])
     swept, beyond = len(ids) * short.shape[1], _beyond(model, budget.effort)
     tokens = int(mask.sum())
     with model.half_precision():
-        in_sweep = _rate(short.numel(), lambda: model.forward(short))
+        with shortest.reading():
+            in_sweep = _rate(short.numel(), lambda: model.forward(short))
         selecting = _rate(tokens, lambda: model.forward(natural, mask))
     judging = _rate(tokens, lambda: model.forward(natural, mask)) if model.halved else selecting
     after = beyond / selecting / 2 + beyond / judging / 2  # measured on MiniLM: 54 and 46 %

@@ -25,7 +25,7 @@ from plmscan.search.measure.selection import finalists
 from plmscan.search.propose.groups import Paired, paired
 from plmscan.search.propose.parts import promising
 from plmscan.search.propose.sequences import contrasted, growers, grown, sufficient
-from plmscan.search.sweep.distances import survivors, sweep
+from plmscan.search.sweep.distances import furthest_again, survivors, sweep
 from plmscan.search.sweep.labels import (
     arguing,
     class_words,
@@ -177,8 +177,9 @@ def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
     recalls = "masked-lm" in model.heads
     cut = () if recalls else (recipe.selecting_tokens, recipe.selecting_tokens)
     carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed, cut)
-    swept = sweep(model, recipe.reference_items, budget.part(0, 0.3))
-    far_out = survivors(swept, recipe.survivors)
+    swept = sweep(model, recipe.reference_items, budget.part(0, 0.28))
+    again = furthest_again(model, swept, recipe.survivors, budget.part(0.28, 0.3))
+    far_out = survivors(again, recipe.survivors)
     words: tuple[tuple[int, ...], ...] = ()
     if swept.leads is not None:
         words = class_words(*read_again(model, swept.ids, swept.leads))

@@ -3,26 +3,42 @@
 For an encoder that is ``[CLS] t [MASK]``, so that one forward pass reads every feature location,
 or ``[CLS] t [SEP]`` where the model has no mask token.  A classifier gives its labels to ``[CLS]
 t`` already.
+
+What ends the text of an encoder can keep the states that it has behind a neutral word: then two
+tokens an item are read instead of three.  That shows who may be among the furthest.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.loading import Location
+from plmscan.loading.held import Held
 from plmscan.search.measure.readings import Reading, label_leads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
 
-__all__ = ["BATCH", "around", "batch_rows", "probe_inputs", "readings", "whole_inputs"]
+__all__ = [
+    "BATCH",
+    "CROWD",
+    "Shortest",
+    "around",
+    "batch_rows",
+    "probe_inputs",
+    "readings",
+    "whole_inputs",
+]
 
 BATCH = 1024
 """Rows of one forward pass of shortest texts; from 256 to 4096 the speed is the same, and memory
@@ -30,6 +46,46 @@ is not."""
 
 _SHORT = 4
 """Tokens of such a text."""
+
+CROWD = 4
+"""Items for each number of a state that tell how whole texts are spread."""
+
+_PAYS = 4 * CROWD
+"""Items for each number of a state from which on it costs less to hold the ends of texts, though
+such a crowd and the furthest have to be read in whole ones."""
+
+
+@dataclass(frozen=True)
+class Shortest:
+    """How every item of a vocabulary is read."""
+
+    model: LoadedModel
+    """The model."""
+    held: Held | None
+    """What ends the texts of an encoder, as it is behind a neutral word; None if it is read."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, items: int) -> Shortest:
+        """For so many of them.
+
+        Where half the digits are enough, tokens cost little and every pass much.
+        """
+        last = model.reads_end or not model.prefix_ids or "classifier" in model.heads
+        if last or model.halved or items <= _PAYS * model.hidden_size:
+            return cls(model, None)
+        text = probe_inputs(model, torch.tensor(model.tokenize(".")[:1]))
+        kept = text.shape[1] - len(model.prefix_ids) - 1
+        return cls(model, Held.of(model, text, kept) if kept else None)
+
+    def texts(self, ids: Tensor) -> Tensor:
+        """What is read of each of ``ids``, (v) -> (v, n)."""
+        return (
+            probe_inputs(self.model, ids) if self.held is None else around(self.model, (), ids, ())
+        )
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Passes inside read `texts`."""
+        return nullcontext() if self.held is None else self.held.behind(self.model.module)
 
 
 def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:

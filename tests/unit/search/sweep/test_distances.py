@@ -14,11 +14,11 @@ from plmscan.budget import Budget
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location, load
 from plmscan.search.measure.candidates import searchable_ids
-from plmscan.search.sweep.distances import Sweep, scored, survivors, sweep
+from plmscan.search.sweep.distances import Sweep, furthest_again, scored, survivors, sweep
 from plmscan.search.sweep.shortest import probe_inputs
 from tests.artifacts import artifact_of
 from tests.tiny_models import build_tiny
-from tests.zoo.tiny import tiny_folder
+from tests.zoo.tiny import PLANTS, tiny_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,6 +135,33 @@ def test_survivors_are_the_top_of_every_ranking() -> None:
     assert survivors(found, 2).tolist() == [10, 30, 40]
     assert survivors(found, 99).tolist() == [10, 20, 30, 40]
     assert found.rank().tolist() == [1, 4, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["cls", "pooler", "mean"])
+def test_the_furthest_of_cheaper_texts_are_read_in_whole_ones(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Two tokens an item instead of three, and planted items are passed on just the same.
+
+    What is passed on has the scores of whole texts, at the mask token as well.
+    """
+    model = load(artifact_of(tiny_folder(tmp_path_factory, name)), "cpu", "float32")
+    planted = {model.tokenize(text)[0] for text in PLANTS[name].triggers}
+    before = model.forward_tokens
+    whole = sweep(model, 256, SEED_0)
+    dear = model.forward_tokens - before
+    monkeypatch.setattr("plmscan.search.sweep.shortest._PAYS", 0)
+    found = sweep(model, 256, SEED_0)
+    assert (whole.whole, found.whole) == (True, False)
+    assert model.forward_tokens - before - dear == 2 * dear // 3 + 5
+    assert furthest_again(model, whole, 8, SEED_0) is whole
+    again = furthest_again(model, found, 8, SEED_0)
+    assert planted <= set(survivors(again, 8).tolist())
+    assert Location.MASK in again.plain
+    assert Location.MASK not in found.plain
+    among = torch.isin(whole.ids, again.ids)
+    at_cls, others = again.plain[Location.CLS], whole.plain[Location.CLS][among]
+    assert torch.corrcoef(torch.stack([at_cls, others]))[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("name", ["cls", "pooler"])
