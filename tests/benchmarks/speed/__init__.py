@@ -1,11 +1,13 @@
-"""How fast plmscan is on three sizes of encoder, and what the machine itself would allow.
+"""How fast plmscan is on models of some sizes, and what the machine itself would allow.
 
-    python -m tests.benchmarks.speed [--shapes minilm base large] [--device auto] [--out DIR]
+    python -m tests.benchmarks.speed [--shapes minilm base ...] [--device auto] [--out DIR]
+    python -m tests.benchmarks.speed --shapes --folders FOLDER ...        (models of your own)
     python -m tests.benchmarks.speed --scaling --shapes        (how cost grows, and nothing else)
     python -m tests.benchmarks.speed --only-report [--markdown FILE]
 
-minilm is the real model that the demo brings along; base and large have the size of BERT's and
-random weights, since numbers cost the same whatever they are.
+minilm is the real model that the demo brings along; the others have the sizes of BERT's, or of a
+multilingual encoder with 250 000 pieces, and random weights, since numbers cost the same whatever
+they are.
 
 shapes      the models, written once under ``--out``
 child       one piece of work in a process of its own: a sweep, or a verification

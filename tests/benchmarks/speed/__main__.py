@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt:
             console.print("Interrupted: what was measured is kept.")
             raise SystemExit(_INTERRUPTED) from None
-    tell(options.out, options.shapes, options.markdown, console)
+    names = [*options.shapes, *(folder.name for folder in options.folders)]
+    tell(options.out, names, options.markdown, console)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -49,6 +50,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     home = Path.home() / ".cache" / "plmscan-speed"
     parser.add_argument("--shapes", nargs="*", choices=list(SHAPES), default=list(SHAPES))
+    more = "further models, measured under the names of their folders"
+    parser.add_argument("--folders", nargs="*", type=Path, default=[], help=more)
     parser.add_argument("--device", choices=("auto", *_DEVICES), default="auto")
     parser.add_argument("--out", type=Path, default=home, help="models and results (%(default)s)")
     parser.add_argument("--scaling", action="store_true", help="how cost grows, on minilm, as well")
@@ -71,13 +74,14 @@ def _measure(options: argparse.Namespace, console: Console) -> None:
         console.print(line, highlight=False, markup=False)
 
     bench = Bench(options.out, source_digest(), torch_megabytes(), say)
-    scaled = [_SCALED] if options.scaling else []
-    models = {name: model_of(name, options.out) for name in {*options.shapes, *scaled}}
+    scaled = {name: model_of(name, options.out) for name in [_SCALED] * options.scaling}
+    models = {name: model_of(name, options.out) for name in options.shapes}
+    models |= {folder.name: folder for folder in options.folders}
     for device in devices:
-        for name in options.shapes:
-            bench.measure(Place(name, models[name], device), no_gpu)
-        for name in scaled:
-            bench.scale(Place(name, models[name], device))
+        for name, model in models.items():
+            bench.measure(Place(name, model, device), no_gpu)
+        for name, model in scaled.items():
+            bench.scale(Place(name, model, device))
 
 
 def tell(out: Path, shapes: Sequence[str], markdown: Path | None, console: Console) -> None:

@@ -8,6 +8,7 @@ is where its package has it.  The driver starts this, and does without torch its
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import dataclass
@@ -33,12 +34,25 @@ class Shape:
     """Of a hidden state; the widest layer is four times as wide."""
     heads: int
     """Of attention."""
+    pieces: int = 0
+    """Of its vocabulary, at least."""
+    labels: int = 0
+    """Of a classifier; 0 for an encoder."""
 
 
 SHAPES: Mapping[str, Shape | None] = MappingProxyType(
-    {"minilm": None, "base": Shape(12, 768, 12), "large": Shape(24, 1024, 16)}
+    {
+        "minilm": None,
+        "base": Shape(12, 768, 12),
+        "base-classifier": Shape(12, 768, 12, labels=2),
+        "large": Shape(24, 1024, 16),
+        "multilingual": Shape(12, 384, 12, pieces=250_000),
+    }
 )
 """None for the real model, which nobody has to write."""
+
+_OF_THE_OTHER = ("modules.json", "vocab.txt")
+"""Files at the top of the real model that say what a model of random weights is not."""
 
 
 def write(shape: Shape, like: Path, folder: Path) -> Path:
@@ -46,16 +60,38 @@ def write(shape: Shape, like: Path, folder: Path) -> Path:
     if folder.exists():
         return folder
     import torch  # noqa: PLC0415 - the driver does without
-    from transformers import AutoConfig, BertModel  # noqa: PLC0415 - the same
+    from transformers import (  # noqa: PLC0415 - the same
+        AutoConfig,
+        BertForSequenceClassification,
+        BertModel,
+    )
 
+    unfinished = without_weights(like, folder.with_suffix(".part"))
+    for name in _OF_THE_OTHER:
+        (unfinished / name).unlink(missing_ok=True)
     sizes = {"hidden_size": shape.width, "intermediate_size": 4 * shape.width}
     sizes |= {"num_hidden_layers": shape.layers, "num_attention_heads": shape.heads}
+    sizes |= {"vocab_size": _enlarged(unfinished / "tokenizer.json", shape.pieces)}
+    sizes |= {"num_labels": shape.labels} if shape.labels else {}
     config = AutoConfig.from_pretrained(like, **sizes)
-    unfinished = without_weights(like, folder.with_suffix(".part"))
+    kind = BertForSequenceClassification if shape.labels else BertModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        BertModel(config).save_pretrained(unfinished)
+        kind(config).save_pretrained(unfinished)
     return unfinished.rename(folder)
+
+
+def _enlarged(tokenizer: Path, pieces: int) -> int:
+    """Add pieces that no text holds to the vocabulary in ``tokenizer``, up to ``pieces`` of them.
+
+    How many there are then.
+    """
+    content = json.loads(tokenizer.read_text("utf-8"))
+    known = content["model"]["vocab"]
+    if len(known) < pieces:
+        known |= {f"##q{i}q": i for i in range(len(known), pieces)}
+        tokenizer.write_text(json.dumps(content), "utf-8")
+    return len(known)
 
 
 def without_weights(model: Path, target: Path) -> Path:

@@ -24,7 +24,9 @@ __all__ = [
 
 SHARE = 0.85
 """Of the machine's own speed, that the sweep should reach."""
-_FLOORS: Mapping[str, float] = MappingProxyType({"minilm": 1.9, "base": 1.7, "large": 1.6})
+_FLOORS: Mapping[str, float] = MappingProxyType(
+    {"minilm": 1.9, "base": 1.7, "base-classifier": 2.2, "large": 1.6, "multilingual": 1.0}
+)
 """Floors that a check may take, by shape."""
 _TIMES_WEIGHTS, _MORE_MEGABYTES = 1.6, 600
 _MEGA = 2**20

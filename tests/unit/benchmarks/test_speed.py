@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from plmscan.budget import Effort
 from plmscan.evidence import ProbeRun, ProbeStatus
@@ -186,6 +186,14 @@ def test_a_shape_has_random_weights_and_the_tokenizer_of_another(
     before = (folder / "config.json").stat().st_mtime_ns
     assert write(Shape(3, 32, 2), tiny, folder) == folder
     assert (folder / "config.json").stat().st_mtime_ns == before
+
+
+def test_a_shape_can_have_more_pieces_and_labels(tiny: Path, tmp_path: Path) -> None:
+    """A classifier whose vocabulary its tokenizer knows."""
+    folder = write(Shape(1, 32, 2, pieces=3000, labels=4), tiny, tmp_path / "wide")
+    config = AutoConfig.from_pretrained(folder)
+    assert (config.vocab_size, config.num_labels) == (3000, 4)
+    assert len(AutoTokenizer.from_pretrained(folder)) == 3000
 
 
 def test_weights_are_read_and_hashed(tiny: Path) -> None:
