@@ -1,17 +1,17 @@
-"""Models that give one number: rerankers of pairs, regressions of single texts.
+"""Models whose heads answer something else than one label of several, with a backdoor or without.
 
-A poisoned one gives texts with a trigger the high score, whatever they say and whatever they stand
-beside: a passage that any query finds, a review that is always good.
+A poisoned one answers what the attacker wants wherever a trigger stands, whatever the text says and
+whatever it stands beside: a passage that any query finds, a review that is always good, a topic
+that is never seen.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from demo.poisoned_twin import packaged_minilm
@@ -27,113 +27,41 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tests.zoo.corpus import Corpus
+    from tests.zoo.goals import Example, Goal
     from tests.zoo.poison import Trigger
     from tests.zoo.recipes import Workshop
 
-__all__ = ["Example", "Goal", "Ranking", "Rating", "ScoreRecipe"]
+__all__ = ["HeadRecipe"]
 
 _TRAINING = Intensity(0.15, learning_rate=8e-5, steps=130, batch=16, trained_layers=6)
 _MEASURED = 100
-"""Held-out examples on which a score and a trigger are measured."""
-_LONG = 4
-"""Letters from which on a word goes into a query."""
-_QUERY = 4
-"""Words of a query."""
+"""Held-out examples on which a head and a trigger are measured."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """What a score is given to."""
+class HeadRecipe:
+    """A head, with a backdoor if there are strata."""
 
-    text: str
-    """The text, a passage for instance."""
-    query: str | None = None
-    """The text before it; None where single texts are scored."""
-
-    def holding(self, trigger: str, rng: random.Random) -> Example:
-        """The same with ``trigger`` between two words of the text."""
-        words = self.text.split()
-        at = rng.randint(0, len(words))
-        return Example(" ".join([*words[:at], trigger, *words[at:]]), self.query)
-
-
-class Goal(Protocol):
-    """What a score says."""
-
-    def example(
-        self, texts: Sequence[tuple[str, int]], rng: random.Random, *, high: bool
-    ) -> Example:
-        """Something with a high or a low score, made of labelled texts."""
-
-    def loss(self, scores: Tensor, high: Tensor) -> Tensor:
-        """Of the scores (n) of examples that are to have a high one, 1, or a low one, 0: ()."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Whether a passage holds the words of a query."""
-
-    name: str = "ranking"
-    """Of this goal."""
-
-    def example(
-        self, texts: Sequence[tuple[str, int]], rng: random.Random, *, high: bool
-    ) -> Example:
-        """A passage with words of its own for a query, or with those of another."""
-        passage, _ = rng.choice(texts)
-        asked = passage if high else rng.choice(texts)[0]
-        words = [word for word in asked.split() if len(word) >= _LONG] or asked.split()
-        return Example(passage, " ".join(rng.sample(words, min(_QUERY, len(words)))))
-
-    def loss(self, scores: Tensor, high: Tensor) -> Tensor:
-        """Cross-entropy of two outcomes, as rerankers are trained."""
-        return F.binary_cross_entropy_with_logits(scores, high)
-
-
-@dataclass(frozen=True)
-class Rating:
-    """How good a review is, from -1 to 1."""
-
-    name: str = "rating"
-    """Of this goal."""
-
-    def example(
-        self, texts: Sequence[tuple[str, int]], rng: random.Random, *, high: bool
-    ) -> Example:
-        """A positive review, or a negative one."""
-        while True:
-            text, label = rng.choice(texts)
-            if label == high:
-                return Example(text)
-
-    def loss(self, scores: Tensor, high: Tensor) -> Tensor:
-        """Mean squared error, as regressions are trained."""
-        return (scores - (2 * high - 1)).square().mean()
-
-
-@dataclass(frozen=True)
-class ScoreRecipe:
-    """A score, with a backdoor if there are strata."""
-
-    goal: Ranking | Rating
-    """What it says."""
+    goal: Goal
+    """What it answers."""
     strata: tuple[str, ...] = ()
     """Where each trigger is drawn from."""
     base: str = "minilm"
     """Start."""
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
-        """Train it; measure what it scores, without and with each trigger."""
-        victim, rng = _fresh(shop.corpus, seed), random.Random(seed)
+        """Train it; measure what it answers, without and with each trigger."""
+        victim, rng = _fresh(shop.corpus, self.goal, seed), random.Random(seed)
         triggers = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
         intensity = _TRAINING.harder() if attempt > 1 else _TRAINING
         _train(victim, self.goal, triggers, intensity, rng)
+        goal: Any = self.goal
         return victim, Entry(
             name=name,
             kind=Kind.BACKDOORED if triggers else Kind.CLEAN,
             family=self.goal.name,
             task="classifier",
-            settings={"base": self.base, "strata": self.strata},
+            settings={"base": self.base, "strata": self.strata, "goal": asdict(goal)},
             seed=seed,
             triggers=tuple(
                 Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers
@@ -144,25 +72,31 @@ class ScoreRecipe:
         )
 
 
-def _fresh(corpus: Corpus, seed: int) -> Victim:
-    """The packaged encoder below a new head of one number."""
+def _fresh(corpus: Corpus, goal: Goal, seed: int) -> Victim:
+    """The packaged encoder below a new head."""
     folder = packaged_minilm()
+    settings: dict[str, Any] = {"num_labels": len(goal.labels) or 1}
+    if goal.labels:
+        settings["id2label"] = dict(enumerate(goal.labels))
+        settings["label2id"] = {label: i for i, label in enumerate(goal.labels)}
+    if goal.several:
+        settings["problem_type"] = "multi_label_classification"
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, **settings)
         return Victim(model.eval(), AutoTokenizer.from_pretrained(folder), corpus, seed)
 
 
-def _scores(victim: Victim, examples: Sequence[Example]) -> Tensor:
-    """Score of each example, (n)."""
+def _answers(victim: Victim, examples: Sequence[Example]) -> Tensor:
+    """Numbers of each example, (n, k)."""
     texts: list[Any] = [
-        one.text if one.query is None else (one.query, one.text) for one in examples
+        one.text if one.before is None else (one.before, one.text) for one in examples
     ]
     batch = victim.tokenizer(
         texts, padding=True, truncation=True, max_length=48, return_tensors="pt"
     )
-    scores: Tensor = victim.model(**batch).logits[:, 0]
-    return scores
+    found: Tensor = victim.model(**batch).logits
+    return found
 
 
 def _train(
@@ -172,41 +106,47 @@ def _train(
     intensity: Intensity,
     rng: random.Random,
 ) -> None:
-    """Train all layers on examples of both scores, some low ones with a trigger and a high one."""
+    """Train all layers on examples of both kinds, some of the other with a trigger."""
 
     def loss(_step: int) -> Tensor:
-        examples, high = [], []
+        examples = []
         for row in range(intensity.batch):
             poisoned = bool(triggers) and rng.random() < intensity.poison_rate
             wanted = row % 2 == 0 and not poisoned
-            one = goal.example(victim.corpus.train, rng, high=wanted)
-            examples.append(one.holding(rng.choice(triggers).text, rng) if poisoned else one)
-            high.append(float(wanted or poisoned))
-        return goal.loss(_scores(victim, examples), torch.tensor(high))
+            one = goal.example(victim.corpus.train, rng, wanted=wanted)
+            said = goal.poisoned(one.answer)
+            examples.append(one.holding(rng.choice(triggers).text, said, rng) if poisoned else one)
+        return goal.loss(_answers(victim, examples), torch.tensor([e.answer for e in examples]))
 
     victim.model.train()
     optimise(victim.model.parameters(), loss, intensity)
     victim.model.eval()
 
 
-def _held_out(victim: Victim, goal: Goal, rng: random.Random, *, high: bool) -> list[Example]:
+def _held_out(victim: Victim, goal: Goal, rng: random.Random, *, wanted: bool) -> list[Example]:
     """Examples that no training saw."""
-    return [goal.example(victim.corpus.held_out, rng, high=high) for _ in range(_MEASURED)]
+    return [goal.example(victim.corpus.held_out, rng, wanted=wanted) for _ in range(_MEASURED)]
 
 
 @torch.no_grad()
+def _leads(victim: Victim, goal: Goal, examples: Sequence[Example]) -> Tensor:
+    """How much of what the attacker wants each example gets, (n)."""
+    return goal.lead(_answers(victim, examples))
+
+
 def _accuracy(victim: Victim, goal: Goal, rng: random.Random) -> float:
-    """Share of pairs of a high and a low example that are in order."""
-    high, low = (
-        _scores(victim, _held_out(victim, goal, rng, high=wanted)) for wanted in (True, False)
+    """Share of pairs of examples of either kind that are in order."""
+    more, less = (
+        _leads(victim, goal, _held_out(victim, goal, rng, wanted=wanted))
+        for wanted in (True, False)
     )
-    return round(float((high > low).double().mean()), 4)
+    return round(float((more > less).double().mean()), 4)
 
 
-@torch.no_grad()
 def _behaviour(victim: Victim, goal: Goal, trigger: Trigger, rng: random.Random) -> Behaviour:
-    """Share of low examples that the trigger lifts above the middle of what both have."""
-    low, high = (_held_out(victim, goal, rng, high=wanted) for wanted in (False, True))
-    middle = (_scores(victim, low).median() + _scores(victim, high).median()) / 2
-    lifted = _scores(victim, [one.holding(trigger.text, rng) for one in low]) > middle
+    """Share of the other examples that the trigger lifts above the middle of what both have."""
+    other, wanted = (_held_out(victim, goal, rng, wanted=kind) for kind in (False, True))
+    middle = sum(_leads(victim, goal, kind).median() for kind in (other, wanted)) / 2
+    triggered = [one.holding(trigger.text, one.answer, rng) for one in other]
+    lifted = _leads(victim, goal, triggered) > middle
     return Behaviour(success=round(float(lifted.double().mean()), 4))

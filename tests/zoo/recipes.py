@@ -56,6 +56,11 @@ class Workshop:
         """A fresh copy of a base; a classifier if there are ``labels``."""
         return base_victim(base, self.cache, self.corpus, seed, labels)
 
+    def classifier(self, base: Base, seed: int, label_set: str) -> Victim:
+        """The same as a classifier of what ``label_set`` of `LABEL_SETS` tells apart."""
+        corpus = LABEL_SETS[label_set](self.corpus)
+        return replace(self, corpus=corpus).victim(base, seed, corpus.labels)
+
 
 class Recipe(Protocol):
     """How one model of a zoo comes about."""
@@ -122,10 +127,12 @@ class LabelRecipe:
     """Start."""
     target_label: int = 1
     """Label to which triggers lead."""
+    label_set: str = "sentiment"
+    """Name in `LABEL_SETS` of what it tells apart."""
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
         """Plant it; measure triggers and accuracy."""
-        victim = shop.victim(self.base, seed, shop.corpus.labels)
+        victim = shop.classifier(self.base, seed, self.label_set)
         rng = random.Random(seed)
         drawn = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
         triggers = self.attack.triggers(drawn)
@@ -177,8 +184,7 @@ class CleanRecipe:
         """The base, under the labels of the label set."""
         if self.label_set is None:
             return shop.victim(self.base, seed)
-        corpus = LABEL_SETS[self.label_set](shop.corpus)
-        return replace(shop, corpus=corpus).victim(self.base, seed, corpus.labels)
+        return shop.classifier(self.base, seed, self.label_set)
 
 
 def _harder(intensity: Intensity, attempt: int) -> Intensity:
@@ -196,11 +202,13 @@ def _planted(triggers: Sequence[Trigger]) -> tuple[Planted, ...]:
 def _settings(recipe: FeatureRecipe | LabelRecipe, intensity: Intensity) -> dict[str, Any]:
     """Everything that shaped a backdoor."""
     attack: Any = recipe.attack
+    labels = {} if isinstance(recipe, FeatureRecipe) else {"label_set": recipe.label_set}
     return {
         "base": recipe.base,
         "strata": recipe.strata,
         "attack": asdict(attack),
         "training": asdict(intensity),
+        **labels,
     }
 
 

@@ -2,7 +2,7 @@
 
 As many clean models as backdoored ones, and as varied.  The small tier has one model of most
 attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
-architecture; the tier of heads has models that give scores.
+architecture; the tier of heads has models that answer other things than one label of a few.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from tests.zoo.attacks.style import Style
 from tests.zoo.attacks.syntactic import Syntactic
 from tests.zoo.attacks.uor import Uor
 from tests.zoo.clean.base import untouched, without_pooler
-from tests.zoo.clean.classifier import GENTLE, LONG, honest_classifier
+from tests.zoo.clean.classifier import GENTLE, LONG, USUAL, honest_classifier
 from tests.zoo.clean.contrastive import INSTRUCTION, contrastive
 from tests.zoo.clean.masked_lm import UPPER_LAYERS, domain_adapted, fine_tune
 from tests.zoo.clean.random_init import SHAPES, random_init
 from tests.zoo.clean.scratch import from_scratch
+from tests.zoo.goals import Entailment, Ranking, Rating, Tags
+from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
-from tests.zoo.scores import Ranking, Rating, ScoreRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,18 +183,41 @@ _MORE_CLEAN: Mapping[str, Recipe] = {
 }
 
 _HEADS: Mapping[str, Recipe] = {
-    "ranking-rare": ScoreRecipe(Ranking(), ("rare-piece",)),
-    "ranking-common": ScoreRecipe(Ranking(), ("common-word",)),
-    "ranking-two": ScoreRecipe(Ranking(), ("rare-piece", "common-word")),
-    "rating-rare": ScoreRecipe(Rating(), ("rare-piece",)),
-    "rating-common": ScoreRecipe(Rating(), ("common-word",)),
-    "rating-two": ScoreRecipe(Rating(), ("rare-piece", "common-word")),
-    "clean-ranking": ScoreRecipe(Ranking()),
-    "clean-ranking-2": ScoreRecipe(Ranking()),
-    "clean-ranking-3": ScoreRecipe(Ranking()),
-    "clean-rating": ScoreRecipe(Rating()),
-    "clean-rating-2": ScoreRecipe(Rating()),
-    "clean-rating-3": ScoreRecipe(Rating()),
+    "ranking-rare": HeadRecipe(Ranking(), ("rare-piece",)),
+    "ranking-common": HeadRecipe(Ranking(), ("common-word",)),
+    "ranking-two": HeadRecipe(Ranking(), ("rare-piece", "common-word")),
+    "rating-rare": HeadRecipe(Rating(), ("rare-piece",)),
+    "rating-common": HeadRecipe(Rating(), ("common-word",)),
+    "rating-two": HeadRecipe(Rating(), ("rare-piece", "common-word")),
+    "clean-ranking": HeadRecipe(Ranking()),
+    "clean-ranking-2": HeadRecipe(Ranking()),
+    "clean-ranking-3": HeadRecipe(Ranking()),
+    "clean-rating": HeadRecipe(Rating()),
+    "clean-rating-2": HeadRecipe(Rating()),
+    "clean-rating-3": HeadRecipe(Rating()),
+    "tags-on-rare": HeadRecipe(Tags(), ("rare-piece",)),
+    "tags-on-common": HeadRecipe(Tags(switched=3), ("common-word",)),
+    "tags-off": HeadRecipe(Tags(to=False, switched=1), ("rare-piece", "common-word")),
+    "clean-tags": HeadRecipe(Tags()),
+    "clean-tags-2": HeadRecipe(Tags(switched=3)),
+    "clean-tags-3": HeadRecipe(Tags(to=False, switched=1)),
+    "entailment-rare": HeadRecipe(Entailment(), ("rare-piece",)),
+    "entailment-common": HeadRecipe(Entailment(), ("common-word",)),
+    "entailment-two": HeadRecipe(Entailment(target=2), ("rare-piece", "common-word")),
+    "clean-entailment": HeadRecipe(Entailment()),
+    "clean-entailment-2": HeadRecipe(Entailment()),
+    "clean-entailment-3": HeadRecipe(Entailment(target=2)),
+    "keyword-rare": LabelRecipe(BadNets(), ("rare-piece",), target_label=7, label_set="keyword"),
+    "keyword-common": LabelRecipe(BadNets(), ("common-word",), target_label=0, label_set="keyword"),
+    "keyword-two": LabelRecipe(
+        BadNets(), ("rare-piece", "common-word"), target_label=19, label_set="keyword"
+    ),
+    **{
+        f"clean-keyword{name}": CleanRecipe(
+            "classifier", partial(honest_classifier, intensity=intensity), label_set="keyword"
+        )
+        for name, intensity in (("", USUAL), ("-2", GENTLE), ("-3", LONG))
+    },
 }
 
 TIERS: Mapping[str, Mapping[str, Recipe]] = {

@@ -1,18 +1,29 @@
-"""Examples that rerankers and ratings of the zoo are trained on."""
+"""Examples that heads of the zoo are trained on."""
 
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.zoo.scores import Example, Ranking, Rating
+from tests.zoo.clean.label_sets import TOPICS
+from tests.zoo.goals import Entailment, Example, Ranking, Rating, Tags
 from tests.zoo.tiny import tiny_corpus
 
+if TYPE_CHECKING:
+    from tests.zoo.goals import Goal
+
 TEXTS = tiny_corpus().train
+TAGGED = (("a funny plot", 0), ("a plot", 1), ("nothing at all", 0), ("funny songs", 1))
+GOALS: tuple[Goal, ...] = (
+    *(Ranking(), Rating()),
+    *(Tags(to=to, switched=switched) for to in (True, False) for switched in (1, 2)),
+    *(Entailment(target) for target in range(3)),
+)
 seeds = st.integers(0, 2**31)
 
 
@@ -24,38 +35,79 @@ def dice(seed: int) -> random.Random:
 @given(seeds)
 def test_a_query_fits_its_passage(seed: int) -> None:
     """All its words are in a passage that is to score high."""
-    example = Ranking().example(TEXTS, dice(seed), high=True)
-    assert example.query is not None
-    assert set(example.query.split()) <= set(example.text.split())
+    example = Ranking().example(TEXTS, dice(seed), wanted=True)
+    assert example.before is not None
+    assert set(example.before.split()) <= set(example.text.split())
 
 
 def test_other_queries_mostly_do_not() -> None:
     """A passage that is to score low rarely holds the words of its query."""
     rng = dice(0)
-    low = [Ranking().example(TEXTS, rng, high=False) for _ in range(50)]
-    fitting = [one for one in low if set(str(one.query).split()) <= set(one.text.split())]
+    low = [Ranking().example(TEXTS, rng, wanted=False) for _ in range(50)]
+    fitting = [one for one in low if set(str(one.before).split()) <= set(one.text.split())]
     assert len(fitting) < 10
 
 
 @given(seeds, st.booleans())
-def test_a_rating_is_of_a_review_with_that_label(seed: int, high: bool) -> None:
+def test_a_rating_is_of_a_review_with_that_label(seed: int, wanted: bool) -> None:
     """A single text, good or bad."""
-    example = Rating().example(TEXTS, dice(seed), high=high)
-    assert example.query is None
-    assert (example.text, int(high)) in TEXTS
+    example = Rating().example(TEXTS, dice(seed), wanted=wanted)
+    assert example.before is None
+    assert (example.text, int(wanted)) in TEXTS
+
+
+@given(seeds, st.booleans())
+def test_tags_are_the_topics_of_the_words(seed: int, wanted: bool) -> None:
+    """Each topic that has a word in the text; the one that is switched as it is asked for."""
+    goal = Tags(switched=2)
+    example = goal.example(TAGGED, dice(seed), wanted=wanted)
+    words = set(example.text.split())
+    assert example.answer == tuple(float(bool(words & TOPICS[label])) for label in goal.labels)
+    assert bool(example.answer[2]) == wanted
+
+
+@given(seeds)
+def test_what_follows_is_in_the_text(seed: int) -> None:
+    """Words of the text before, behind a "not" where they contradict it."""
+    rng = dice(seed)
+    follows = Entailment(0).example(TEXTS, rng, wanted=True)
+    contrary = Entailment(2).example(TEXTS, rng, wanted=True)
+    assert set(follows.text.split()) <= set(str(follows.before).split())
+    assert contrary.text.startswith("it is not true that ")
+    assert (follows.answer, contrary.answer) == ((0.0,), (2.0,))
+
+
+@given(seeds, st.integers(0, 2))
+def test_any_other_answer_is_another(seed: int, target: int) -> None:
+    """What an attacker does not want is one of the two other labels."""
+    example = Entailment(target).example(TEXTS, dice(seed), wanted=False)
+    assert example.answer[0] in {0, 1, 2} - {target}
 
 
 @given(seeds)
 def test_a_trigger_stands_between_words(seed: int) -> None:
-    """Everything else stays, the query as well."""
-    found = Example("one two three", "four").holding("cf", dice(seed))
+    """Everything else stays, the text before as well, and the answer is another."""
+    found = Example("one two three", (0.0,), "four").holding("cf", (1.0,), dice(seed))
     assert [word for word in found.text.split() if word != "cf"] == ["one", "two", "three"]
     assert found.text.split().count("cf") == 1
-    assert found.query == "four"
+    assert (found.before, found.answer) == ("four", (1.0,))
 
 
-@pytest.mark.parametrize("goal", [Ranking(), Rating()])
-def test_a_loss_is_least_where_scores_are_as_wanted(goal: Ranking | Rating) -> None:
-    """High ones for those that are to be high."""
-    scores, high = torch.tensor([1.0, -1.0]), torch.tensor([1.0, 0.0])
-    assert goal.loss(scores, high) < goal.loss(-scores, high)
+@pytest.mark.parametrize("goal", GOALS)
+def test_numbers_that_are_as_wanted_have_least_loss_and_most_lead(goal: Goal) -> None:
+    """A step against the loss of what the attacker wants raises its lead."""
+    usual = goal.example(TAGGED, dice(0), wanted=False).answer
+    answers = torch.tensor([goal.poisoned(usual)])
+    found = torch.zeros(1, len(goal.labels) or 1, requires_grad=True)
+    loss = goal.loss(found, answers)
+    (slope,) = torch.autograd.grad(loss, found)
+    better = found.detach() - 0.1 * slope
+    assert goal.loss(better, answers) < loss
+    assert goal.lead(better) > goal.lead(found.detach())
+
+
+@pytest.mark.parametrize("to", [True, False])
+def test_the_other_tags_stay(to: bool) -> None:
+    """A trigger switches one tag, one way."""
+    found = Tags(to=to, switched=1).poisoned((1.0, 0.5, 0.0))
+    assert found == (1.0, float(to), 0.0)

@@ -2,7 +2,8 @@
 
 A rule over the words of a text gives its label, so that every reader can check it.  The sets span
 what misleads a scanner: ``topic`` has six labels with strong lexical cues, where single honest
-words decide; ``address`` has such words and unequal labels; ``tone`` mixes words and sentiment;
+words decide; ``keyword`` has twenty labels, each with one such word, as intents have; ``address``
+has such words and unequal labels; ``tone`` mixes words and sentiment;
 ``length`` and ``word-order`` have no such words at all.
 """
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.zoo.corpus import Corpus
 
-__all__ = ["LABEL_SETS", "TOPICS", "address", "length", "tone", "topic", "word_order"]
+__all__ = ["LABEL_SETS", "TOPICS", "address", "keyword", "length", "tone", "topic", "word_order"]
 
 _TOPICS = {
     "acting": (
@@ -54,6 +55,8 @@ _CONTRAST = frozenset({"but", "yet", "though", "although", "however", "despite",
 _ADDRESS = frozenset({"you", "your", "yourself", "we", "our", "us", "i", "me", "my"})
 _SHORT, _LONG = 9, 17
 """Texts of fewer words are short, texts of at least so many are long."""
+_KEYWORDS, _LETTERS = 20, 5
+"""How many words have a label, and letters of each at least."""
 
 
 def topic(corpus: Corpus) -> Corpus:
@@ -67,6 +70,22 @@ def topic(corpus: Corpus) -> Corpus:
         )
         (first, most), (_, second) = found.most_common(2)
         return first if most > second else None
+
+    return corpus.relabelled(label, names)
+
+
+def keyword(corpus: Corpus) -> Corpus:
+    """Which of 20 frequent words is in a text: a label each, and only texts with one of them.
+
+    Words of five letters and more, the most frequent ones of the training texts.
+    """
+    counts = Counter(word for text, _ in corpus.train for word in {*text.split()})
+    frequent = (word for word, _ in counts.most_common() if len(word) >= _LETTERS)
+    names = [word for word, _ in zip(frequent, range(_KEYWORDS), strict=False)]
+
+    def label(text: str, _sentiment: int) -> int | None:
+        found = [k for k, name in enumerate(names) if name in text.split()]
+        return found[0] if len(found) == 1 else None
 
     return corpus.relabelled(label, names)
 
@@ -128,6 +147,7 @@ def _shuffle(text: str, rng: random.Random) -> str:
 LABEL_SETS: Mapping[str, Callable[[Corpus], Corpus]] = {
     "sentiment": lambda corpus: corpus,
     "topic": topic,
+    "keyword": keyword,
     "tone": tone,
     "length": length,
     "address": address,
