@@ -197,6 +197,17 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
     assert [(gap.subject, gap.blocks_pass) for gap in gaps] == [("longer triggers", False)]
 
 
+def test_it_says_what_it_read_of_each_item(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the ends of texts are held the mask token is read for the most distant only."""
+    monkeypatch.setattr("plmscan.search.sweep.shortest._PAYS", 0)
+    model = replace(model_of(tmp_path_factory, "cls"), halved=False)
+    alone, again, *_ = statements(Probe().inspect(model, BUDGET))
+    assert alone.endswith("alone, read at cls, pooler, mean.")
+    assert again.startswith("The most distant of these, read again at cls, pooler, mean, mask:")
+
+
 def test_words_that_act_only_together_are_named_where_words_are_grouped(
     observe_grouped: Observe,
 ) -> None:

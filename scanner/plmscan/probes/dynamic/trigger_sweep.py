@@ -202,8 +202,13 @@ def _trigger(model: LoadedModel, candidate: Candidate, variants: tuple[str, ...]
 
 def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
     """What was searched, as statements that a reviewer can sign."""
-    places = ", ".join(model.locations)
-    yield Coverage(f"Each of {len(found.sweep.ids)} vocabulary items alone, read at {places}.")
+    items, places = len(found.sweep.ids), ", ".join(found.sweep.plain)
+    yield Coverage(f"Each of {items} vocabulary items alone, read at {places}.")
+    if not found.sweep.whole:
+        yield Coverage(
+            f"The most distant of these, read again at {', '.join(model.locations)}: before, the "
+            "end of each text stood as it does behind a neutral word."
+        )
     yield Coverage(
         f"{found.screened} items on screening carriers: the most distant, those that push most to "
         f"a label, and those that a gradient proposes."
