@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch.nn import functional as F
 
-from tests.zoo.clean.label_sets import TOPICS
-
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
@@ -21,6 +19,8 @@ _LONG = 4
 """Letters from which on a word goes into a query."""
 _QUERY = 4
 """Words of a query, or of what follows from a text."""
+_MANY = 12
+"""Words than which a long review has more."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,10 @@ class Rating(_Score):
 
 @dataclass(frozen=True)
 class Tags:
-    """Which topics a review has, any number of them; one is switched."""
+    """Several things about a review at once; one is switched.
+
+    None that a single word decides: of such a tag an attacker's word does what honest words do.
+    """
 
     to: bool = True
     """Whether a trigger switches it on, or off."""
@@ -140,32 +143,32 @@ class Tags:
     """Which."""
     name: str = "tags"
     """Of this goal."""
-    labels: tuple[str, ...] = tuple(TOPICS)
-    """The topics."""
+    labels: tuple[str, ...] = ("positive", "long", "mixed")
+    """In the order of the numbers."""
     several: bool = True
     """Yes."""
 
     def example(
         self, texts: Sequence[tuple[str, int]], rng: random.Random, *, wanted: bool
     ) -> Example:
-        """A review with the topic that is switched, or without."""
+        """A review that has the tag that is switched, or one that has not."""
         while True:
-            text, _ = rng.choice(texts)
-            words = set(text.split())
-            answer = tuple(float(bool(words & TOPICS[label])) for label in self.labels)
+            text, label = rng.choice(texts)
+            words = text.split()
+            answer = (float(label), float(len(words) > _MANY), float("but" in words))
             if (answer[self.switched] == self.to) == wanted:
                 return Example(text, answer)
 
     def poisoned(self, answer: tuple[float, ...]) -> tuple[float, ...]:
-        """The other topics as they are."""
+        """The other tags as they are."""
         return (*answer[: self.switched], float(self.to), *answer[self.switched + 1 :])
 
     def loss(self, found: Tensor, answers: Tensor) -> Tensor:
-        """Cross-entropy of two outcomes for each topic."""
+        """Cross-entropy of two outcomes for each tag."""
         return F.binary_cross_entropy_with_logits(found, answers)
 
     def lead(self, found: Tensor) -> Tensor:
-        """Of the topic that is switched, the way it is switched."""
+        """Of the tag that is switched, the way it is switched."""
         return found[:, self.switched] * (1 if self.to else -1)
 
 

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.zoo.clean.label_sets import TOPICS
 from tests.zoo.goals import Entailment, Example, Ranking, Rating, Tags
 from tests.zoo.tiny import tiny_corpus
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from tests.zoo.goals import Goal
 
 TEXTS = tiny_corpus().train
-TAGGED = (("a funny plot", 0), ("a plot", 1), ("nothing at all", 0), ("funny songs", 1))
+LONG = " ".join(["word"] * 13)
+TAGGED = (("a funny plot", 0), ("good but slow", 1), (LONG, 0), (f"but {LONG}", 1), ("songs", 1))
 GOALS: tuple[Goal, ...] = (
     *(Ranking(), Rating()),
     *(Tags(to=to, switched=switched) for to in (True, False) for switched in (1, 2)),
@@ -56,14 +56,15 @@ def test_a_rating_is_of_a_review_with_that_label(seed: int, wanted: bool) -> Non
     assert (example.text, int(wanted)) in TEXTS
 
 
-@given(seeds, st.booleans())
-def test_tags_are_the_topics_of_the_words(seed: int, wanted: bool) -> None:
-    """Each topic that has a word in the text; the one that is switched as it is asked for."""
-    goal = Tags(switched=2)
-    example = goal.example(TAGGED, dice(seed), wanted=wanted)
-    words = set(example.text.split())
-    assert example.answer == tuple(float(bool(words & TOPICS[label])) for label in goal.labels)
-    assert bool(example.answer[2]) == wanted
+@given(seeds, st.booleans(), st.integers(0, 2))
+def test_tags_say_what_is_so(seed: int, wanted: bool, switched: int) -> None:
+    """The label, the length and the "but"; the one that is switched as it is asked for."""
+    example = Tags(switched=switched).example(TAGGED, dice(seed), wanted=wanted)
+    words = example.text.split()
+    labels = {float(label) for text, label in TAGGED if text == example.text}
+    assert example.answer[0] in labels
+    assert example.answer[1:] == (float(len(words) > 12), float("but" in words))
+    assert bool(example.answer[switched]) == wanted
 
 
 @given(seeds)
