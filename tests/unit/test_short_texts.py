@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
 
 from plmscan.loading import LoadedModel, load, short_texts
-from plmscan.loading.short_texts import side_by_side, together
+from plmscan.loading.short_texts import key_by_key, side_by_side, together
 from tests.artifacts import artifact_of
 from tests.tiny_models import FAMILIES, build_tiny
 
@@ -27,11 +27,13 @@ HALVED = [family for family in FAMILIES if family != "deberta"]
 """DeBERTa's first version does not run in half the digits."""
 
 
-def states(model: LoadedModel, texts: int, length: int, *, shared: bool) -> Tensor:
-    """Last hidden states of random texts in half the digits, (b, n, h)."""
+def states(
+    model: LoadedModel, texts: int, length: int, *, shared: bool, halved: bool = True
+) -> Tensor:
+    """Last hidden states of random texts, in half the digits or in all, (b, n, h)."""
     torch.manual_seed(0)
     ids = torch.randint(5, model.vocabulary_size, (texts, length))
-    with torch.autocast("cpu", HALF):
+    with torch.no_grad(), torch.autocast("cpu", HALF, enabled=halved):
         if not shared:
             return model.forward(ids).hidden.float()
         with together(model.module):
@@ -49,6 +51,20 @@ def test_texts_side_by_side_see_what_they_see_alone(
     assert_close(side_by_side(query, key, value, scale), alone, rtol=1e-4, atol=1e-5)
 
 
+@given(*(st.integers(1, 5) for _ in range(4)), st.sampled_from([None, 0.3]), st.integers(0, 9))
+def test_keys_taken_one_by_one_give_what_the_kernel_gives(
+    texts: int, length: int, keys: int, heads: int, scale: float | None, seed: int
+) -> None:
+    """Any number of texts, tokens, keys and heads, a chunk of texts at a time."""
+    torch.manual_seed(seed)
+    query = torch.randn(texts, heads, length, 8)
+    key, value = torch.randn(2, texts, heads, keys, 8)
+    alone = scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(short_texts, "_CHUNK", 2)
+        assert_close(key_by_key(query, key, value, scale), alone, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("length", [4, 7, 9])
 @pytest.mark.parametrize("family", HALVED)
 def test_no_architecture_reads_texts_otherwise(family: str, length: int, tmp_path: Path) -> None:
@@ -57,6 +73,15 @@ def test_no_architecture_reads_texts_otherwise(family: str, length: int, tmp_pat
     alone, shared = (states(model, 11, length, shared=one) for one in (False, True))
     assert_close(shared, alone, rtol=0.05, atol=0.05)
     assert not model.is_decoder or torch.equal(shared, alone)
+
+
+@pytest.mark.parametrize("length", [2, 4, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_architecture_reads_few_keys_otherwise(family: str, length: int, tmp_path: Path) -> None:
+    """With all digits hidden states are the same but for the last ones."""
+    model = load(artifact_of(build_tiny(family, tmp_path / "model")), "cpu", "float32")
+    alone, by_keys = (states(model, 11, length, shared=one, halved=False) for one in (False, True))
+    assert_close(by_keys, alone, rtol=1e-3, atol=1e-4)
 
 
 def test_the_library_attends_as_before_afterwards(tmp_path: Path) -> None:
@@ -86,7 +111,10 @@ def test_padded_texts_and_gradients_are_left_to_the_library(
 def test_short_texts_of_an_encoder_do_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In half the digits and on a CPU every layer asks for it; with all digits none does."""
+    """In half the digits and on a CPU every layer asks for it; with all digits keys go one by one.
+
+    More than a few keys are left to the library.
+    """
     model = load(artifact_of(build_tiny("bert", tmp_path / "model")), "cpu")
     asked: list[tuple[int, ...]] = []
 
@@ -97,6 +125,15 @@ def test_short_texts_of_an_encoder_do_share(
     monkeypatch.setattr(short_texts, "side_by_side", counted)
     states(model, 9, 4, shared=True)
     assert asked == [(9, 4, 4, 8)] * model.num_layers
+    few: list[tuple[int, ...]] = []
+
+    def by_keys(query: Tensor, *rest: Tensor) -> Tensor:
+        few.append(tuple(query.shape))
+        return key_by_key(query, *rest)
+
+    monkeypatch.setattr(short_texts, "key_by_key", by_keys)
     with together(model.module):
         model.forward(torch.tensor([[2, 89, 3]]))
+        model.forward(torch.tensor([[2, 89, 90, 91, 3]]))
     assert len(asked) == model.num_layers
+    assert few == [(1, 4, 3, 8)] * model.num_layers

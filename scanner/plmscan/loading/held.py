@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from plmscan.loading.attending import attending_by, attends_by
 from plmscan.loading.bench import same
+from plmscan.loading.short_texts import attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def _attending(
 ) -> Iterator[None]:
     """Let every layer of ``module`` attend to what ``seen`` makes of its keys and values."""
 
-    def attention(
+    def attending(
         layer: nn.Module,
         query: Tensor,
         key: Tensor,
@@ -104,12 +104,9 @@ def _attending(
         **options: Any,  # noqa: ANN401 - what else the library has to say
     ) -> tuple[Tensor, None]:
         """What the library asks of an attention function: (b, H, n, d) each -> (b, n, H, d)."""
-        found: tuple[Tensor, None] = sdpa_attention_forward(
-            layer, query, *seen(key, value), mask, **options
-        )
-        return found
+        return attention(layer, query, *seen(key, value), mask, **options)
 
-    AttentionInterface.register(_NAME, attention)
+    AttentionInterface.register(_NAME, attending)
     AttentionMaskInterface.register(_NAME, sdpa_mask)
     with attending_by(module, _NAME):
         yield

@@ -227,12 +227,10 @@ class LoadedModel:
     def half_precision(self) -> Iterator[None]:
         """Forward passes inside run with half the digits, where they were asked for.
 
-        For what selects, not for what a rule judges.
+        For what selects, not for what a rule judges: short texts are attended to otherwise.
         """
-        if not self.halved:
-            yield
-            return
-        with half_precision(self.module, self.device), together(self.module):
+        halved = half_precision(self.module, self.device) if self.halved else nullcontext()
+        with halved, together(self.module):
             yield
 
     @torch.no_grad()
