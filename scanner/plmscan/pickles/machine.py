@@ -410,8 +410,8 @@ class Machine(ABC):
         self.frame_end = self.stream.position + size
 
     def leave_frame(self) -> None:
-        """Take note that the end of the frame was reached, or crossed."""
-        if self.frame_end is not None and self.stream.position > self.frame_end:
+        """Take note that the frame is over, or that an instruction or an array crosses its end."""
+        if self.frame_end is not None and self.stream.position != self.frame_end:
             self.found.act(_BROKEN_FRAME)
         self.frame_end = None
 

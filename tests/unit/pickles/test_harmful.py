@@ -63,6 +63,21 @@ def behind_a_fake_array() -> bytes:
     return made[: made.rindex(b"b") + 1] + b"0" + payload + b"."
 
 
+def amid_a_frame() -> bytes:
+    """A pickle whose second array lies behind its frame, which joblib reads as a whole before it.
+
+    Who reads byte by byte takes the frame's end for the array, and never sees what it calls.
+    """
+    buffer = io.BytesIO()
+    joblib.dump(np.ones(64, dtype="u1"), buffer)
+    first = buffer.getvalue()
+    instructions = first[first.index(b"\x95") + 9 : first.rindex(b"b") + 1]
+    size = 1 + ord("0") + 64
+    frame = instructions + (b"0" + SYSTEM[2:]).ljust(size, b".")
+    array = b"0N.".ljust(size, b".")
+    return first[:-1] + b"0\x95" + len(frame).to_bytes(8, "little") + frame + array
+
+
 SPELLINGS = {
     "protocol 0": b"cposix\nsystem\n(S'true'\ntR.",
     "INST": b"(S'true'\niposix\nsystem\n.",
@@ -238,6 +253,7 @@ WRAPPED = {
     "numpy archive": zipped(("a.npy", object_array(SYSTEM))),
     "behind a fake array": behind_a_fake_array(),
     "behind a lying type": behind_a_lying_type(),
+    "amid a frame": amid_a_frame(),
     "joblib": b"ZF" + b"0x2b".ljust(19) + zlib.compress(SYSTEM),
     "torch, computed magic number": call("builtins", "eval") + pickle.dumps(1001) + SYSTEM,
 }  # fmt: skip
