@@ -23,6 +23,7 @@ __all__ = [
     "MODULES",
     "NOTES",
     "ROUTER_CONFIGS",
+    "SETFIT_HEAD",
     "Layout",
     "Module",
     "Unread",
@@ -38,6 +39,8 @@ ROUTER_CONFIGS = ("router_config.json", "config.json")
 """Where its routers list theirs, the first that is there."""
 NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
 """Folders of version control and of downloads, which are not read."""
+SETFIT_HEAD = "model_head.pkl"
+"""The file in which SetFit keeps the classifier that reads a model of sentence-transformers."""
 _ROUTERS = ("Router", "Asym")
 _WEIGHTS = (
     "model.safetensors",

@@ -35,7 +35,7 @@ from plmscan.loading.quiet import quiet
 from plmscan.probes.static.entry_points import Probe
 from plmscan.source import SourceOptions, resolve
 from tests.artifacts import write_json
-from tests.tiny_models import build_tiny
+from tests.tiny_models import WORDS, build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -297,7 +297,7 @@ LAYOUTS = {
         lambda folder: transformer_of(CrossEncoder(str(folder))),
     ),
     "reranker": Layout(a_reranker, lambda f: transformer_of(CrossEncoder(str(f)))),
-    "setfit": Layout(a_setfit, by_setfit, "model_head.pkl"),
+    "setfit": Layout(a_setfit, by_setfit),
     "fewer-layers": Layout(
         with_settings("sentence_bert_config.json", config_args={"num_hidden_layers": 1}),
         by_sentence_transformers,
@@ -365,3 +365,27 @@ def test_what_a_library_loads_is_measured_or_named(
     ours = measured(folder)
     made_up = {name for name in loaded if name.startswith("pooler.")} - ours.keys()
     assert {n: d for n, d in loaded.items() if n not in made_up} == ours
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("normalized", [False, True])
+def test_setfit_answers_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, normalized: bool
+) -> None:
+    """The label that leads is the one that SetFit gives to a text, by the name that it gives it."""
+    monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
+    folder, texts = tmp_path / "model", [" ".join(WORDS[i : i + 5]) for i in range(0, 60, 2)]
+    with quiet():
+        body = SentenceTransformer(str(bert(tmp_path / "source")), device="cpu")
+        vectors = body.encode(texts, normalize_embeddings=normalized)
+        head = LogisticRegression(C=100).fit(vectors, [i % 3 for i in range(len(texts))])
+        SetFitModel(
+            body, head, normalize_embeddings=normalized, labels=["a", "b", "c"]
+        ).save_pretrained(str(folder))
+        answers = SetFitModel.from_pretrained(str(folder), device="cpu").predict(texts)
+    model = load(resolve(str(folder), OPTIONS, lambda _fraction, _note: None), "cpu")
+    rows = [model.wrap(model.tokenize(text)) for text in texts]
+    leads = model.forward(*model.batch(rows)).leads
+    assert leads is not None
+    assert [model.labels[i] for i in leads.argmax(dim=1).tolist()] == answers
+    assert len(set(answers)) == 3

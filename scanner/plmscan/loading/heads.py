@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
+from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
 from plmscan.loading.features import last_token
 from plmscan.loading.passing import taken_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
     from transformers import PreTrainedModel
 
     from plmscan.loading.features import BaseOutputs
-    from plmscan.loading.traits import Traits
+    from plmscan.loading.traits import Location, Traits
 
-__all__ = ["classifier_logits", "masked_lm_logits", "share_base"]
+__all__ = ["OnEmbedding", "classifier_logits", "masked_lm_logits", "share_base"]
 
 
 class _Given(nn.Module):
@@ -45,6 +48,30 @@ class _Given(nn.Module):
             return getattr(self.__dict__["_base"][0], name)
 
 
+class OnEmbedding(nn.Module):
+    """A linear map of the embedding of a text, which stands in no file of weights."""
+
+    weight: Tensor
+    """(numbers, h)."""
+    bias: Tensor
+    """(numbers)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, where: Location, *, normalized: bool) -> None:
+        """What is read at ``where``, and has length one before if ``normalized``."""
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.where = where
+        self.normalized = normalized
+
+    def forward(self, features: Mapping[Location, Tensor]) -> Tensor:
+        """(b, numbers) for the features of texts."""
+        embedding = features[self.where]
+        if self.normalized:
+            embedding = F.normalize(embedding, dim=-1)
+        return F.linear(embedding, self.weight, self.bias)
+
+
 def share_base(head: PreTrainedModel, base: PreTrainedModel) -> None:
     """Drop the base model inside ``head``; from now on it works on outputs of ``base``."""
     setattr(head, head.base_model_prefix, _Given(base))
@@ -69,7 +96,7 @@ def classifier_logits(
     return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
 
 
-def masked_lm_logits(head: PreTrainedModel, hidden: Tensor) -> Tensor:
+def masked_lm_logits(head: nn.Module, hidden: Tensor) -> Tensor:
     """(b, n, v) of a masked language model for hidden states (b, n, h)."""
     outputs = BaseModelOutput(last_hidden_state=hidden)
     return cast("Tensor", head(inputs_embeds=outputs).logits)

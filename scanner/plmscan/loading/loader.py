@@ -13,10 +13,12 @@ from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Score, decision_of
 from plmscan.loading.experiments import bfloat16_holds, traits_of
+from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
 from plmscan.loading.use import use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
@@ -57,14 +59,15 @@ def load(
         UnsupportedModelError: plmscan has no adapter for the model.
         PlmscanError: ``device`` is not there, or ``precision`` is none.
     """
-    place, use, artifact = _device(device), use_of(artifact, used_as), artifact.measured
+    place, use = _device(device), use_of(artifact, used_as)
+    whole, artifact = artifact, artifact.measured
     require_contents(artifact.files, artifact.weights)
     halved = halves(precision, place)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
         rows = word_rows(checkpoint.measured)
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
-        model = _assemble(checkpoint, vocabulary, place)
+        model = with_setfit_head(_assemble(checkpoint, vocabulary, place), whole, use)
         _require_output(model)
         model = _tried(model, vocabulary)
         return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
@@ -142,7 +145,8 @@ def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
         return model
     words = torch.tensor(vocabulary.words(model.vocabulary_size))
     has_room = model.room is None or model.room >= _PAIR
-    separator = vocabulary.separator if has_room else None
+    is_alone = isinstance(model.heads["classifier"], OnEmbedding)  # SetFit takes single texts
+    separator = vocabulary.separator if has_room and not is_alone else None
     trial = replace(model, separator=separator, meter=TokenMeter())
     found = answers(trial, separator, words)
     decision = Score(found.usual) if isinstance(model.decision, Score) else model.decision

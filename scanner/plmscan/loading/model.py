@@ -15,7 +15,7 @@ from plmscan.loading import vocabulary
 from plmscan.loading.apart import by_length
 from plmscan.loading.attending import attending_by
 from plmscan.loading.features import first_of, last_token, mean_token
-from plmscan.loading.heads import classifier_logits, masked_lm_logits
+from plmscan.loading.heads import OnEmbedding, classifier_logits, masked_lm_logits
 from plmscan.loading.passing import in_place_of, looking_up, passed
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from plmscan.evidence import Gap
@@ -87,7 +87,7 @@ class LoadedModel:
 
     module: PreTrainedModel
     """The base model, which computes hidden states."""
-    heads: Mapping[str, PreTrainedModel]
+    heads: Mapping[str, nn.Module]
     """Heads on the base model's outputs: ``classifier`` and ``masked-lm``, where they exist."""
     traits: Traits
     """How it is read, as experiments found it."""
@@ -352,10 +352,18 @@ class LoadedModel:
             (where, self._feature(where, outputs, input_ids, mask)) for where in self.locations
         )
         features = {where: feature for where, feature in found if feature is not None}
-        head = self.heads.get("classifier")
-        logits = None if head is None else classifier_logits(head, self.traits, outputs, mask)
+        logits = self._logits(outputs, features, mask)
         leads = None if logits is None else self._decided.leads(logits)
         return Outputs(outputs.last_hidden_state, features, logits, leads)
+
+    def _logits(
+        self, outputs: BaseOutputs, features: Mapping[Location, Tensor], mask: Tensor | None
+    ) -> Tensor | None:
+        """(b, numbers) of the classifier, if there is one."""
+        head = self.heads.get("classifier")
+        if isinstance(head, OnEmbedding):
+            return cast("Tensor", head(features))
+        return None if head is None else classifier_logits(head, self.traits, outputs, mask)
 
     def _base_outputs(
         self,

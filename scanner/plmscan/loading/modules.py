@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
-from plmscan.errors import ArtifactError
+from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.evidence import Gap
-from plmscan.layout import MODULES, inside
+from plmscan.layout import MODULES, SETFIT_HEAD, inside
+from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.traits import Location
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from plmscan.loading.model import LoadedModel
     from plmscan.source import Artifact
 
-__all__ = ["unmeasured_modules"]
+__all__ = ["embedding_of", "unmeasured_modules"]
 
 _HARMLESS = frozenset({"Asym", "Dropout", "Normalize", "Router"})
 """Modules that hand on what they get; a router's own parts are listed beside it."""
@@ -78,13 +79,15 @@ _READ = MappingProxyType(
     }
 )
 """Where each mode reads; the mean times the root of the length points where the mean does."""
+_OF_LENGTH = ("mean_sqrt_len_tokens",)
+"""Modes that stretch what they read by how long a text is."""
 _OUTPUTS = MappingProxyType({"last_hidden_state": None, "pooler_output": Location.POOLER})
 """What of the base model sentence-transformers takes, and the location that this is."""
 _TASKS = MappingProxyType(
     {"feature-extraction": "", "sequence-classification": "classifier", "fill-mask": "masked-lm"}
 )
 """What a Transformer is loaded for, and the head that this takes."""
-_SETFIT_HEADS = ("model_head.pkl", "model_head.safetensors", "model_head.joblib", "model_head.bin")
+_OTHER_HEADS = ("model_head.safetensors", "model_head.joblib", "model_head.bin")
 _LONGEST = 40
 """Characters of a setting that are shown."""
 _NOT_READ = "plmscan does not read it yet, so what the whole model makes of a text is not measured."
@@ -130,9 +133,7 @@ def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
         yield from (Gap(subject, f"{problem} {_REMEDY}") for problem in problems)
     if artifact.layout.modules:
         yield from _prompt(facts)
-    for name in _SETFIT_HEADS:
-        if artifact.has(name):
-            yield Gap(name, _setfit_head(artifact))
+    yield from _heads(artifact, model)
 
 
 def _is_whole(model: LoadedModel) -> bool:
@@ -229,10 +230,38 @@ def _prompt(facts: _Facts) -> Iterator[Gap]:
         yield Gap(name, reason, blocks_pass=False)
 
 
-def _setfit_head(artifact: Artifact) -> str:
-    """Why the head of SetFit stands in the way."""
-    body = "the encoder that it reads" if artifact.has(MODULES) else "the rest"
-    return (
-        f"SetFit decides by this head, and plmscan measures {body} but not the head. Without the "
-        "file, the encoder can be checked by itself."
-    )
+def _heads(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
+    """Heads of SetFit that are neither measured nor told where they were to be."""
+    is_measured = isinstance(model.heads.get("classifier"), OnEmbedding)
+    known = {gap.subject for gap in model.gaps} | ({SETFIT_HEAD} if is_measured else set())
+    for name in (SETFIT_HEAD, *_OTHER_HEADS):
+        if artifact.has(name) and name not in known:
+            body = "the encoder that it reads" if artifact.has(MODULES) else "the rest"
+            reason = (
+                f"SetFit decides by this head, and plmscan measures {body} but not the head. "
+                "Without the file, the encoder can be checked by itself."
+            )
+            yield Gap(name, reason)
+
+
+def embedding_of(artifact: Artifact, model: LoadedModel) -> tuple[Location, bool]:
+    """Where the modules of ``artifact`` read a text, and whether they give it length one.
+
+    Raises:
+        ArtifactError: the settings of a module are broken.
+        UnsupportedModelError: they do more than that.
+    """
+    first, *others = artifact.layout.modules
+    names = [module.name for module in others]
+    usual = ["Pooling", *(name for name in names[1:] if name in ("Normalize", "Dropout"))]
+    if first.name not in _TRANSFORMERS or names != usual:
+        msg = f"It reads what {', '.join([first.name, *names])} make of a text."
+        raise UnsupportedModelError(msg, "A Transformer, one pooling and Normalize are measured.")
+    settings = inside(others[0].folder, "config.json")
+    modes = _modes(artifact.read_json(settings))
+    where = _READ.get(modes[0]) if len(modes) == 1 and modes[0] not in _OF_LENGTH else None
+    is_misread = where is Location.CLS and model.traits.cls_last
+    if where is None or where not in model.locations or is_misread:
+        msg = f"It reads the pooling {', '.join(map(_word, modes))} of this model."
+        raise UnsupportedModelError(msg, "One pooling by the first token or the mean is measured.")
+    return where, "Normalize" in names

@@ -1,7 +1,8 @@
 """Pickles, read without loading any: what they import, call and change, wherever they lie.
 
 `read` looks for pickles in a file by its content: bare, one after another, behind arrays, and in
-zip, tar and 7z archives and compressed files, all within an `Allowance`.  `judge` says what it
+zip, tar and 7z archives and compressed files, all within an `Allowance`; `read_objects` reads the
+plain data of one, such as the numbers of a classifier.  `judge` says what it
 means that a pickle uses a name, by an allow-list that is made from the libraries themselves
 (``tools/generate_allowed.py``).
 """
@@ -18,10 +19,14 @@ from plmscan.pickles.names import (
     judge,
     permission,
 )
-from plmscan.pickles.streams import Allowance
+from plmscan.pickles.objects import ForeignError, read_objects
+from plmscan.pickles.streams import Allowance, BoundError, BrokenError
 
 __all__ = [
     "Allowance",
+    "BoundError",
+    "BrokenError",
+    "ForeignError",
     "Global",
     "Level",
     "Permission",
@@ -32,5 +37,6 @@ __all__ = [
     "judge",
     "permission",
     "read",
+    "read_objects",
     "walk",
 ]

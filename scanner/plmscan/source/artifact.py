@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plmscan.errors import ArtifactError
 from plmscan.evidence import FileDigest, ListedFile
-from plmscan.layout import ALONE
+from plmscan.layout import ALONE, SETFIT_HEAD
 from plmscan.plain_text import require_narrow
 from plmscan.source.contents import refuse_hollow
 
@@ -165,6 +165,11 @@ class Artifact:
             msg = f"The model has no file {name}."
             raise ArtifactError(msg, "Check that the model was saved completely.")
         return read_object(self.root, name)
+
+    @property
+    def has_setfit_head(self) -> bool:
+        """Whether `files` hold a head of SetFit, behind the modules that it reads."""
+        return bool(self.layout.modules) and self.has(SETFIT_HEAD)
 
     @property
     def config(self) -> dict[str, Any]:
