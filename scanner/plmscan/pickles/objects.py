@@ -8,13 +8,13 @@ else is refused, so that nothing is taken for what a loader would not make of it
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from dataclasses import dataclass, field
+from io import BytesIO
 from math import prod
 from pickletools import genops
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from plmscan.pickles.names import Global, Permission, permission
 from plmscan.pickles.streams import BoundError, BrokenError
@@ -109,24 +109,26 @@ def read_objects(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size > _LARGEST:
-            msg = f"it is larger than the {_LARGEST // 2**20} MiB that plmscan reads of such a file"
-            raise BoundError(msg)
-        if file.read(1) != bytes([_FIRST]):
-            msg = "it is compressed, or no pickle of protocol 2 to 5"
-            raise BrokenError(msg)
-        file.seek(0)
-        value = _Reader(file).run()
-        if file.read(1):
-            msg = "more follows its pickle"
-            raise BrokenError(msg)
-        return value
+        whole = file.read(_LARGEST + 1)
+    if len(whole) > _LARGEST:
+        msg = f"it is larger than the {_LARGEST // 2**20} MiB that plmscan reads of such a file"
+        raise BoundError(msg)
+    if whole[:1] != bytes([_FIRST]):
+        msg = "it is compressed, or no pickle of protocol 2 to 5"
+        raise BrokenError(msg)
+    # In memory, what an instruction asks for beyond the end takes no memory.
+    stream = BytesIO(whole)
+    value = _Reader(stream).run()
+    if stream.read(1):
+        msg = "more follows its pickle"
+        raise BrokenError(msg)
+    return value
 
 
 class _Reader:
     """The machine of one pickle, which knows no instruction that calls or imports anything."""
 
-    def __init__(self, file: BinaryIO, *, has_arrays: bool = True) -> None:
+    def __init__(self, file: BytesIO, *, has_arrays: bool = True) -> None:
         """Read ``file`` from where it stands; ``has_arrays`` as in `plmscan.pickles.machine`."""
         self.file = file
         self.has_arrays = has_arrays
@@ -312,7 +314,7 @@ class _Reader:
         if state.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
         size = prod(_shape(state["shape"])) * _size(code)
-        data = self.file.read(min(size, _LARGEST))
+        data = self.file.read(size)
         array.fill(code, state["shape"], data, by_column=state["order"] == "F")
         return array
 
