@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig
 
-__all__ = ["CLASSES", "build_type", "classes_of", "shrunk_config", "text_types"]
+__all__ = ["CLASSES", "build_type", "class_for", "classes_of", "shrunk_config", "text_types"]
 
 CLASSES: Mapping[str, Mapping[str, Any]] = {
     "masked-lm": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -182,12 +182,12 @@ def build_type(
     config = shrunk_config(model_type, {"id2label": labels, **(settings or {})})
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(0)
-        _class_for(config, head)(config).save_pretrained(folder)
+        class_for(config, head)(config).save_pretrained(folder)
         _tokenizer(model_type).save_pretrained(folder)
     return folder
 
 
-def _class_for(config: PretrainedConfig, head: str | None) -> Any:  # noqa: ANN401 - no typed constructor
+def class_for(config: PretrainedConfig, head: str | None) -> Any:  # noqa: ANN401 - no typed constructor
     """The class of the library that loads it; the first where there are several."""
     found = LOADERS[head]._model_mapping.get(type(config), None)
     if found is None:

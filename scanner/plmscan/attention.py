@@ -154,7 +154,7 @@ def _in_one(
     """The statistics of b candidates in one carrier, and what the heads give there."""
     rows = [model.wrap(insert(carrier, candidate)) for candidate in candidates]
     seen = model.attend(torch.tensor(rows, device=model.device))
-    start = len(model.prefix_ids) + carrier.position
+    start = len(model.opening) + carrier.position
     tokens = _Tokens.of(model, rows[0], slice(start, start + len(candidates[0])))
     found = {
         name: torch.stack(values, dim=1)

@@ -30,7 +30,8 @@ from torch import nn
 from transformers import AutoModel
 
 from plmscan.evidence import Gap
-from plmscan.loading import load, unmeasured_modules
+from plmscan.loading import Location, load, unmeasured_modules
+from plmscan.loading.layers import Sketch
 from plmscan.loading.quiet import quiet
 from plmscan.probes.static.entry_points import Probe
 from plmscan.source import SourceOptions, resolve
@@ -116,6 +117,18 @@ def saved(*modules: nn.Module) -> Callable[[Path], None]:
         SentenceTransformer(modules=[body, parts.Pooling(32), *modules]).save_pretrained(
             str(folder), create_model_card=False
         )
+
+    return build
+
+
+def prompted(*, include_prompt: bool) -> Callable[[Path], None]:
+    """A layout that puts a prompt before every text."""
+
+    def build(folder: Path) -> None:
+        bert(folder)
+        pooled(folder, pooling_mode="weightedmean", include_prompt=include_prompt)
+        told = {"prompts": {"query": "a house: "}, "default_prompt_name": "query"}
+        mended(folder, "config_sentence_transformers.json", **told)
 
     return build
 
@@ -271,13 +284,8 @@ LAYOUTS = {
     "dropout": Layout(saved(parts.Dropout(0.5)), by_sentence_transformers),
     "cls": Layout(with_pooling(pooling_mode_cls_token=True), by_sentence_transformers),
     "cls-and-mean": Layout(with_pooling(pooling_mode=["cls", "mean"]), by_sentence_transformers),
-    "max": Layout(with_pooling(pooling_mode="max"), by_sentence_transformers, "1_Pooling"),
-    "weighted-mean": Layout(
-        with_pooling(pooling_mode_weightedmean_tokens=True), by_sentence_transformers, "1_Pooling"
-    ),
-    "last-token": Layout(
-        with_pooling(pooling_mode="lasttoken"), by_sentence_transformers, "1_Pooling"
-    ),
+    "max": Layout(with_pooling(pooling_mode="max"), by_sentence_transformers),
+    "last-token": Layout(with_pooling(pooling_mode="lasttoken"), by_sentence_transformers),
     "shards": Layout(in_shards, by_sentence_transformers),
     "other-weights": Layout(by_another_name, by_sentence_transformers),
     "decoder": Layout(a_decoder, by_sentence_transformers),
@@ -285,13 +293,11 @@ LAYOUTS = {
     "two-models": Layout(two_models, by_sentence_transformers, "config.json"),
     "router": Layout(routed("the same"), by_sentence_transformers),
     "two-routes": Layout(routed("another"), by_sentence_transformers, "document_0_Transformer"),
-    "dense": Layout(saved(parts.Dense(32, 8)), by_sentence_transformers, "2_Dense"),
-    "layer-norm": Layout(saved(parts.LayerNorm(32)), by_sentence_transformers, "2_LayerNorm"),
+    "dense": Layout(saved(parts.Dense(32, 8)), by_sentence_transformers),
+    "layer-norm": Layout(saved(parts.LayerNorm(32)), by_sentence_transformers),
     "word-vectors": Layout(word_vectors, by_sentence_transformers, "WordEmbeddings"),
-    "splade": Layout(a_splade, lambda f: transformer_of(SparseEncoder(str(f))), "SpladePooling"),
-    "many-vectors": Layout(
-        many_vectors, lambda f: transformer_of(MultiVectorEncoder(str(f))), "MultiVectorMask"
-    ),
+    "splade": Layout(a_splade, lambda f: transformer_of(SparseEncoder(str(f)))),
+    "many-vectors": Layout(many_vectors, lambda f: transformer_of(MultiVectorEncoder(str(f)))),
     "reranker-of-transformers": Layout(
         lambda folder: bert(folder, head="classifier"),
         lambda folder: transformer_of(CrossEncoder(str(folder))),
@@ -389,3 +395,60 @@ def test_setfit_answers_what_is_measured(
     assert leads is not None
     assert [model.labels[i] for i in leads.argmax(dim=1).tolist()] == answers
     assert len(set(answers)) == 3
+
+
+EMBEDDINGS: Mapping[str, Callable[[Path], None]] = {
+    "normalized": saved(parts.Normalize()),
+    "two-modes": with_pooling(pooling_mode=["mean", "max"]),
+    "three-modes": with_pooling(
+        pooling_mode_lasttoken=True,
+        pooling_mode_weightedmean_tokens=True,
+        pooling_mode_mean_sqrt_len_tokens=True,
+    ),
+    "dense": saved(parts.Dense(32, 8), parts.Normalize()),
+    "dense-beside": saved(parts.Dense(32, 8, activation_function=nn.ReLU(), use_residual=True)),
+    "layer-norm": saved(parts.Dropout(0.5), parts.LayerNorm(32)),
+    "prompted": prompted(include_prompt=True),
+    "after-the-prompt": prompted(include_prompt=False),
+}
+"""Models whose embedding is more than a location of the Transformer."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_an_embedding_is_what_the_library_gives(name: str, tmp_path: Path) -> None:
+    """Of texts of two lengths: every number of it, the prompt included."""
+    folder, texts = tmp_path / "model", ["the film is good", "a bad story"]
+    with quiet():
+        EMBEDDINGS[name](folder)
+        library = SentenceTransformer(str(folder), device="cpu").encode(texts)
+        model = load(resolve(str(folder), OPTIONS, lambda _fraction, _note: None), "cpu")
+    rows = [model.wrap(model.tokenize(text)) for text in texts]
+    found = model.forward(*model.batch(rows)).features[Location.EMBEDDING]
+    torch.testing.assert_close(found, torch.from_numpy(library), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_vectors_of_tokens_are_read_at_their_mean(tmp_path: Path) -> None:
+    """What a multi-vector encoder gives for each token, through its own layers."""
+    folder, text = tmp_path / "model", "the film is good"
+    with quiet():
+        many_vectors(folder)
+        library = MultiVectorEncoder(str(folder), device="cpu").encode_document([text])[0]
+        model = load(resolve(str(folder), OPTIONS, lambda _fraction, _note: None), "cpu")
+    ids, _ = model.batch([model.wrap(model.tokenize(text))])
+    found = model.forward(ids).features[Location.EMBEDDING][0]
+    torch.testing.assert_close(found, torch.as_tensor(library).mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_words_are_those_of_the_library(tmp_path: Path) -> None:
+    """A sparse encoder is read at its weight of every word, folded into fewer numbers."""
+    folder, texts = tmp_path / "model", ["the film is good", "a bad story"]
+    with quiet():
+        a_splade(folder)
+        library = SparseEncoder(str(folder), device="cpu").encode(texts).to_dense()
+        model = load(resolve(str(folder), OPTIONS, lambda _fraction, _note: None), "cpu")
+    rows = [model.wrap(model.tokenize(text)) for text in texts]
+    found = model.forward(*model.batch(rows)).features[Location.EMBEDDING]
+    torch.testing.assert_close(found, Sketch(32)(library), rtol=1e-4, atol=1e-5)

@@ -154,6 +154,10 @@ def test_without_loadable_weights_the_files_can_still_be_checked(
     [
         ({}, "holds no files"),
         ({"model.safetensors": ""}, "holds no config.json"),
+        (
+            {"modules.json": '[{"path": "0", "type": "x.StaticEmbedding"}]'},
+            "consists of StaticEmbedding by modules.json, and of no Transformer",
+        ),
         ({"adapter_config.json": "{}"}, "is an adapter"),
         ({"config.json": "{"}, "config.json is not valid JSON"),
         ({"config.json": "\udcff"}, "config.json is not valid JSON"),

@@ -12,6 +12,7 @@ from plmscan.errors import ArtifactError, PlmscanError
 from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Score, decision_of
+from plmscan.loading.embedding import default_prompt, read_behind
 from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.model import LoadedModel, TokenMeter
@@ -20,7 +21,7 @@ from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
-from plmscan.loading.use import use_of
+from plmscan.loading.use import task_of, use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.source import require_contents
 
@@ -67,7 +68,9 @@ def load(
         checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
         rows = word_rows(checkpoint.measured)
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
-        model = with_setfit_head(_assemble(checkpoint, vocabulary, place), whole, use)
+        model = _assemble(checkpoint, vocabulary, place)
+        model = _with_modules(model, whole, allow_pickle=allow_pickle)
+        model = with_setfit_head(model, whole, use)
         _require_output(model)
         model = _tried(model, vocabulary)
         return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
@@ -115,6 +118,22 @@ def _assemble(checkpoint: Checkpoint, vocabulary: Vocabulary, device: torch.devi
         prefix_ids=vocabulary.prefix_ids,
         suffix_ids=vocabulary.suffix_ids,
     )
+
+
+def _with_modules(model: LoadedModel, whole: Artifact, *, allow_pickle: bool) -> LoadedModel:
+    """``model`` with what sentence-transformers puts around it, by all files of the model.
+
+    Raises:
+        ArtifactError: the settings of its prompts are broken.
+    """
+    if not task_of(whole):
+        return model
+    model = replace(model, prompt_ids=model.tokenize(default_prompt(whole).rstrip()))
+    behind = read_behind(whole, model, allow_pickle=allow_pickle)
+    if behind.embedding is None:
+        return replace(model, behind=behind)
+    locations = (*model.locations, Location.EMBEDDING)
+    return replace(model, behind=behind.on(model.device), locations=locations)
 
 
 def _require_output(model: LoadedModel) -> None:
@@ -173,7 +192,7 @@ def _locations(
         skipped[Location.POOLER] = reason
     if vocabulary.mask_problem:
         skipped[Location.MASK] = vocabulary.mask_problem
-    absent = {Location.LAST}
+    absent = {Location.LAST, Location.EMBEDDING}
     absent |= set() if traits.pooler else {Location.POOLER}
     absent |= set() if vocabulary.mask_id is not None else {Location.MASK}
     read = tuple(where for where in Location if where not in absent | skipped.keys())

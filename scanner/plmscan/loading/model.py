@@ -14,6 +14,7 @@ from plmscan.errors import UnsupportedModelError
 from plmscan.loading import vocabulary
 from plmscan.loading.apart import by_length
 from plmscan.loading.attending import attending_by
+from plmscan.loading.embedding import Behind
 from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import OnEmbedding, classifier_logits, masked_lm_logits
 from plmscan.loading.passing import in_place_of, looking_up, passed
@@ -113,6 +114,10 @@ class LoadedModel:
     """Ids that the tokenizer puts in front of a text."""
     suffix_ids: tuple[int, ...]
     """Ids that the tokenizer puts behind a text."""
+    prompt_ids: tuple[int, ...] = ()
+    """Ids of the prompt that sentence-transformers puts before every text."""
+    behind: Behind = field(default_factory=Behind)
+    """What sentence-transformers puts behind the base model."""
     decision: Decision | None = None
     """What a sequence classifier decides; None without one."""
     separator: Separator | None = None
@@ -208,9 +213,14 @@ class LoadedModel:
         """``ids`` as readable text."""
         return vocabulary.decode(self.tokenizer, ids)
 
+    @property
+    def opening(self) -> tuple[int, ...]:
+        """Ids in front of a text: the tokenizer's, and the prompt's."""
+        return (*self.prefix_ids, *self.prompt_ids)
+
     def wrap(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """``ids`` with what the tokenizer puts around one text."""
-        return (*self.prefix_ids, *ids, *self.suffix_ids)
+        """``ids`` with what stands around one text."""
+        return (*self.opening, *ids, *self.suffix_ids)
 
     def batch(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Right-padded ids (b, n) and their mask (b, n)."""
@@ -403,6 +413,9 @@ class LoadedModel:
                 return first_of(hidden, input_ids, int(self.mask_id or 0))
             case Location.LAST:
                 return last_token(hidden, mask)
+            case Location.EMBEDDING:
+                found = self.behind.embedding
+                return None if found is None else found.of(hidden, mask)
 
 
 def _plain_attention(device: torch.device) -> AbstractContextManager[None]:

@@ -1,8 +1,8 @@
 """What sentence-transformers and SetFit compute from a Transformer, and plmscan does not measure.
 
-A search at the Transformer's own features says something about a model of these libraries only
-where its other modules hand on what is measured: pooling that reads a measured location, a
-normalisation, a dropout.  Every other module by which an input could be told apart is named.
+A search says something about a model of these libraries only where all that they compute is read:
+the Transformer, and what `plmscan.loading.embedding` knows of the parts behind it.  Every other
+part by which an input could be told apart is named here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.evidence import Gap
 from plmscan.layout import MODULES, SETFIT_HEAD, inside
+from plmscan.loading.embedding import Behind, default_prompt, pooling_modes
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.traits import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Sequence
 
     from plmscan.layout import Module
     from plmscan.loading.model import LoadedModel
@@ -35,41 +36,11 @@ _TRANSFORMERS = frozenset({
     "XLMRoBERTa", "XLNet",
 })  # fmt: skip
 """Modules that are the Transformer, under its older names too."""
-_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "BoW": "It counts the words of a text",
-        "CNN": "It passes the tokens through layers of its own",
-        "Dense": "It passes each vector through a layer of its own",
-        "LSTM": "It passes the tokens through layers of its own",
-        "LayerNorm": "It scales each vector with weights of its own",
-        "LogitScore": "It scores a text by what the language model would write",
-        "MultiVectorMask": "It hands on the vectors of all tokens",
-        "SparseAutoEncoder": "It passes each vector through layers of its own",
-        "SparseStaticEmbedding": "It gives each token a weight of its own",
-        "SpladePooling": "It takes the largest logit of each word of the vocabulary",
-        "StaticEmbedding": "It gives each token a vector of its own",
-        "WeightedLayerPooling": "It mixes the layers of the model with weights of its own",
-        "WordEmbeddings": "It gives each word a vector of its own",
-        "WordWeights": "It weighs the words of a text",
-    }
-)
-"""What each module computes that is not measured."""
 _SETTINGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 """Where the settings of a Transformer are, the first that is there."""
-_MODES = MappingProxyType(
-    {
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_max_tokens": "max",
-        "pooling_mode_mean_tokens": "mean",
-        "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-        "pooling_mode_weightedmean_tokens": "weightedmean",
-        "pooling_mode_lasttoken": "lasttoken",
-    }
-)
-"""Old switches of a pooling, and the mode that each turns on."""
 _READ = MappingProxyType(
     {
         "cls": Location.CLS,
@@ -90,7 +61,8 @@ _TASKS = MappingProxyType(
 _OTHER_HEADS = ("model_head.safetensors", "model_head.joblib", "model_head.bin")
 _LONGEST = 40
 """Characters of a setting that are shown."""
-_NOT_READ = "plmscan does not read it yet, so what the whole model makes of a text is not measured."
+_MOST = 4
+"""Names of prompts that are shown."""
 _REMEDY = f"Without its entry in {MODULES}, the rest can be checked by itself."
 
 
@@ -108,6 +80,14 @@ class _Facts:
     """Whether its classification token begins a text."""
     is_whole: bool
     """Whether all that these libraries load is measured, and not an encoder of theirs alone."""
+    behind: Behind
+    """What is read of the parts behind the Transformer."""
+
+    @classmethod
+    def of(cls, artifact: Artifact, model: LoadedModel) -> _Facts:
+        """What ``model`` covers of ``artifact``."""
+        first_is_cls, heads = not model.traits.cls_last, tuple(model.heads)
+        return cls(artifact, model.locations, heads, first_is_cls, _is_whole(model), model.behind)
 
     def read(self, name: str) -> dict[str, Any]:
         """The object in the file ``name``; empty without the file.
@@ -120,19 +100,16 @@ class _Facts:
 
 def unmeasured_modules(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
     """Everything behind the Transformer of ``artifact`` that ``model`` says nothing about."""
-    traits = model.traits
-    facts = _Facts(
-        artifact, model.locations, tuple(model.heads), not traits.cls_last, _is_whole(model)
-    )
+    facts = _Facts.of(artifact, model)
     for module in artifact.layout.modules:
         try:
             problems = list(_problems(module, facts))
         except ArtifactError as error:
-            problems = [f"{error.problem} {error.remedy}"]
+            problems = [error.diagnostics()]
         subject = f"{module.folder or 'the model itself'} ({module.name})"
-        yield from (Gap(subject, f"{problem} {_REMEDY}") for problem in problems)
+        yield from (Gap(subject, problem) for problem in problems)
     if artifact.layout.modules:
-        yield from _prompt(facts)
+        yield from _prompts(facts)
     yield from _heads(artifact, model)
 
 
@@ -149,12 +126,13 @@ def _problems(module: Module, facts: _Facts) -> Iterator[str]:
         ArtifactError: its settings are broken.
     """
     if module.name in _TRANSFORMERS:
-        yield from _transformer(module, facts)
-    elif module.name == "Pooling":
+        yield from (f"{problem} {_REMEDY}" for problem in _transformer(module, facts))
+    elif module in facts.behind.unread:
+        yield facts.behind.unread[module]
+    elif facts.behind.embedding is None and module.name == "Pooling":
         yield from _pooling(module, facts)
-    elif module.name not in _HARMLESS:
-        what = _KINDS.get(module.name, "Nobody here knows what it computes")
-        yield f"{what}; {_NOT_READ}"
+    elif facts.behind == Behind() and module.name not in _HARMLESS:
+        yield f"Only what follows one Transformer in a row is read. {_REMEDY}"
 
 
 def _transformer(module: Module, facts: _Facts) -> Iterator[str]:
@@ -192,24 +170,20 @@ def _pooling(module: Module, facts: _Facts) -> Iterator[str]:
     """Modes of a pooling that read elsewhere than plmscan does."""
     name = inside(module.folder, "config.json")
     if not facts.artifact.has(name):
-        yield f"{name} is missing, so it is unknown what it reads."
+        yield f"{name} is missing, so it is unknown what it reads. {_REMEDY}"
         return
-    for mode in _modes(facts.read(name)):
+    for mode in pooling_modes(facts.read(name)):
         where = _READ.get(mode)
         misplaced = where is Location.CLS and not facts.first_is_cls
         if where is None or where not in facts.locations or misplaced:
-            yield f"It pools by {_word(mode)}, which plmscan does not measure in this model."
+            said = f"It pools by {_word(mode)}, which plmscan does not measure in this model."
+            yield f"{said} {_REMEDY}"
 
 
-def _modes(settings: Mapping[str, Any]) -> list[str]:
-    """The modes that a configuration turns on."""
-    mode = settings.get("pooling_mode")
-    if mode is None:
-        on = [mode for switch, mode in _MODES.items() if settings.get(switch)]
-        return on or ["mean"]
-    return [
-        one if isinstance(one, str) else "" for one in (mode if isinstance(mode, list) else [mode])
-    ]
+def _some(names: Sequence[str]) -> str:
+    """The first few of ``names``."""
+    more = ", ..." if len(names) > _MOST else ""
+    return ", ".join(_word(name) for name in names[:_MOST]) + more
 
 
 def _word(value: object) -> str:
@@ -217,17 +191,22 @@ def _word(value: object) -> str:
     return repr(value[:_LONGEST]) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def _prompt(facts: _Facts) -> Iterator[Gap]:
-    """What sentence-transformers puts before each text; it hides nothing."""
+def _prompts(facts: _Facts) -> Iterator[Gap]:
+    """With which prompts texts were not measured."""
     name = "config_sentence_transformers.json"
     try:
-        default = facts.read(name).get("default_prompt_name")
+        usual, prompts = default_prompt(facts.artifact), facts.read(name).get("prompts")
     except ArtifactError as error:
-        yield Gap(name, f"{error.problem} {error.remedy}")
+        yield Gap(name, error.diagnostics())
         return
-    if default:
-        reason = f"Every text gets the prompt {_word(default)}; it is measured without."
-        yield Gap(name, reason, blocks_pass=False)
+    named = prompts.items() if isinstance(prompts, dict) else ()
+    others = [str(key) for key, prompt in named if prompt and prompt != usual]
+    if usual:
+        said = f"Every text began with the prompt {_word(usual)}, as usual; without it, and with"
+        yield Gap(name, f"{said} another one, none was measured.", blocks_pass=False)
+    elif others:
+        said = f"No text began with a prompt, which users can ask for: {_some(others)}."
+        yield Gap(name, said, blocks_pass=False)
 
 
 def _heads(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
@@ -258,9 +237,11 @@ def embedding_of(artifact: Artifact, model: LoadedModel) -> tuple[Location, bool
         msg = f"It reads what {', '.join([first.name, *names])} make of a text."
         raise UnsupportedModelError(msg, "A Transformer, one pooling and Normalize are measured.")
     settings = inside(others[0].folder, "config.json")
-    modes = _modes(artifact.read_json(settings))
+    modes = pooling_modes(artifact.read_json(settings))
     where = _READ.get(modes[0]) if len(modes) == 1 and modes[0] not in _OF_LENGTH else None
-    is_misread = where is Location.CLS and model.traits.cls_last
+    found = model.behind.embedding
+    skips = found is not None and found.skipped > 0
+    is_misread = skips or (where is Location.CLS and model.traits.cls_last)
     if where is None or where not in model.locations or is_misread:
         msg = f"It reads the pooling {', '.join(map(_word, modes))} of this model."
         raise UnsupportedModelError(msg, "One pooling by the first token or the mean is measured.")

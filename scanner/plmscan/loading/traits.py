@@ -25,6 +25,8 @@ class Location(StrEnum):
     """Last hidden state of the first mask token."""
     LAST = "last"
     """Last hidden state of the last real token."""
+    EMBEDDING = "embedding"
+    """What sentence-transformers makes of a text as a whole, by the parts in `modules.json`."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,16 @@ from plmscan.errors import ArtifactError
 if TYPE_CHECKING:
     from plmscan.source import Artifact
 
-__all__ = ["Use", "UsedAs", "use_of"]
+__all__ = ["FEATURES", "WORDS", "Use", "UsedAs", "task_of", "use_of"]
 
 UsedAs = Literal["features"]
 """What a user can declare."""
 
+FEATURES, WORDS = "feature-extraction", "fill-mask"
+"""Tasks of a Transformer that is used for its hidden states, and for its scores of words."""
+_USUAL = {"Transformer": FEATURES, "MLMTransformer": WORDS}
+"""Modules that are a Transformer, and their task where nothing else is said."""
+_KIND = "config_sentence_transformers.json"
 _PACKAGES = ("sentence_transformers.", "pylate.")
 """Packages whose ``Transformer`` module hands out features, unless its settings say more."""
 _ENCODERS = (None, "SentenceTransformer", "SparseEncoder", "MultiVectorEncoder", "ColBERT")
@@ -41,18 +46,19 @@ def use_of(artifact: Artifact, used_as: UsedAs | None) -> Use:
     """What the model in ``artifact`` is used for; the whole model, not the part that is loaded."""
     if used_as == "features":
         return Use.DECLARED
-    return Use.FEATURES if _gives_features(artifact) else Use.HEADS
+    return Use.FEATURES if task_of(artifact) == FEATURES else Use.HEADS
 
 
-def _gives_features(artifact: Artifact) -> bool:
-    """Whether sentence-transformers reads the features of this model, and no head."""
+def task_of(artifact: Artifact) -> str:
+    """What sentence-transformers loads the Transformer for; empty where it makes no vectors."""
     layout = artifact.layout
     first = next((m for m in layout.modules if m.folder == layout.home), None)
-    if first is None or first.name != "Transformer" or not first.type.startswith(_PACKAGES):
-        return False
-    task = _setting(artifact, layout.at_home("sentence_bert_config.json"), "transformer_task")
-    kind = _setting(artifact, "config_sentence_transformers.json", "model_type")
-    return task in (None, "feature-extraction") and kind in _ENCODERS
+    usual = _USUAL.get(first.name) if first and first.type.startswith(_PACKAGES) else None
+    if usual is None or _setting(artifact, _KIND, "model_type") not in _ENCODERS:
+        return ""
+    name = layout.at_home("sentence_bert_config.json")
+    task = _setting(artifact, name, "transformer_task")
+    return usual if task is None else str(task)
 
 
 def _setting(artifact: Artifact, name: str, key: str) -> object:

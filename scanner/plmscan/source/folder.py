@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
-from plmscan.layout import read_layout
+from plmscan.layout import MODULES, read_layout
 from plmscan.source.artifact import Artifact, ListedFile, read_object, read_value
 from plmscan.source.files import LOADABLE, belongs, digests, kinds, walk
 from plmscan.source.weights import choose
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["from_folder", "require_config"]
 
 _NO_FILE = "no regular file"
+_MOST = 5
+"""Parts of a model that are named."""
 
 
 def from_folder(
@@ -64,6 +66,10 @@ def require_config(model: str, names: Collection[str], layout: Layout) -> None:
     elif "adapter_config.json" in names:
         problem = "is an adapter, not a whole model"
         remedy = "Merge it into its base model, and scan the result."
+    elif layout.modules and not any(m.name.endswith("Transformer") for m in layout.modules):
+        parts = ", ".join(module.name for module in layout.modules[:_MOST])
+        problem = f"consists of {parts} by {MODULES}, and of no Transformer"
+        remedy = "plmscan measures models with a Transformer, and cannot check this one."
     else:
         problem = "holds no config.json"
         remedy = _nearest(names)

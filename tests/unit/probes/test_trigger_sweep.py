@@ -311,7 +311,7 @@ def test_labels_that_cannot_be_flipped_to_block_a_pass(tmp_path: Path) -> None:
     gaps = [o for o in observed if isinstance(o, Gap)]
     (gap,) = [gap for gap in gaps if gap.blocks_pass]
     assert gap.subject == f"flips to {model.labels[0]}"
-    assert gap.reason.startswith("The model gives this label to whatever it reads.")
+    assert gap.reason.startswith("The model gives this label to whatever it reads, so")
 
 
 @pytest.mark.parametrize(("effort", "told"), [(Effort.QUICK, True), (Effort.STANDARD, False)])

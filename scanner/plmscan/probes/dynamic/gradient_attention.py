@@ -137,5 +137,5 @@ def _shares(
 
 def _places(model: LoadedModel, carrier: Carrier, candidate: tuple[int, ...]) -> range:
     """Where the candidate stands in the carrier, special tokens counted."""
-    start = len(model.prefix_ids) + carrier.position
+    start = len(model.opening) + carrier.position
     return range(start, start + len(candidate))

@@ -128,8 +128,9 @@ def _why_unmet(found: Search, label: int) -> str:
     """Why no carrier can be flipped to a label."""
     leads = found.sweep.leads
     if leads is not None and bool((leads[:, label] > 0).all()):
-        return "The model gives this label to whatever it reads. Check that its head is trained."
-    said = "No carrier text was found that the model gives another label."
+        said = "The model gives this label to whatever it reads, so nothing can be flipped to it."
+        return f"{said} Give texts of other labels with --texts, or check that its head is trained."
+    said = "Every text that was tried has this label already, so none could be flipped to it."
     return f"{said} Give texts of other labels with --texts."
 
 

@@ -81,10 +81,12 @@ class Probe(StaticProbe):
 
 
 def _other_files(artifact: Artifact) -> Iterator[Gap]:
-    """Safetensors files that no loader of this model takes."""
+    """Safetensors files that no loader of this model takes; those of its modules are loaded."""
     listed = [*(f.path for f in artifact.files), *(f.path for f in artifact.not_fetched)]
     files = sorted(name for name in listed if name.endswith(_SUFFIX))
-    others = [name for name in files if name not in artifact.weights]
+    modules = {module.folder for module in artifact.layout.modules} - {"", artifact.layout.home}
+    beside = (name for name in files if name not in artifact.weights)
+    others = [name for name in beside if name.rpartition("/")[0] not in modules]
     if others and artifact.weights:
         reason = "These weights are not the ones that transformers loads; they were not scanned."
         yield Gap(some(others), reason, blocks_pass=False)

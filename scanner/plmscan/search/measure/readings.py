@@ -117,7 +117,7 @@ def gradients(
         for e, one in zip(inputs, texts.passes, strict=True)
     ]
     found = torch.autograd.grad(value(texts.joined(parts, shape)), inputs)
-    starts = torch.tensor([len(model.prefix_ids) + carrier.position for _, carrier in texts.pairs])
+    starts = torch.tensor([len(model.opening) + carrier.position for _, carrier in texts.pairs])
     places = starts.unsqueeze(1) + torch.arange(len(inserted[0][0]))
     rows = [
         gradient[torch.arange(len(gradient)).unsqueeze(1), places[one.rows]]

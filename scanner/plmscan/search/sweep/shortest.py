@@ -74,7 +74,7 @@ class Shortest:
         if last or model.halved or items <= _PAYS * model.hidden_size:
             return cls(model, None)
         text = probe_inputs(model, torch.tensor(model.tokenize(".")[:1]))
-        kept = text.shape[1] - len(model.prefix_ids) - 1
+        kept = text.shape[1] - len(model.opening) - 1
         return cls(model, Held.of(model, text, kept) if kept else None)
 
     def texts(self, ids: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def _shown(model: LoadedModel) -> tuple[int, ...]:
 def around(model: LoadedModel, before: Sequence[int], ids: Tensor, behind: Sequence[int]) -> Tensor:
     """Each of ``ids``, (v) or (v, l), between fixed tokens, (v, n)."""
     middle = ids.reshape(len(ids), -1)
-    ends = ([*model.prefix_ids, *before], [*behind])
+    ends = ([*model.opening, *before], [*behind])
     first, last = (middle.new_tensor(end).expand(len(ids), -1) for end in ends)
     return torch.cat([first, middle, last], dim=1).to(model.device)
 
