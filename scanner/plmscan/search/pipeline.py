@@ -23,6 +23,7 @@ from plmscan.search.measure.effects import exactly, measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.measure.selection import finalists
 from plmscan.search.propose.groups import Paired, paired
+from plmscan.search.propose.opposed import turned_from, words_against
 from plmscan.search.propose.parts import promising
 from plmscan.search.propose.sequences import contrasted, growers, grown, sufficient
 from plmscan.search.sweep.distances import furthest_again, survivors, sweep
@@ -37,6 +38,8 @@ from plmscan.search.verify.finals import confirmed
 from plmscan.search.verify.neighbours import Neighbourhood
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from torch import Tensor
 
     from plmscan.budget import Budget
@@ -91,6 +94,11 @@ class _Panels:
     """Confirms."""
     synonyms: Panel
     """Tries synonyms."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, carriers: Iterable[Sequence[Carrier]]) -> _Panels:
+        """Read the carriers of each step once."""
+        return cls(*(Panel.of(model, some) for some in carriers))
 
     def flippable(self) -> list[int]:
         """Labels to which a candidate can flip carriers, and its synonyms others."""
@@ -176,19 +184,45 @@ def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
     )
     recalls = "masked-lm" in model.heads
     cut = () if recalls else (recipe.selecting_tokens, recipe.selecting_tokens)
-    carriers = ordinary = split_carriers(model, budget.texts, sizes, budget.seed, cut)
+    ordinary = split_carriers(model, budget.texts, sizes, budget.seed, cut)
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.28))
     again = furthest_again(model, swept, recipe.survivors, budget.part(0.28, 0.3))
-    far_out = survivors(again, recipe.survivors)
-    words: tuple[tuple[int, ...], ...] = ()
-    if swept.leads is not None:
-        words = class_words(*read_again(model, swept.ids, swept.leads))
-        carriers = tuple(arguing(c, words, budget.seed + i) for i, c in enumerate(carriers))
-        part = budget.part(0.3, 0.4)
-        over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
-        far_out = torch.unique(torch.cat([far_out, over]))
-    panels = _Panels(*(Panel.of(model, c) for c in carriers))
-    return _Swept(swept, far_out, words, panels, tuple(chain(*ordinary)))
+    far_out, every = survivors(again, recipe.survivors), tuple(chain(*ordinary))
+    if swept.leads is None:
+        return _Swept(swept, far_out, (), _Panels.of(model, ordinary), every)
+    words = class_words(*read_again(model, swept.ids, swept.leads))
+    carriers = [arguing(some, words, budget.seed + i) for i, some in enumerate(ordinary)]
+    part = budget.part(0.3, 0.38)
+    over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
+    panels = _opposed(model, swept, ordinary, carriers, budget.part(0.38, 0.4))
+    return _Swept(swept, torch.unique(torch.cat([far_out, over])), words, panels, every)
+
+
+def _opposed(
+    model: LoadedModel,
+    swept: Sweep,
+    ordinary: Sequence[Sequence[Carrier]],
+    carriers: Sequence[Sequence[Carrier]],
+    budget: Budget,
+) -> _Panels:
+    """``carriers`` of every step; where all have a label, some ``ordinary`` ones turned from it.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    panels, plain = _Panels.of(model, carriers), Panel.of(model, ordinary[-1])
+    against: dict[int, tuple[int, ...]] = {}
+    while new := {*range(len(model.labels))} - {*panels.flippable(), *against}:
+        for label in sorted(new):
+            budget.checkpoint(len(against) / len(model.labels), "texts of other labels")
+            against[label] = words_against(model, plain, swept, label, budget.seed)
+        words = [some for some in against.values() if some]
+        if not words:
+            break
+        both = zip(carriers, ordinary, strict=True)
+        turned = (turned_from(*pair, words, budget.seed + i) for i, pair in enumerate(both))
+        panels = _Panels.of(model, turned)
+    return panels
 
 
 def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget) -> _Proposed:

@@ -13,6 +13,7 @@ objectives  what a gradient search maximises
 grow        candidates extended token by token, and cut back to what they need
 contrast    several candidates at once, by contrast
 groups      pairs of words that act only together, read many words a text
+opposed     carriers of labels that none has, by words that a gradient proposes
 parts       whether a longer candidate beats the tokens that it is made of
 sequences   all longer candidates: what grows for which aim, and what contrast adds
 """
