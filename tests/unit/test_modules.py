@@ -9,7 +9,7 @@ import pytest
 
 from plmscan.layout import Layout, Module
 from plmscan.loading import LoadedModel, load, unmeasured_modules
-from plmscan.loading.embedding import read_behind
+from plmscan.loading.behind import read_behind
 from tests.artifacts import artifact_of, write_json, write_safetensors
 from tests.tiny_models import build_tiny
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.errors import ArtifactError, PlmscanError
+from plmscan.loading.behind import default_prompt, read_behind
 from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Score, decision_of
-from plmscan.loading.embedding import default_prompt, read_behind
 from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.model import LoadedModel, TokenMeter

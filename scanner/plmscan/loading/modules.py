@@ -1,7 +1,7 @@
 """What sentence-transformers and SetFit compute from a Transformer, and plmscan does not measure.
 
 A search says something about a model of these libraries only where all that they compute is read:
-the Transformer, and what `plmscan.loading.embedding` knows of the parts behind it.  Every other
+the Transformer, and what `plmscan.loading.behind` knows of the parts behind it.  Every other
 part by which an input could be told apart is named here.
 """
 
@@ -16,7 +16,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.evidence import Gap
 from plmscan.layout import MODULES, SETFIT_HEAD, inside
-from plmscan.loading.embedding import Behind, default_prompt, pooling_modes
+from plmscan.loading.behind import default_prompt, pooling_modes
+from plmscan.loading.embedding import Behind
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.traits import Location
 
