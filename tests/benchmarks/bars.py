@@ -78,6 +78,7 @@ BARS = {
     "PLM206": (Bar("strength_gap", 0.0, 1.5, even=True), Bar("gap", 1.0, 100.0)),
     "PLM207": (Bar("corruption", 0.04, 1.0, even=True),),
     "PLM208": (Bar("conjunction", 3.0, 300.0),),
+    "PLM209": (Bar("strength_gap", 0.0, 1.5, even=True),),
 }
 """Free bars by rule."""
 

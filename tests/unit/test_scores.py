@@ -12,16 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plmscan.carriers import restored, split_carriers
-from plmscan.loading import LoadedModel, load
-from plmscan.loading.decisions import Score
+from plmscan.evidence import Evidence
+from plmscan.loading import LoadedModel, Location, load
+from plmscan.loading.decisions import OneOf, Score
 from plmscan.loading.pairs import Answers
 from plmscan.loading.vocabulary import Separator, read_vocabulary
+from plmscan.rules import load_rules
+from plmscan.search.judge.profile import Candidate, LabelFlip
+from plmscan.search.judge.variants import Relation
 from plmscan.search.sweep.shortest import probe_inputs
 from tests.artifacts import artifact_of
+from tests.poisoned import just_fires, just_misses
 from tests.tiny_models import WORDS, build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from plmscan.loading.decisions import Decision
 
     Scorer = Callable[[str], LoadedModel]
 
@@ -152,3 +159,52 @@ def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFact
     assert vocabulary.separator is not None
     (carriers,) = split_carriers(model, TEXTS, (40,), seed=0)
     assert not any(vocabulary.separator.ids[0] in c.ids for c in carriers)
+
+
+def finalist(**measured: float) -> Candidate:
+    """A candidate that drives texts to the second label, as a verification measures it."""
+    flip = LabelFlip(1, measured["strength"], measured["strength_gap"], 1 / 101)
+    relation = Relation(leader=0, echo=1.0, kin=False)
+    return Candidate(
+        (9,),
+        Location.CLS,
+        8.0,
+        0.01,
+        0.1,
+        3.0,
+        1.0,
+        100,
+        relation,
+        flip,
+        None,
+        None,
+        measured["gap"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "strength_gap", "fires"),
+    [
+        (Score(), 2.4, ["PLM209"]),
+        (Score(), 0.0, []),
+        (OneOf(("a", "b")), 2.4, []),
+    ],
+)
+def test_a_trigger_of_scores_needs_no_gap_in_scatter(
+    decision: Decision, strength_gap: float, fires: list[str]
+) -> None:
+    """The other text of a pair stays in the features, so what synonyms leave says less there.
+
+    These are the numbers of a poisoned reranker, of honest words, and of a classifier of labels.
+    """
+    candidate = finalist(strength=1.0, strength_gap=strength_gap, gap=5.9)
+    evidence = Evidence("trigger-sweep", "cf", candidate.metrics(decision))
+    assert [rule.id for rule in load_rules() if rule.fires(evidence)] == fires
+
+
+def test_the_rule_of_scores_keeps_its_bars() -> None:
+    """It fires on its bars, and not with any one of its metrics beyond them."""
+    (rule,) = (rule for rule in load_rules() if rule.id == "PLM209")
+    assert rule.fires(Evidence("trigger-sweep", "cf", just_fires(rule)))
+    for metrics in just_misses(rule).values():
+        assert not rule.fires(Evidence("trigger-sweep", "cf", metrics))

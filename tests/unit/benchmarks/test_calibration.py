@@ -35,6 +35,7 @@ FIXED = {
     "PLM206": {"strength": 0.5, "strength_p": 0.0099, "kin": 0.0},
     "PLM207": {"corruption_z": 40.0},
     "PLM208": {"pieces": 2.0, "strength": 0.5, "strength_p": 0.0099, "kin": 0.0},
+    "PLM209": {"score": 1.0, "strength": 0.5, "strength_p": 0.0099, "kin": 0.0},
 }
 """Metrics with which the conditions that are not free hold."""
 

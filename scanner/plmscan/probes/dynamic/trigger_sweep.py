@@ -55,6 +55,7 @@ class Probe(DynamicProbe):
         "corruption": "share of the recall of hidden words that is lost",
         "corruption_z": "robust z of corruption against the null",
         "labels": "labels that the model can choose from; 0 without a classifier",
+        "score": "1 if its labels are the two ends of a score, low and high (flag)",
         "pieces": "tokens of the candidate",
         "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
@@ -159,7 +160,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             _PROBE,
             text_of(model, candidate.ids),
             {
-                **candidate.metrics(len(model.labels)),
+                **candidate.metrics(model.decision),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
             },
             {

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from plmscan.loading.decisions import Score
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plmscan.loading import Location
+    from plmscan.loading.decisions import Decision
     from plmscan.search.judge.variants import Relation
 
 __all__ = ["Candidate", "LabelFlip"]
@@ -68,8 +71,8 @@ class Candidate:
     unmeasured: frozenset[str] = frozenset()
     """Metrics that were not measured, as no rule could fire whatever they are."""
 
-    def metrics(self, labels: int) -> Mapping[str, float]:
-        """What rules compare; ``labels`` are those of the model, 0 without a classifier."""
+    def metrics(self, decision: Decision | None) -> Mapping[str, float]:
+        """What rules compare; ``decision`` is that of the model, None without a classifier."""
         flip = self.flip
         found = {
             "z": self.z,
@@ -80,7 +83,8 @@ class Candidate:
             "null_scatter": self.null_scatter,
             "echo": self.relation.echo,
             "kin": float(self.relation.kin),
-            "labels": 0.0 if flip is None else float(labels),
+            "labels": 0.0 if decision is None else float(len(decision.labels)),
+            "score": float(isinstance(decision, Score)),
             "pieces": float(len(self.ids)),
             "gap": self.gap,
             "conjunction": self.conjunction if len(self.ids) > 1 else None,
