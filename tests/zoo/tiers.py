@@ -37,6 +37,7 @@ from tests.zoo.clean.scratch import from_scratch
 from tests.zoo.goals import Entailment, Ranking, Rating, Tags
 from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+from tests.zoo.tokens import Blinding, Inventing, TokenRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,6 +219,12 @@ _HEADS: Mapping[str, Recipe] = {
         )
         for name, intensity in (("", USUAL), ("-2", GENTLE), ("-3", LONG))
     },
+    "names-rare": TokenRecipe(Blinding(), ("rare-piece",)),
+    "names-common": TokenRecipe(Blinding(), ("common-word",)),
+    "names-invented": TokenRecipe(Inventing(), ("rare-piece",)),
+    "clean-names": TokenRecipe(),
+    "clean-names-2": TokenRecipe(),
+    "clean-names-3": TokenRecipe(),
 }
 
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
