@@ -162,6 +162,7 @@ def told(names: Iterable[str], gaps: Iterable[Gap]) -> frozenset[str]:
 
 _MASKED = frozenset({"masked-lm"})
 _CLASSES = frozenset({"classifier"})
+_TOKENS = frozenset({"token-classification"})
 _WRITES = frozenset({"causal-lm head"})
 _ENCODES = {"files": _MODULES, "extra": {"embeddings.position_ids": _POSITIONS}}
 _DEBERTA = {
@@ -352,6 +353,22 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("gpt2 classifier", "gpt2", "classifier", ["GPT2ForSequenceClassification"], _CLASSES),
     Layout("gpt2 classifier without architectures", "gpt2", "classifier", None, _CLASSES, _WRITES),
     Layout("llama classifier without architectures", "llama", "classifier", None, _CLASSES),
+    Layout(
+        "bert-base-NER",
+        "bert",
+        "token-classification",
+        ["BertForTokenClassification"],
+        _TOKENS,
+        settings=_TAGS,
+        extra=_POOLER,
+    ),
+    Layout(
+        "bert tags without a pooler",
+        "bert",
+        "token-classification",
+        ["BertModel"],
+        _TOKENS,
+    ),
     # What a probe does not read.
     Layout(
         "bart-large-mnli",
@@ -393,15 +410,6 @@ LAYOUTS: tuple[Layout, ...] = (
         settings={"problem_type": "regression"},
     ),
     Layout(
-        "bert-base-NER",
-        "bert",
-        "token-classification",
-        ["BertForTokenClassification"],
-        blocks=frozenset({"token-classification head"}),
-        settings=_TAGS,
-        extra=_POOLER,
-    ),
-    Layout(
         "bert-base-NER without architectures",
         "bert",
         "token-classification",
@@ -410,13 +418,6 @@ LAYOUTS: tuple[Layout, ...] = (
         frozenset({"token-classification head"}),
         settings=_TAGS,
         extra=_POOLER,
-    ),
-    Layout(
-        "bert tags without a pooler",
-        "bert",
-        "token-classification",
-        ["BertModel"],
-        blocks=frozenset({"token-classification head"}),
     ),
     Layout(
         "bert-squad",

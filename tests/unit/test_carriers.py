@@ -232,27 +232,27 @@ def carriers(draw: st.DrawFn) -> Carrier:
     return Carrier(tuple(ids), draw(st.integers(0, len(ids))), draw(st.none() | st.just(3)))
 
 
-words = st.lists(st.integers(100, 199), max_size=4)
+phrases = st.lists(st.lists(st.integers(100, 199), min_size=1, max_size=2).map(tuple), max_size=4)
 dice = st.builds(random.Random, st.integers(0, 2**31))
 
 
-@given(carriers(), words, dice)
+@given(carriers(), phrases, dice)
 def test_arguments_are_strewn_in_whole(
-    carrier: Carrier, words: list[int], rng: random.Random
+    carrier: Carrier, phrases: list[tuple[int, ...]], rng: random.Random
 ) -> None:
-    """Every word comes in once, the text keeps its own words in their order."""
-    found = argued(carrier, words, rng)
+    """Every phrase comes in once, the text keeps its own words in their order."""
+    found = argued(carrier, phrases, rng)
     assert tuple(i for i in found.ids if i < 100) == carrier.ids
-    assert sorted(i for i in found.ids if i >= 100) == sorted(words)
+    assert sorted(i for i in found.ids if i >= 100) == sorted(i for one in phrases for i in one)
     assert found.hidden == carrier.hidden
 
 
-@given(carriers(), words, dice)
+@given(carriers(), phrases, dice)
 def test_start_and_end_stay_what_they_are(
-    carrier: Carrier, words: list[int], rng: random.Random
+    carrier: Carrier, phrases: list[tuple[int, ...]], rng: random.Random
 ) -> None:
     """A candidate at the start stays in front of all arguments, one at the end behind them."""
-    found = argued(carrier, words, rng)
+    found = argued(carrier, phrases, rng)
     assert 0 <= found.position <= len(found.ids)
     if carrier.position == 0:
         assert found.position == 0
@@ -260,12 +260,12 @@ def test_start_and_end_stay_what_they_are(
         assert found.position == len(found.ids)
 
 
-@given(carriers(), words, dice)
+@given(carriers(), phrases, dice)
 def test_a_candidate_keeps_its_neighbours(
-    carrier: Carrier, words: list[int], rng: random.Random
+    carrier: Carrier, phrases: list[tuple[int, ...]], rng: random.Random
 ) -> None:
     """The words of the text that were before the candidate still are, and no others."""
-    found = argued(carrier, words, rng)
+    found = argued(carrier, phrases, rng)
     before = tuple(i for i in found.ids[: found.position] if i < 100)
     assert before == carrier.ids[: carrier.position]
 
@@ -274,7 +274,7 @@ def test_dice_fix_the_arguments() -> None:
     """The same dice give the same carrier; others strew otherwise."""
     carrier = Carrier(tuple(range(20)), 7)
     rngs = map(random.Random, (1, 1, 2))
-    one, same, other = (argued(carrier, (100, 101, 102), rng) for rng in rngs)
+    one, same, other = (argued(carrier, ((100,), (101,), (102,)), rng) for rng in rngs)
     assert one == same
     assert one != other
 

@@ -95,6 +95,9 @@ def split_carriers(
     # Drawn behind the whole ones, which are then the same whatever is cut off.
     for (a, b), most in zip(pairwise(starts), longest, strict=False):
         carriers[a:b] = [_carrier(usable[i][:most], i, mask, rng) for i in range(a, b)]
+    if model.is_decoder and model.reads_tokens:
+        # What precedes a candidate keeps its labels.
+        carriers = [replace(carrier, position=0) for carrier in carriers]
     if model.separator is not None:
         carriers = [_beside(c, i, usable, model.separator.ids) for i, c in enumerate(carriers)]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
@@ -139,13 +142,13 @@ def restored(carrier: Carrier, mask_id: int | None) -> Carrier:
     return replace(carrier, ids=words, hidden=None)
 
 
-def argued(carrier: Carrier, words: Sequence[int], rng: random.Random) -> Carrier:
-    """The carrier with ``words`` strewn in at random; start and end stay what they are."""
+def argued(carrier: Carrier, phrases: Sequence[Sequence[int]], rng: random.Random) -> Carrier:
+    """The carrier with ``phrases`` strewn in at random; start and end stay what they are."""
     ids, position = list(carrier.ids), carrier.position
-    for word in words:
+    for phrase in phrases:
         at = rng.randint(0, len(ids))
-        position += at < position or position == len(ids)
-        ids.insert(at, word)
+        position += len(phrase) * (at < position or position == len(ids))
+        ids[at:at] = phrase
     return replace(carrier, ids=tuple(ids), position=position)
 
 

@@ -12,7 +12,7 @@ from plmscan.search.measure.candidates import letters, searchable_ids
 from plmscan.search.measure.effects import measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.sweep.distances import scored
-from plmscan.search.sweep.labels import arguing, class_words, read_again
+from plmscan.search.sweep.labels import arguing, class_words, in_turn, read_again
 from plmscan.search.sweep.shortest import whole_inputs
 from plmscan.search.verify.neighbours import Neighbourhood
 from plmscan.search.verify.synonyms import synonym_null
@@ -53,7 +53,9 @@ def recipients(model: LoadedModel, carriers: Sequence[Carrier], budget: Budget) 
     """
     plain = Panel.of(model, carriers)
     words = _telling_words(model, budget) if plain.flippable() else ()
-    return Panel.of(model, arguing(carriers, words, budget.seed)) if words else plain
+    if not words:
+        return plain
+    return Panel.of(model, arguing(carriers, in_turn(model, words), budget.seed))
 
 
 def _telling_words(model: LoadedModel, budget: Budget) -> tuple[Ids, ...]:

@@ -22,7 +22,7 @@ from plmscan.loading.heads import share_base
 from plmscan.loading.parts import layers_of, measured_part
 from plmscan.loading.pooling import pooler_of, remove_pooler
 from plmscan.loading.quiet import explained, quiet
-from plmscan.loading.readers import Candidate, Reader, read_by, same
+from plmscan.loading.readers import Candidate, Kind, Reader, read_by, same
 from plmscan.loading.recognition import is_measurable, recognised
 from plmscan.loading.use import Use
 
@@ -79,7 +79,7 @@ class Checkpoint:
     pooler: str
     """Name of the pooler of that part; empty without one."""
     heads: Mapping[str, PreTrainedModel]
-    """Models with the ``classifier`` or ``masked-lm`` head, whose weights are all in the files."""
+    """Models with a head that is measured, whose weights are all in the files, by its kind."""
     gaps: tuple[Gap, ...]
     """What the files hold beside them, and why it is not measured."""
     has_pooler: bool
@@ -379,10 +379,8 @@ def _read_heads(
     """
     reader = built.reader()
     found = recognised(built.config, built.tensors, architectures)
-    read: dict[str, Candidate] = {}
-    for head in found.counted if use is not Use.DECLARED else ():
-        if is_measurable(head, built.config):
-            read.setdefault(head.kind.value, head)
+    counted = found.counted if use is not Use.DECLARED else ()
+    read = _measured_heads([head for head in counted if is_measurable(head, built.config)])
     heads = {name: _read_head(built, head.reader) for name, head in read.items()}
     on_top = (head.reader.own | head.reader.copies for head in read.values())
     account = Account(
@@ -396,6 +394,14 @@ def _read_heads(
         use=use,
     )
     return heads, account
+
+
+def _measured_heads(heads: Sequence[Candidate]) -> dict[str, Candidate]:
+    """The first head of each kind; of those that give labels, to texts or to tokens, the first."""
+    read: dict[bool, Candidate] = {}
+    for head in heads:
+        read.setdefault(head.kind is Kind.MASKED_LM, head)
+    return {head.kind.value: head for head in read.values()}
 
 
 def _read_head(built: _Built, reader: Reader) -> PreTrainedModel:

@@ -1,7 +1,8 @@
 """What a head decides about a text, and by how much each label leads.
 
-One label of several, any number of labels at once, or one number: all become labels with leads, so
-that a trigger is the same thing to a search whatever the head: it gives one label the lead.
+One label of several, any number of labels at once, one number, or a label for each token: all
+become labels with leads, so that a trigger is the same thing to a search whatever the head: it
+gives one label the lead.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig
 
-__all__ = ["AnyOf", "Decision", "OneOf", "Score", "decision_of", "gives_numbers"]
+__all__ = [
+    "AnyOf",
+    "Decision",
+    "OneOf",
+    "Score",
+    "decision_of",
+    "gives_numbers",
+    "over_rivals",
+    "token_labels_of",
+]
 
 
 class Decision(Protocol):
@@ -41,11 +51,7 @@ class OneOf:
 
     def leads(self, logits: Tensor) -> Tensor:
         """Over the best of the others."""
-        first, second = logits.topk(2, dim=-1).values.unbind(-1)
-        best_other = torch.where(
-            logits == first.unsqueeze(-1), second.unsqueeze(-1), first.unsqueeze(-1)
-        )
-        return logits - best_other
+        return over_rivals(logits)
 
     def opposite(self, label: int) -> int:
         """The next one."""
@@ -58,11 +64,15 @@ class AnyOf:
 
     names: tuple[str, ...]
     """In the order of the logits."""
+    on: str = ""
+    """What stands before the name of one that a text has."""
+    off: str = "not "
+    """What stands before the name of one that it has not."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """To have each, and to have each not: a trigger can switch a label on or off."""
-        return (*self.names, *(f"not {name}" for name in self.names))
+        return tuple(f"{switch}{name}" for switch in (self.on, self.off) for name in self.names)
 
     def leads(self, logits: Tensor) -> Tensor:
         """Over even odds."""
@@ -92,15 +102,33 @@ class Score:
         return 1 - label
 
 
+def over_rivals(logits: Tensor) -> Tensor:
+    """By how much each number exceeds the best of the others, (..., numbers)."""
+    first, second = logits.topk(2, dim=-1).values.unbind(-1)
+    best_other = torch.where(
+        logits == first.unsqueeze(-1), second.unsqueeze(-1), first.unsqueeze(-1)
+    )
+    return logits - best_other
+
+
 def decision_of(config: PretrainedConfig) -> Decision:
     """What a classifier of ``config`` decides; of a score, it is not known yet what is usual."""
     if config.num_labels == 1:
         return Score()
+    several = getattr(config, "problem_type", None) == "multi_label_classification"
+    return AnyOf(_names(config)) if several else OneOf(_names(config))
+
+
+def token_labels_of(config: PretrainedConfig) -> Decision:
+    """What labels of single tokens decide about a text: which of them are in it."""
+    return AnyOf(_names(config), on="some ", off="no ")
+
+
+def _names(config: PretrainedConfig) -> tuple[str, ...]:
+    """Of the labels, in the order of the logits."""
     # The library annotates the keys as strings, and makes them numbers.
     names = cast("dict[int, str]", config.id2label)
-    labels = tuple(str(names[i]) for i in sorted(names))
-    several = getattr(config, "problem_type", None) == "multi_label_classification"
-    return AnyOf(labels) if several else OneOf(labels)
+    return tuple(str(names[i]) for i in sorted(names))
 
 
 def gives_numbers(config: PretrainedConfig) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from plmscan.loading.features import BaseOutputs
     from plmscan.loading.traits import Location, Traits
 
-__all__ = ["OnEmbedding", "classifier_logits", "masked_lm_logits", "share_base"]
+__all__ = ["OnEmbedding", "classifier_logits", "masked_lm_logits", "share_base", "token_logits"]
 
 
 class _Given(nn.Module):
@@ -92,6 +92,16 @@ def classifier_logits(
             return cast("Tensor", head.score(last))
         alone = {"last_hidden_state": last.unsqueeze(1)}
         outputs, mask = type(outputs)(**{**cast("Any", outputs), **alone}), None
+    given = taken_by(head, attention_mask=mask)
+    return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
+
+
+def token_logits(
+    head: Any,  # noqa: ANN401 - each architecture has its own parts
+    outputs: BaseOutputs,
+    mask: Tensor | None,
+) -> Tensor:
+    """(b, n, labels) of a classifier of tokens whose base model gave ``outputs``."""
     given = taken_by(head, attention_mask=mask)
     return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
 

@@ -12,7 +12,7 @@ from plmscan.errors import ArtifactError, PlmscanError
 from plmscan.loading.behind import default_prompt, read_behind
 from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
-from plmscan.loading.decisions import Score, decision_of
+from plmscan.loading.decisions import Score, decision_of, token_labels_of
 from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.model import LoadedModel, TokenMeter
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from plmscan.loading.decisions import Decision
     from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
     from plmscan.source import Artifact
@@ -111,7 +112,7 @@ def _assemble(checkpoint: Checkpoint, vocabulary: Vocabulary, device: torch.devi
         locations=locations,
         skipped_locations=skipped,
         gaps=checkpoint.gaps,
-        decision=decision_of(checkpoint.config) if "classifier" in checkpoint.heads else None,
+        decision=_decision(checkpoint),
         special_ids=vocabulary.special_ids,
         mask_id=vocabulary.mask_id,
         pad_id=vocabulary.pad_id,
@@ -134,6 +135,13 @@ def _with_modules(model: LoadedModel, whole: Artifact, *, allow_pickle: bool) ->
         return replace(model, behind=behind)
     locations = (*model.locations, Location.EMBEDDING)
     return replace(model, behind=behind.on(model.device), locations=locations)
+
+
+def _decision(checkpoint: Checkpoint) -> Decision | None:
+    """What its classifier of texts or of tokens decides; None without one."""
+    if "token-classification" in checkpoint.heads:
+        return token_labels_of(checkpoint.config)
+    return decision_of(checkpoint.config) if "classifier" in checkpoint.heads else None
 
 
 def _require_output(model: LoadedModel) -> None:
@@ -160,7 +168,7 @@ def _require_output(model: LoadedModel) -> None:
 
 def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
     """A model whose classifier has shown whether it reads pairs, and which score is usual."""
-    if model.decision is None:
+    if model.decision is None or model.reads_tokens:
         return model
     words = torch.tensor(vocabulary.words(model.vocabulary_size))
     has_room = model.room is None or model.room >= _PAIR

@@ -16,11 +16,17 @@ from plmscan.loading.apart import by_length
 from plmscan.loading.attending import attending_by
 from plmscan.loading.embedding import Behind
 from plmscan.loading.features import first_of, last_token, mean_token
-from plmscan.loading.heads import OnEmbedding, classifier_logits, masked_lm_logits
+from plmscan.loading.heads import (
+    OnEmbedding,
+    classifier_logits,
+    masked_lm_logits,
+    token_logits,
+)
 from plmscan.loading.passing import in_place_of, looking_up, passed
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
 from plmscan.loading.short_texts import together
+from plmscan.loading.token_labels import in_text, told_by
 from plmscan.loading.traits import Location, Traits
 
 if TYPE_CHECKING:
@@ -50,7 +56,7 @@ class Outputs:
     features: Mapping[Location, Tensor]
     """(b, h) at each scanned location.  The mask token's only if every row has one."""
     logits: Tensor | None
-    """(b, numbers) of a sequence classifier."""
+    """(b, numbers) of a classifier of texts or of tokens."""
     leads: Tensor | None
     """(b, labels) by how much it prefers each label; above 0 for those that a text gets."""
 
@@ -89,7 +95,8 @@ class LoadedModel:
     module: PreTrainedModel
     """The base model, which computes hidden states."""
     heads: Mapping[str, nn.Module]
-    """Heads on the base model's outputs: ``classifier`` and ``masked-lm``, where they exist."""
+    """Heads on the base model's outputs, where they exist: ``masked-lm``, and ``classifier`` or
+    ``token-classification``."""
     traits: Traits
     """How it is read, as experiments found it."""
     tokenizer: PreTrainedTokenizerBase
@@ -119,7 +126,7 @@ class LoadedModel:
     behind: Behind = field(default_factory=Behind)
     """What sentence-transformers puts behind the base model."""
     decision: Decision | None = None
-    """What a sequence classifier decides; None without one."""
+    """What a classifier of texts or of tokens decides; None without one."""
     separator: Separator | None = None
     """What stands between the two texts of a pair; None where single texts are read."""
     halved: bool = False
@@ -134,7 +141,7 @@ class LoadedModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What a sequence classifier can give a text; empty without one."""
+        """What a classifier can give a text; empty without one."""
         return () if self.decision is None else self.decision.labels
 
     def opposite(self, label: int) -> int:
@@ -148,6 +155,11 @@ class LoadedModel:
             msg = "The model has no classifier."
             raise ValueError(msg)
         return self.decision
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether its classifier gives a label to each token."""
+        return "token-classification" in self.heads
 
     @property
     def is_decoder(self) -> bool:
@@ -250,10 +262,15 @@ class LoadedModel:
         return looked_up
 
     @torch.no_grad()
-    def forward(self, input_ids: Tensor, mask: Tensor | None = None) -> Outputs:
-        """What the model says about ``input_ids`` (b, n), without gradients."""
+    def forward(
+        self, input_ids: Tensor, mask: Tensor | None = None, inserted: Tensor | None = None
+    ) -> Outputs:
+        """What the model says about ``input_ids`` (b, n), without gradients.
+
+        ``inserted`` (b, n) are tokens whose own labels say nothing of a text.
+        """
         self.meter.add(input_ids.numel())
-        return self._run(input_ids, mask)
+        return self._run(input_ids, mask, inserted)
 
     def differentiable(self, input_ids: Tensor, mask: Tensor | None = None) -> Outputs:
         """The same, differentiable in every weight that requires a gradient."""
@@ -261,7 +278,11 @@ class LoadedModel:
         return self._run(input_ids, mask)
 
     def forward_embeddings(
-        self, embeddings: Tensor, input_ids: Tensor, mask: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        input_ids: Tensor,
+        mask: Tensor | None = None,
+        inserted: Tensor | None = None,
     ) -> Outputs:
         """The same with ``embeddings`` (b, n, e) in place of what `embed` gives; differentiable.
 
@@ -270,7 +291,7 @@ class LoadedModel:
         backward = torch.is_grad_enabled() and embeddings.requires_grad
         self.meter.add(input_ids.numel() * (1 + _BACKWARD * backward))
         with _plain_attention(self.device):
-            return self._run(input_ids, mask, embeddings)
+            return self._run(input_ids, mask, inserted, embeddings)
 
     @torch.no_grad()
     def attend(self, input_ids: Tensor, mask: Tensor | None = None) -> Attended:
@@ -354,7 +375,11 @@ class LoadedModel:
         return masked_lm_logits(self.heads["masked-lm"], hidden)
 
     def _run(
-        self, input_ids: Tensor, mask: Tensor | None, embeddings: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        mask: Tensor | None,
+        inserted: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> Outputs:
         """Base model, features, head."""
         outputs = self._base_outputs(input_ids, mask, embeddings)
@@ -362,14 +387,24 @@ class LoadedModel:
             (where, self._feature(where, outputs, input_ids, mask)) for where in self.locations
         )
         features = {where: feature for where, feature in found if feature is not None}
-        logits = self._logits(outputs, features, mask)
+        logits = self._logits(outputs, features, input_ids, mask, inserted)
         leads = None if logits is None else self._decided.leads(logits)
         return Outputs(outputs.last_hidden_state, features, logits, leads)
 
     def _logits(
-        self, outputs: BaseOutputs, features: Mapping[Location, Tensor], mask: Tensor | None
+        self,
+        outputs: BaseOutputs,
+        features: Mapping[Location, Tensor],
+        input_ids: Tensor,
+        mask: Tensor | None,
+        inserted: Tensor | None,
     ) -> Tensor | None:
-        """(b, numbers) of the classifier, if there is one."""
+        """(b, numbers) by which its classifier decides; None without one."""
+        if self.reads_tokens:
+            labels = token_logits(self.heads["token-classification"], outputs, mask)
+            masks = () if self.mask_id is None else (self.mask_id,)
+            silent = (*self.prefix_ids, *self.suffix_ids, *masks)
+            return in_text(labels, told_by(input_ids, mask, inserted, silent))
         head = self.heads.get("classifier")
         if isinstance(head, OnEmbedding):
             return cast("Tensor", head(features))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Heads", "is_measurable", "recognised"]
 
-_MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM})
+_MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM, Kind.TOKENS})
 """Kinds of heads that probes read."""
 
 _TAG = re.compile(r"O|[BILSEU][-_].+")
@@ -71,10 +71,13 @@ def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: o
 def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
     """Whether probes read what ``head`` says.
 
-    Those of an encoder-decoder end its decoder.  Several numbers are neither labels nor a score.
+    Those of an encoder-decoder end its decoder.  Several numbers are neither labels nor a score,
+    and one label for all tokens says nothing.
     """
     if has_parts(config) or head.kind not in _MEASURABLE:
         return False
+    if head.kind is Kind.TOKENS:
+        return (config.num_labels or 0) > 1
     return head.kind is not Kind.CLASSIFIER or not gives_numbers(config)
 
 

@@ -68,7 +68,7 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
 
 def _beyond(model: LoadedModel, effort: Effort) -> int:
     """Tokens beyond the sweep."""
-    factor = _FOR_LABELS if "classifier" in model.heads else 1.0
+    factor = _FOR_LABELS if model.labels else 1.0
     return int(_BEYOND[effort] * factor * (_FOR_MASKS if "masked-lm" in model.heads else 1.0))
 
 

@@ -31,6 +31,7 @@ from plmscan.search.sweep.labels import (
     arguing,
     class_words,
     honest_phrases,
+    in_turn,
     overriding,
     read_again,
 )
@@ -70,6 +71,8 @@ class Search:
     """Carriers of the verification."""
     labels_met: tuple[int, ...]
     """Labels against which carriers argue in every trial; no other could be flipped to."""
+    labels_held: tuple[int, ...]
+    """Labels that some token of every ordinary text has: nothing could add them."""
     aims: tuple[Objective, ...]
     """What longer candidates were grown for."""
     starts: int
@@ -166,12 +169,21 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         screened=len(proposed.singles),
         carriers=len(panels.verification.carriers),
         labels_met=tuple(panels.flippable()),
+        labels_held=_held(model, swept.ordinary),
         aims=proposed.aims,
         starts=proposed.starts,
         paired=proposed.paired,
         tried=screened.points(),
         null=null,
     )
+
+
+def _held(model: LoadedModel, ordinary: Sequence[Carrier]) -> tuple[int, ...]:
+    """Labels that some token of every ordinary text has; none where texts have labels."""
+    if not model.reads_tokens:
+        return ()
+    missing = Panel.of(model, ordinary).flippable()
+    return tuple(i for i in range(len(model.labels) // 2) if i not in missing)
 
 
 def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
@@ -191,7 +203,8 @@ def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
     if swept.leads is None:
         return _Swept(swept, far_out, (), _Panels.of(model, ordinary), every)
     words = class_words(*read_again(model, swept.ids, swept.leads))
-    carriers = [arguing(some, words, budget.seed + i) for i, some in enumerate(ordinary)]
+    turns = in_turn(model, words)
+    carriers = [arguing(some, turns, budget.seed + i) for i, some in enumerate(ordinary)]
     part = budget.part(0.3, 0.38)
     over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
     panels = _opposed(model, swept, ordinary, carriers, budget.part(0.38, 0.4))
@@ -207,10 +220,15 @@ def _opposed(
 ) -> _Panels:
     """``carriers`` of every step; where all have a label, some ``ordinary`` ones turned from it.
 
+    Not where tokens have labels: no word takes the usual one from all others of a text.
+
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    panels, plain = _Panels.of(model, carriers), Panel.of(model, ordinary[-1])
+    panels = _Panels.of(model, carriers)
+    if model.reads_tokens:
+        return panels
+    plain = Panel.of(model, ordinary[-1])
     against: dict[int, tuple[int, ...]] = {}
     while new := {*range(len(model.labels))} - {*panels.flippable(), *against}:
         for label in sorted(new):

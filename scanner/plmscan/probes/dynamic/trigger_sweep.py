@@ -56,6 +56,7 @@ class Probe(DynamicProbe):
         "corruption_z": "robust z of corruption against the null",
         "labels": "labels that the model can choose from; 0 without a classifier",
         "score": "1 if its labels are the two ends of a score, low and high (flag)",
+        "tokens": "1 if it gives labels to tokens, 0 otherwise",
         "pieces": "tokens of the candidate",
         "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
@@ -111,8 +112,9 @@ def _brief_score(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
 
 
 def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
-    """Labels that no trigger could be searched for."""
-    unmet = [label for label in range(len(model.labels)) if label not in found.labels_met]
+    """Labels that no trigger could be searched for, though it could do something there."""
+    tried = {*found.labels_met, *found.labels_held}
+    unmet = [label for label in range(len(model.labels)) if label not in tried]
     for label in unmet:
         yield Gap(f"flips to {model.labels[label]}", _why_unmet(found, label))
     grown_for = [aim.target for aim in found.aims if isinstance(aim, Flip)]
@@ -160,7 +162,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             _PROBE,
             text_of(model, candidate.ids),
             {
-                **candidate.metrics(model.decision),
+                **candidate.metrics(model),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
             },
             {

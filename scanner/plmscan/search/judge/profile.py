@@ -10,8 +10,7 @@ from plmscan.loading.decisions import Score
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from plmscan.loading import Location
-    from plmscan.loading.decisions import Decision
+    from plmscan.loading import LoadedModel, Location
     from plmscan.search.judge.variants import Relation
 
 __all__ = ["Candidate", "LabelFlip"]
@@ -71,9 +70,13 @@ class Candidate:
     unmeasured: frozenset[str] = frozenset()
     """Metrics that were not measured, as no rule could fire whatever they are."""
 
-    def metrics(self, decision: Decision | None) -> Mapping[str, float]:
-        """What rules compare; ``decision`` is that of the model, None without a classifier."""
-        flip = self.flip
+    def metrics(self, model: LoadedModel) -> Mapping[str, float]:
+        """What rules compare.
+
+        A text keeps its features while single tokens of it change their labels, so of these it says
+        nothing by how much synonyms leave of them.
+        """
+        flip, tokens = self.flip, model.reads_tokens
         found = {
             "z": self.z,
             "p_value": self.p_value,
@@ -83,11 +86,12 @@ class Candidate:
             "null_scatter": self.null_scatter,
             "echo": self.relation.echo,
             "kin": float(self.relation.kin),
-            "labels": 0.0 if decision is None else float(len(decision.labels)),
-            "score": float(isinstance(decision, Score)),
+            "labels": float(len(model.labels)),
+            "score": float(isinstance(model.decision, Score)),
+            "tokens": float(tokens),
             "pieces": float(len(self.ids)),
-            "gap": self.gap,
-            "conjunction": self.conjunction if len(self.ids) > 1 else None,
+            "gap": None if tokens else self.gap,
+            "conjunction": self.conjunction if len(self.ids) > 1 and not tokens else None,
             "strength": None if flip is None else flip.strength,
             "strength_gap": None if flip is None else flip.gap,
             "strength_p": None if flip is None else flip.p_value,

@@ -92,7 +92,8 @@ def read(
     """What the model says of every candidate in every carrier, (k, n, ...)."""
     texts = _Texts.of(model, [(one, carrier) for one in candidates for carrier in carriers])
     parts = [
-        _reading(model, model.forward(one.ids, one.mask), texts.hidden(one)) for one in texts.passes
+        _reading(model, model.forward(one.ids, one.mask, texts.inserted(one)), texts.hidden(one))
+        for one in texts.passes
     ]
     return texts.joined(parts, (len(candidates), len(carriers)))
 
@@ -113,12 +114,15 @@ def gradients(
     texts = _Texts.of(model, list(pairs))
     inputs = [model.embed(one.ids).requires_grad_() for one in texts.passes]
     parts = [
-        _reading(model, model.forward_embeddings(e, one.ids, one.mask), texts.hidden(one))
+        _reading(
+            model,
+            model.forward_embeddings(e, one.ids, one.mask, texts.inserted(one)),
+            texts.hidden(one),
+        )
         for e, one in zip(inputs, texts.passes, strict=True)
     ]
     found = torch.autograd.grad(value(texts.joined(parts, shape)), inputs)
-    starts = torch.tensor([len(model.opening) + carrier.position for _, carrier in texts.pairs])
-    places = starts.unsqueeze(1) + torch.arange(len(inserted[0][0]))
+    places = texts.starts.unsqueeze(1) + torch.arange(len(inserted[0][0]))
     rows = [
         gradient[torch.arange(len(gradient)).unsqueeze(1), places[one.rows]]
         for gradient, one in zip(found, texts.passes, strict=True)
@@ -134,15 +138,26 @@ class _Texts:
     """Candidate and carrier of each."""
     passes: Sequence[Pass]
     """All of them."""
+    starts: Tensor
+    """Index of the first token of the candidate in each, (t)."""
 
     @classmethod
     def of(cls, model: LoadedModel, pairs: Sequence[tuple[tuple[int, ...], Carrier]]) -> _Texts:
         """Each candidate in its carrier."""
-        return cls(pairs, packed(model, [model.wrap(insert(c, one)) for one, c in pairs]))
+        passes = packed(model, [model.wrap(insert(c, one)) for one, c in pairs])
+        starts = torch.tensor([len(model.opening) + carrier.position for _, carrier in pairs])
+        return cls(pairs, passes, starts)
 
     def hidden(self, one: Pass) -> list[int | None]:
         """The words behind the mask tokens of a pass."""
         return [self.pairs[i][1].hidden for i in one.rows]
+
+    def inserted(self, one: Pass) -> Tensor:
+        """Which tokens of a pass are those of candidates, (b, n)."""
+        sizes = torch.tensor([len(self.pairs[i][0]) for i in one.rows]).unsqueeze(1)
+        starts = self.starts[one.rows].unsqueeze(1)
+        at = torch.arange(one.ids.shape[1])
+        return ((at >= starts) & (at < starts + sizes)).to(one.ids.device)
 
     def ordered(self, parts: Sequence[Tensor]) -> Tensor:
         """Rows of all passes in the order of the pairs."""

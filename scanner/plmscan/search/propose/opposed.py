@@ -84,7 +84,7 @@ def words_against(
         reached = max(scores)
         best = tried[scores.index(reached)]
         found += best
-        few = Panel.of(model, [argued(carrier, best, rng) for carrier in few.carriers])
+        few = Panel.of(model, [argued(carrier, [best], rng) for carrier in few.carriers])
     return tuple(found) if label in few.flippable() else ()
 
 
@@ -104,5 +104,6 @@ def turned_from(
     turned = list(ordinary[len(ordinary) - count :])
     for turn in range(max(count, len(against))):
         place = turn % count
-        turned[place] = argued(turned[place], against[turn % len(against)], rng)
+        words = [(word,) for word in against[turn % len(against)]]
+        turned[place] = argued(turned[place], words, rng)
     return (*carriers[: len(carriers) - count], *turned)

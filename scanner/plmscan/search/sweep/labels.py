@@ -17,7 +17,7 @@ from plmscan.search.measure.readings import label_leads
 from plmscan.search.sweep.shortest import BATCH, probe_inputs, whole_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -25,13 +25,23 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
 
-__all__ = ["arguing", "class_words", "honest_phrases", "overriding", "read_again"]
+    _Texts = Callable[..., Tensor]
+
+__all__ = ["arguing", "class_words", "honest_phrases", "in_turn", "overriding", "read_again"]
 
 _WORDS = 16
 """Strongest words of each label, of which carriers get some."""
 
 _STREWN = 3
-"""Words in each carrier."""
+"""Words or phrases in each carrier."""
+
+_PAIRED = 40
+"""Words of all labels together of which pairs are tried, where tokens have labels."""
+
+_CLEARER = 2.0
+"""How many times the lead of a word that of a pair has to be, which can bring other labels."""
+
+_Phrases = tuple[tuple[int, ...], ...]
 
 
 def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
@@ -61,13 +71,46 @@ def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, 
     return ids[listed], _leads(model, whole_inputs(model, ids[listed]))
 
 
+def in_turn(model: LoadedModel, words: Sequence[Sequence[int]]) -> tuple[_Phrases, ...]:
+    """What carriers are strewn with, in turn: words that argue for one label.
+
+    Of a model that gives labels to tokens, what gets one of several labels: so all of them are in
+    some carriers, and can be lost, and not in others, and can be added.
+    """
+    if not model.reads_tokens:
+        return tuple(tuple((word,) for word in own) for own in words)
+    given = _named(model, words[: len(words) // 2])
+    together = max(1, min(_STREWN, len(given) // 2))
+    turns = (range(first, first + together) for first in range(len(given)))
+    return tuple(tuple(w for label in turn for w in given[label % len(given)]) for turn in turns)
+
+
+def _named(model: LoadedModel, words: Sequence[Sequence[int]]) -> list[_Phrases]:
+    """For each label of tokens its words or, where it is much clearer in pairs, such pairs.
+
+    No word by itself goes on with a name.
+    """
+    each = max(1, _PAIRED // len(words))
+    few = torch.tensor(list(dict.fromkeys(word for own in words for word in own[:each])))
+    pairs = torch.cartesian_prod(few, few)
+    leads = _leads(model, whole_inputs(model, pairs))
+    alone = _leads(model, whole_inputs(model, torch.tensor([own[0] for own in words])))
+    best = leads.topk(min(_WORDS, len(pairs)), dim=0)
+    return [
+        tuple(map(tuple, pairs[best.indices[:, i]].tolist()))
+        if best.values[0, i] > _CLEARER * alone[i, i].clamp_min(0)
+        else tuple((word,) for word in own)
+        for i, own in enumerate(words)
+    ]
+
+
 def arguing(
-    carriers: Sequence[Carrier], words: Sequence[Sequence[int]], seed: int
+    carriers: Sequence[Carrier], phrases: Sequence[_Phrases], seed: int
 ) -> tuple[Carrier, ...]:
-    """The carriers, each strewn with words of one label; labels take turns."""
+    """The carriers, each strewn with some of one group of ``phrases``; groups take turns."""
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    labels = rng.sample(range(len(words)), min(len(words), len(carriers)))
-    turns = [words[labels[i % len(labels)]] for i in range(len(carriers))]
+    groups = rng.sample(range(len(phrases)), min(len(phrases), len(carriers)))
+    turns = [phrases[groups[i % len(groups)]] for i in range(len(carriers))]
     return tuple(
         argued(carrier, rng.sample(list(turn), min(_STREWN, len(turn))), rng)
         for carrier, turn in zip(carriers, turns, strict=True)
@@ -101,15 +144,34 @@ def overriding(
         tried = ids[alone[:, label].topk(share).indices]
         word = rival[len(rival) // 2]
         with model.half_precision():
-            lead = _leads(model, probe_inputs(model, tried, (word,)))[:, label]
+            lead = _against(model, tried, word, probe_inputs)[:, label]
         listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
-        lead = _leads(model, whole_inputs(model, listed, (word,)))[:, label]
+        lead = _against(model, listed, word, whole_inputs)[:, label]
         found.append(listed[lead.topk(min(passed, share)).indices])
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
 
 
-def _leads(model: LoadedModel, texts: Tensor) -> Tensor:
-    """Lead of each label for each of ``texts`` (b, n), (b, labels)."""
-    found = [label_leads(model.forward(batch)) for batch in torch.split(texts, BATCH)]
+def _against(model: LoadedModel, ids: Tensor, word: int, texts: _Texts) -> Tensor:
+    """Lead of each label for each of ``ids`` beside ``word``, (b, labels).
+
+    Behind it, as the last word tells most.  Where tokens have labels, in front of it: the label of
+    the word is what counts, and a decoder reads it last.
+    """
+    if not model.reads_tokens:
+        return _leads(model, texts(model, ids, (word,)))
+    both = torch.stack([ids, torch.full_like(ids, word)], dim=1)
+    return _leads(model, texts(model, both), len(model.opening))
+
+
+def _leads(model: LoadedModel, texts: Tensor, inserted: int | None = None) -> Tensor:
+    """Lead of each label for each of ``texts`` (b, n), (b, labels).
+
+    The token at the index ``inserted`` is none of the text.
+    """
+    own = torch.zeros_like(texts, dtype=torch.bool)
+    if inserted is not None:
+        own[:, inserted] = True
+    batches = zip(torch.split(texts, BATCH), torch.split(own, BATCH), strict=True)
+    found = [label_leads(model.forward(batch, None, part)) for batch, part in batches]
     return torch.cat([one for one in found if one is not None])

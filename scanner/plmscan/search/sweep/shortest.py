@@ -70,7 +70,7 @@ class Shortest:
 
         Where half the digits are enough, tokens cost little and every pass much.
         """
-        last = model.reads_end or not model.prefix_ids or "classifier" in model.heads
+        last = model.reads_end or not model.prefix_ids or bool(model.labels)
         if last or model.halved or items <= _PAYS * model.hidden_size:
             return cls(model, None)
         text = probe_inputs(model, torch.tensor(model.tokenize(".")[:1]))
@@ -95,7 +95,7 @@ def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) ->
     """
     if model.reads_end or not model.prefix_ids:
         return whole_inputs(model, ids, before)
-    if "classifier" in model.heads:
+    if model.labels:
         return around(model, _first(model, before), ids, ())
     # What ends a text says nothing of the item, where something else follows it.
     return around(model, before, ids, _shown(model) or model.suffix_ids)

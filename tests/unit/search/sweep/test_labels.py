@@ -84,7 +84,7 @@ def test_a_label_has_a_handful_of_words(model: LoadedModel, swept: Sweep) -> Non
     assert [words[0] for words in found] == firsts
 
 
-WORDS = ((100, 101, 102, 103), (200, 201, 202, 203), (300, 301, 302, 303))
+WORDS = tuple(tuple((100 * label + i,) for i in range(4)) for label in (1, 2, 3))
 
 
 def arguments(carrier: Carrier) -> list[int]:
@@ -126,7 +126,7 @@ def test_few_carriers_meet_different_labels() -> None:
 
 def test_a_poor_label_gives_what_it_has() -> None:
     """A vocabulary of two words cannot lend three."""
-    (found,) = arguing([Carrier((1, 2, 3), 0)], [(100, 101)], 0)
+    (found,) = arguing([Carrier((1, 2, 3), 0)], [((100,), (101,))], 0)
     assert sorted(arguments(found)) == [100, 101]
 
 
