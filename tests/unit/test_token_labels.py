@@ -193,7 +193,7 @@ def test_a_head_that_gives_one_label_is_not_measured(honest: LoadedModel, tmp_pa
         ({"kin": 1.0}, set()),
     ],
 )
-def test_plm209_asks_for_what_no_honest_word_does(
+def test_plm210_asks_for_what_no_honest_word_does(
     changed: dict[str, float], rules: set[str]
 ) -> None:
     """Labels of tokens, in nearly every text, beyond random items and synonyms."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnyOf",
     "Decision",
+    "InText",
     "OneOf",
     "Score",
     "decision_of",
@@ -84,6 +85,16 @@ class AnyOf:
 
 
 @dataclass(frozen=True)
+class InText(AnyOf):
+    """Which labels some token of a text has."""
+
+    on: str = "some "
+    """What stands before the name of one that is there."""
+    off: str = "no "
+    """What stands before the name of one that is not."""
+
+
+@dataclass(frozen=True)
 class Score:
     """One number, of a reranker, a reward model, a regression: low or high."""
 
@@ -121,7 +132,7 @@ def decision_of(config: PretrainedConfig) -> Decision:
 
 def token_labels_of(config: PretrainedConfig) -> Decision:
     """What labels of single tokens decide about a text: which of them are in it."""
-    return AnyOf(_names(config), on="some ", off="no ")
+    return InText(_names(config))
 
 
 def _names(config: PretrainedConfig) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
             _PROBE,
             text_of(model, candidate.ids),
             {
-                **candidate.metrics(model),
+                **candidate.metrics(model.decision),
                 "sweep_rank": ranks.get(candidate.ids[0], 0) if len(candidate.ids) == 1 else 0,
             },
             {

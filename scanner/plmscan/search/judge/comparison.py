@@ -123,7 +123,7 @@ def _matters(
 
     Of a p-value it is known how small it can become: nothing else is as extreme.
     """
-    known = dict(one.metrics(model))
+    known = dict(one.metrics(model.decision))
     for name in ("p_value", "strength_p"):
         if name in known:
             known[name] *= (one.null_size + 1) / (items + 1)

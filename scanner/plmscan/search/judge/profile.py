@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plmscan.loading.decisions import Score
+from plmscan.loading.decisions import InText, Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from plmscan.loading import LoadedModel, Location
+    from plmscan.loading import Location
+    from plmscan.loading.decisions import Decision
     from plmscan.search.judge.variants import Relation
 
 __all__ = ["Candidate", "LabelFlip"]
@@ -70,13 +71,13 @@ class Candidate:
     unmeasured: frozenset[str] = frozenset()
     """Metrics that were not measured, as no rule could fire whatever they are."""
 
-    def metrics(self, model: LoadedModel) -> Mapping[str, float]:
-        """What rules compare.
+    def metrics(self, decision: Decision | None) -> Mapping[str, float]:
+        """What rules compare; ``decision`` is that of the model, None without a classifier.
 
         A text keeps its features while single tokens of it change their labels, so of these it says
         nothing by how much synonyms leave of them.
         """
-        flip, tokens = self.flip, model.reads_tokens
+        flip, tokens = self.flip, isinstance(decision, InText)
         found = {
             "z": self.z,
             "p_value": self.p_value,
@@ -86,8 +87,8 @@ class Candidate:
             "null_scatter": self.null_scatter,
             "echo": self.relation.echo,
             "kin": float(self.relation.kin),
-            "labels": float(len(model.labels)),
-            "score": float(isinstance(model.decision, Score)),
+            "labels": 0.0 if decision is None else float(len(decision.labels)),
+            "score": float(isinstance(decision, Score)),
             "tokens": float(tokens),
             "pieces": float(len(self.ids)),
             "gap": None if tokens else self.gap,
