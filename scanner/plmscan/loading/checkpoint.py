@@ -379,7 +379,7 @@ def _read_heads(
     """
     reader = built.reader()
     found = recognised(built.config, built.tensors, architectures)
-    counted = found.counted if use is not Use.DECLARED else ()
+    counted = found.meant_so if use is not Use.DECLARED else ()
     read = _measured_heads([head for head in counted if is_measurable(head, built.config)])
     heads = {name: _read_head(built, head.reader) for name, head in read.items()}
     on_top = (head.reader.own | head.reader.copies for head in read.values())

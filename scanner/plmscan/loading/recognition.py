@@ -45,6 +45,15 @@ class Heads:
         """Classes that the config names and the files do not fill."""
         return tuple(c for c in self.unfilled if c.reader.name in self.named)
 
+    @property
+    def meant_so(self) -> tuple[Candidate, ...]:
+        """Those that count, less what the config means for a class that the files do not fill.
+
+        A classifier of texts without its pooler could be loaded as one of tokens.
+        """
+        broken = frozenset[str]().union(*(c.reader.own for c in self.not_filled))
+        return tuple(c for c in self.counted if not c.reader.own & broken)
+
 
 def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: object) -> Heads:
     """The heads of a model whose config names ``named`` as its architectures, whatever that is.
