@@ -140,7 +140,7 @@ def test_triggers_that_drive_a_score_to_its_end_are_named(planted: Victim, tmp_p
     found = observed(one_number(planted), tmp_path)
     convicted = convictions(found)
     assert convicted
-    assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+    assert convicted <= {(rule, text) for rule in ("PLM206", "PLM209") for text in _TRIGGERS}
     targets = {
         one.trigger.target_label for one in found if one.trigger and one.subject in _TRIGGERS
     }
