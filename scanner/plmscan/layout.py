@@ -22,6 +22,7 @@ __all__ = [
     "ALONE",
     "MODULES",
     "NOTES",
+    "ROUTERS",
     "ROUTER_CONFIGS",
     "SETFIT_HEAD",
     "Layout",
@@ -41,7 +42,8 @@ NOTES = frozenset({".git", ".hg", ".svn", ".cache/huggingface"})
 """Folders of version control and of downloads, which are not read."""
 SETFIT_HEAD = "model_head.pkl"
 """The file in which SetFit keeps the classifier that reads a model of sentence-transformers."""
-_ROUTERS = ("Router", "Asym")
+ROUTERS = ("Router", "Asym")
+"""Modules behind which texts take different ways."""
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -181,7 +183,7 @@ def _listed(names: Collection[str], read: Callable[[str], object]) -> Iterator[M
     for entry in entries:
         found = _module(MODULES, entry)
         yield found
-        if isinstance(found, Module) and found.name in _ROUTERS:
+        if isinstance(found, Module) and found.name in ROUTERS:
             yield from _routers(found, names, read)
 
 
@@ -193,7 +195,7 @@ def _routers(
     while todo:
         for found in _routed(todo.pop(0), names, read):
             yield found
-            is_router = isinstance(found, Module) and found.name in _ROUTERS
+            is_router = isinstance(found, Module) and found.name in ROUTERS
             if isinstance(found, Module) and is_router and found.folder not in seen:
                 seen.add(found.folder)
                 todo.append(found)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from plmscan.errors import ArtifactError, PlmscanError
-from plmscan.layout import inside
+from plmscan.layout import ROUTERS, inside
 from plmscan.loading.embedding import Behind, Embedding
 from plmscan.loading.layers import (
     POOLED,
+    SAVE_AGAIN,
     STATES,
     Sketch,
     WordScores,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["default_prompt", "pooling_modes", "read_behind"]
 
 _PROMPTS = "config_sentence_transformers.json"
-_SAVE_AGAIN = "Save the model again with sentence-transformers."
-_ROUTERS = frozenset({"Asym", "Router"})
-"""Modules behind which texts take different ways."""
 _SWITCHES: Mapping[str, str] = MappingProxyType(
     {
         "pooling_mode_cls_token": "cls",
@@ -58,7 +56,7 @@ def read_behind(artifact: Artifact, model: LoadedModel, *, allow_pickle: bool) -
     ``allow_pickle`` says whether weights may be pickles.
     """
     task, modules = task_of(artifact), artifact.layout.modules
-    if not task or len(modules) < 2 or any(module.name in _ROUTERS for module in modules):  # noqa: PLR2004
+    if not task or len(modules) < 2 or any(module.name in ROUTERS for module in modules):  # noqa: PLR2004
         return Behind()
     if (task == WORDS) != (modules[1].name == _SPLADE):
         return Behind()
@@ -89,7 +87,7 @@ def _place(artifact: Artifact, module: Module, found: Embedding, *, pooled: bool
     taken = settings.get("module_input_name", usual)
     if taken != usual or settings.get("module_output_name") not in (None, taken):
         msg = f"{inside(module.folder, 'config.json')} passes on other vectors than {usual}."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     return found.after if pooled else found.before
 
 
@@ -104,14 +102,14 @@ def _pooling(
     name = inside(module.folder, "config.json")
     if not artifact.has(name):
         msg = f"{name} is missing, so it is unknown what it reads."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     settings = settings_of(artifact, module)
     modes = pooling_modes(settings)
     unknown = [mode for mode in modes if mode not in _SWITCHES.values()]
     if unknown:
         said = repr(unknown[0][:40]) if unknown[0] else "something that is no word"
         msg = f"It pools by {said}, which sentence-transformers does not do."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     leaves_out = not settings.get("include_prompt", True) and model.prompt_ids
     return replace(before, modes=modes, skipped=len(model.opening) if leaves_out else 0)
 
@@ -129,7 +127,7 @@ def _sparse(
     logarithms = _LOGARITHMS.get(str(settings.get("activation_function", "relu")))
     if head is None or logarithms is None or mode not in ("max", "sum"):
         msg = "It needs a masked language model's scores, and a way to weigh them that is known."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     return Embedding(
         modes=(mode,),
         before=nn.Sequential(WordScores(cast("PreTrainedModel", head), logarithms)),
@@ -170,5 +168,5 @@ def default_prompt(artifact: Artifact) -> str:
     prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
     if not isinstance(prompt, str):
         msg = f"{_PROMPTS} has no prompt of the name that it gives as the usual one."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     return prompt

@@ -13,10 +13,8 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import sdpa_mask
 
-from plmscan.loading.attending import attending_by, attends_by
+from plmscan.loading.attending import attending_as, attends_as_usual
 from plmscan.loading.bench import same
 from plmscan.loading.short_texts import attention
 
@@ -32,9 +30,6 @@ __all__ = ["Held"]
 
 _NAME = "plmscan_held"
 """What the library is to call it."""
-
-_USUAL = "sdpa"
-"""What the library calls the kernel that is asked here, too."""
 
 
 @dataclass
@@ -54,7 +49,7 @@ class Held:
         that it has in the whole text.
         """
         held = cls(kept)
-        if attends_by(model.module) != _USUAL:
+        if not attends_as_usual(model.module):
             return None
         try:
             with held._recording(model.module):
@@ -106,7 +101,5 @@ def _attending(
         """What the library asks of an attention function: (b, H, n, d) each -> (b, n, H, d)."""
         return attention(layer, query, *seen(key, value), mask, **options)
 
-    AttentionInterface.register(_NAME, attending)
-    AttentionMaskInterface.register(_NAME, sdpa_mask)
-    with attending_by(module, _NAME):
+    with attending_as(module, _NAME, attending):
         yield

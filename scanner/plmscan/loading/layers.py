@@ -25,13 +25,22 @@ if TYPE_CHECKING:
     from plmscan.layout import Module
     from plmscan.source import Artifact
 
-__all__ = ["POOLED", "STATES", "Sketch", "WordScores", "read_layer", "settings_of"]
+__all__ = [
+    "ALONE",
+    "POOLED",
+    "SAVE_AGAIN",
+    "STATES",
+    "Sketch",
+    "WordScores",
+    "read_layer",
+    "settings_of",
+]
 
 POOLED, STATES = "sentence_embedding", "token_embeddings"
 """What sentence-transformers calls the vector of a text, and the vectors of its tokens."""
 _SAFE, _PICKLE = "model.safetensors", "pytorch_model.bin"
-_SAVE_AGAIN = "Save the model again with sentence-transformers."
-_ALONE = f"Without its entry in {MODULES}, the rest can be checked by itself."
+SAVE_AGAIN = "Save the model again with sentence-transformers."
+ALONE = f"Without its entry in {MODULES}, the rest can be checked by itself."
 _TANH = "torch.nn.modules.activation.Tanh"
 """What a Dense ends with where its settings name nothing."""
 _WIDEST = 100_000
@@ -154,7 +163,7 @@ def read_layer(artifact: Artifact, module: Module, *, allow_pickle: bool) -> nn.
         case _:
             what = _COMPUTES.get(module.name, "Nobody here knows what it computes")
             msg = f"{what}, and plmscan does not read that."
-            raise UnsupportedModelError(msg, _ALONE)
+            raise UnsupportedModelError(msg, ALONE)
 
 
 def settings_of(artifact: Artifact, module: Module) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def _size(module: Module, settings: Mapping[str, Any], key: str) -> int:
     if isinstance(size, int) and 0 < size <= _WIDEST:
         return size
     msg = f"{inside(module.folder, 'config.json')} names no {key}."
-    raise ArtifactError(msg, _SAVE_AGAIN)
+    raise ArtifactError(msg, SAVE_AGAIN)
 
 
 def _activation(name: object) -> nn.Module:
@@ -188,7 +197,7 @@ def _activation(name: object) -> nn.Module:
     """
     if not isinstance(name, str) or not name.startswith("torch.nn.") or not is_activation(name):
         msg = f"It ends with {str(name)[:80]!r}, which is no activation function of torch."
-        raise UnsupportedModelError(msg, _ALONE)
+        raise UnsupportedModelError(msg, ALONE)
     made: nn.Module = getattr(nn, name.rpartition(".")[2])()
     return made
 
@@ -202,17 +211,17 @@ def _filled(
         ArtifactError: they are missing, broken, or a pickle that is not allowed.
     """
     name = _weight_file(artifact, module, allow_pickle=allow_pickle)
-    with explained(f"The weights in {name} cannot be used", _SAVE_AGAIN):
+    with explained(f"The weights in {name} cannot be used", SAVE_AGAIN):
         held = _weights(artifact, name)
         asked = {key: weight.shape for key, weight in layer.state_dict().items()}
         odd = sorted(asked.items() ^ {key: weight.shape for key, weight in held.items()}.items())
         if odd:
             msg = f"{odd[0][0][:80]} is missing, too many, or of another shape in {name}."
-            raise ArtifactError(msg, _SAVE_AGAIN)
+            raise ArtifactError(msg, SAVE_AGAIN)
         layer.load_state_dict(held)
     if not all(weight.isfinite().all() for weight in layer.parameters()):
         msg = f"{name} holds values that are not finite numbers (NaN or infinite)."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     return layer.float()
 
 
@@ -229,7 +238,7 @@ def _weight_file(artifact: Artifact, module: Module, *, allow_pickle: bool) -> s
     name = safe if artifact.has(safe) else pickle
     if not artifact.has(name):
         msg = f"{safe} is missing."
-        raise ArtifactError(msg, _SAVE_AGAIN)
+        raise ArtifactError(msg, SAVE_AGAIN)
     require_contents((file for file in artifact.files if file.path == name), (name,))
     return name
 

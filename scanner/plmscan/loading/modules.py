@@ -15,10 +15,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.evidence import Gap
-from plmscan.layout import MODULES, SETFIT_HEAD, inside
+from plmscan.layout import MODULES, ROUTERS, SETFIT_HEAD, inside
 from plmscan.loading.behind import default_prompt, pooling_modes
 from plmscan.loading.embedding import Behind
 from plmscan.loading.heads import OnEmbedding
+from plmscan.loading.layers import ALONE
 from plmscan.loading.traits import Location
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["embedding_of", "unmeasured_modules"]
 
-_HARMLESS = frozenset({"Asym", "Dropout", "Normalize", "Router"})
+_HARMLESS = frozenset({*ROUTERS, "Dropout", "Normalize"})
 """Modules that hand on what they get; a router's own parts are listed beside it."""
 _TRANSFORMERS = frozenset({
     "ALBERT", "BERT", "CamemBERT", "DistilBERT", "MLMTransformer", "RoBERTa", "T5", "Transformer",
@@ -64,7 +65,6 @@ _LONGEST = 40
 """Characters of a setting that are shown."""
 _MOST = 4
 """Names of prompts that are shown."""
-_REMEDY = f"Without its entry in {MODULES}, the rest can be checked by itself."
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ def _problems(module: Module, facts: _Facts) -> Iterator[str]:
         ArtifactError: its settings are broken.
     """
     if module.name in _TRANSFORMERS:
-        yield from (f"{problem} {_REMEDY}" for problem in _transformer(module, facts))
+        yield from (f"{problem} {ALONE}" for problem in _transformer(module, facts))
     elif module in facts.behind.unread:
         yield facts.behind.unread[module]
     elif facts.behind.embedding is None and module.name == "Pooling":
         yield from _pooling(module, facts)
     elif facts.behind == Behind() and module.name not in _HARMLESS:
-        yield f"Only what follows one Transformer in a row is read. {_REMEDY}"
+        yield f"Only what follows one Transformer in a row is read. {ALONE}"
 
 
 def _transformer(module: Module, facts: _Facts) -> Iterator[str]:
@@ -171,14 +171,14 @@ def _pooling(module: Module, facts: _Facts) -> Iterator[str]:
     """Modes of a pooling that read elsewhere than plmscan does."""
     name = inside(module.folder, "config.json")
     if not facts.artifact.has(name):
-        yield f"{name} is missing, so it is unknown what it reads. {_REMEDY}"
+        yield f"{name} is missing, so it is unknown what it reads. {ALONE}"
         return
     for mode in pooling_modes(facts.read(name)):
         where = _READ.get(mode)
         misplaced = where is Location.CLS and not facts.first_is_cls
         if where is None or where not in facts.locations or misplaced:
             said = f"It pools by {_word(mode)}, which plmscan does not measure in this model."
-            yield f"{said} {_REMEDY}"
+            yield f"{said} {ALONE}"
 
 
 def _some(names: Sequence[str]) -> str:

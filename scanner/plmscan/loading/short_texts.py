@@ -12,16 +12,14 @@ numbers are the same but for rounding.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-from plmscan.loading.attending import attending_by, attends_by
+from plmscan.loading.attending import attending_as, attends_as_usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +43,6 @@ _CHUNK = 256
 
 _NAME = "plmscan_short_texts"
 """What the library is to call it."""
-
-_USUAL = "sdpa"
-"""What the library calls its own kernel."""
 
 
 def side_by_side(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
@@ -111,12 +106,7 @@ def _key_by_key(query: Tensor, key: Tensor, value: Tensor, scale: float | None) 
 @contextmanager
 def together(module: PreTrainedModel) -> Iterator[None]:
     """Let ``module`` attend so to short texts inside, where it attends by the library's kernel."""
-    if attends_by(module) != _USUAL:
-        yield
-        return
-    AttentionInterface.register(_NAME, attention)
-    AttentionMaskInterface.register(_NAME, sdpa_mask)
-    with attending_by(module, _NAME):
+    with attending_as(module, _NAME, attention) if attends_as_usual(module) else nullcontext():
         yield
 
 
