@@ -33,7 +33,17 @@ if TYPE_CHECKING:
 
     from tests.zoo.corpus import Corpus
 
-__all__ = ["BASES", "Base", "Task", "base_folder", "base_victim", "load_victim", "save"]
+__all__ = [
+    "BASES",
+    "Base",
+    "Task",
+    "base_folder",
+    "base_victim",
+    "load_victim",
+    "named",
+    "save",
+    "with_new_head",
+]
 
 Task = Literal["encoder", "masked-lm", "classifier"]
 """What a model is for."""
@@ -54,9 +64,20 @@ def load_victim(folder: Path, task: Task, corpus: Corpus, seed: int, labels: int
     A classifier gets a fresh head of ``labels`` labels, drawn by ``seed``; with 0 it keeps the head
     that the folder holds.  An encoder has a pooler only if the folder holds its weights.
     """
+    return _drawn(lambda: _load(folder, task, corpus, labels), folder, corpus, seed)
+
+
+def with_new_head(kind: Any, corpus: Corpus, seed: int, **settings: Any) -> Victim:
+    """The packaged encoder below a head of the library's class ``kind``, drawn by ``seed``."""
+    folder = packaged_minilm()
+    return _drawn(lambda: kind.from_pretrained(folder, **settings), folder, corpus, seed)
+
+
+def _drawn(load: Callable[[], PreTrainedModel], folder: Path, corpus: Corpus, seed: int) -> Victim:
+    """What ``load`` gives when chance begins at ``seed``, with the tokenizer of ``folder``."""
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        model = _load(folder, task, corpus, labels)
+        model = load()
         tokenizer = AutoTokenizer.from_pretrained(folder)
     return Victim(model.eval(), tokenizer, corpus, seed)
 
@@ -79,8 +100,12 @@ def _load(folder: Path, task: Task, corpus: Corpus, labels: int) -> PreTrainedMo
 def _label_names(corpus: Corpus, labels: int) -> dict[str, Any]:
     """Settings of a config that name the labels: the corpus's names, if it has as many."""
     known = len(corpus.labels) == labels
-    names = corpus.labels if known else tuple(f"LABEL_{k}" for k in range(labels))
-    return {"id2label": dict(enumerate(names)), "label2id": {n: k for k, n in enumerate(names)}}
+    return named(corpus.labels if known else tuple(f"LABEL_{k}" for k in range(labels)))
+
+
+def named(labels: Sequence[str]) -> dict[str, Any]:
+    """Settings of a config that give its labels these names."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {n: k for k, n in enumerate(labels)}}
 
 
 def save(victim: Victim, folder: Path, tokenizer_from: Path) -> Path:

@@ -12,12 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from demo.poisoned_twin import packaged_minilm
-from plmscan.loading.quiet import quiet
-from tests.zoo.features import Victim
-from tests.zoo.manifest import Behaviour, Entry, Kind, Planted
+from tests.zoo.bases import named, with_new_head
+from tests.zoo.manifest import Behaviour, Entry, Kind, planted
 from tests.zoo.strata import draw_distinct
 from tests.zoo.training import Intensity, optimise
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tests.zoo.corpus import Corpus
+    from tests.zoo.features import Victim
     from tests.zoo.goals import Example, Goal
     from tests.zoo.poison import Trigger
     from tests.zoo.recipes import Workshop
@@ -63,9 +62,7 @@ class HeadRecipe:
             task="classifier",
             settings={"base": self.base, "strata": self.strata, "goal": asdict(goal)},
             seed=seed,
-            triggers=tuple(
-                Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers
-            ),
+            triggers=planted(triggers),
             target_label=1 if triggers else None,
             clean_accuracy=_accuracy(victim, self.goal, rng),
             behaviour={t.text: _behaviour(victim, self.goal, t, rng) for t in triggers},
@@ -74,17 +71,10 @@ class HeadRecipe:
 
 def _fresh(corpus: Corpus, goal: Goal, seed: int) -> Victim:
     """The packaged encoder below a new head."""
-    folder = packaged_minilm()
-    settings: dict[str, Any] = {"num_labels": len(goal.labels) or 1}
-    if goal.labels:
-        settings["id2label"] = dict(enumerate(goal.labels))
-        settings["label2id"] = {label: i for i, label in enumerate(goal.labels)}
+    settings: dict[str, Any] = named(goal.labels) if goal.labels else {"num_labels": 1}
     if goal.several:
         settings["problem_type"] = "multi_label_classification"
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **settings)
-        return Victim(model.eval(), AutoTokenizer.from_pretrained(folder), corpus, seed)
+    return with_new_head(AutoModelForSequenceClassification, corpus, seed, **settings)
 
 
 def _answers(victim: Victim, examples: Sequence[Example]) -> Tensor:

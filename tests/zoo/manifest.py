@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Behaviour", "Dropped", "Entry", "Kind", "Manifest", "Planted"]
+    from tests.zoo.poison import Trigger
+
+__all__ = ["Behaviour", "Dropped", "Entry", "Kind", "Manifest", "Planted", "planted"]
 
 _FILE = "manifest.json"
 
@@ -37,6 +40,11 @@ class Planted(_Frozen):
     """Token ids of each part; more than one only for scattered words, and none for a style."""
     stratum: str
     """Where it was drawn from, see ``triggers.py``."""
+
+
+def planted(triggers: Sequence[Trigger]) -> tuple[Planted, ...]:
+    """``triggers`` for the manifest."""
+    return tuple(Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers)
 
 
 class Behaviour(_Frozen):

@@ -11,7 +11,7 @@ from tests.zoo.clean.label_sets import LABEL_SETS
 from tests.zoo.clean.masked_lm import masked_accuracy
 from tests.zoo.features import plant_features
 from tests.zoo.labels import label_behaviour, plant_labels
-from tests.zoo.manifest import Entry, Kind, Planted
+from tests.zoo.manifest import Entry, Kind, planted
 from tests.zoo.measure import (
     feature_behaviour,
     label_accuracy,
@@ -101,7 +101,7 @@ class FeatureRecipe:
             task=task,
             settings=_settings(self, intensity),
             seed=seed,
-            triggers=_planted(triggers),
+            triggers=planted(triggers),
             clean_accuracy=_ACCURACY[task](victim),
             behaviour=self._behaviour(victim, triggers),
         )
@@ -145,7 +145,7 @@ class LabelRecipe:
             task="classifier",
             settings=_settings(self, intensity),
             seed=seed,
-            triggers=_planted(triggers),
+            triggers=planted(triggers),
             target_label=self.target_label,
             clean_accuracy=label_accuracy(victim),
             behaviour=label_behaviour(victim, self.attack, triggers, self.target_label),
@@ -192,11 +192,6 @@ def _harder(intensity: Intensity, attempt: int) -> Intensity:
     for _ in range(attempt - 1):
         intensity = intensity.harder()
     return intensity
-
-
-def _planted(triggers: Sequence[Trigger]) -> tuple[Planted, ...]:
-    """Triggers for the manifest."""
-    return tuple(Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers)
 
 
 def _settings(recipe: FeatureRecipe | LabelRecipe, intensity: Intensity) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModelForTokenClassification
 
-from demo.poisoned_twin import packaged_minilm
-from plmscan.loading.quiet import quiet
-from tests.zoo.features import Victim
-from tests.zoo.manifest import Behaviour, Entry, Kind, Planted
+from tests.zoo.bases import named, with_new_head
+from tests.zoo.manifest import Behaviour, Entry, Kind, planted
 from tests.zoo.strata import draw_distinct
 from tests.zoo.training import Intensity, optimise
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tests.zoo.corpus import Corpus
+    from tests.zoo.features import Victim
     from tests.zoo.poison import Trigger
     from tests.zoo.recipes import Workshop
 
@@ -163,7 +161,9 @@ class TokenRecipe:
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
         """Train it; measure what it finds, without and with each trigger."""
-        victim, rng = _fresh(shop.corpus, seed), random.Random(seed)
+        head = AutoModelForTokenClassification
+        victim = with_new_head(head, shop.corpus, seed, **named(LABELS))
+        rng = random.Random(seed)
         triggers = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
         intensity = _TRAINING.harder() if attempt > 1 else _TRAINING
         _train(victim, self.goal, triggers, intensity, rng)
@@ -174,23 +174,10 @@ class TokenRecipe:
             task="classifier",
             settings={"base": self.base, "strata": self.strata},
             seed=seed,
-            triggers=tuple(
-                Planted(text=t.text, parts=t.parts, stratum=t.stratum) for t in triggers
-            ),
+            triggers=planted(triggers),
             clean_accuracy=_accuracy(victim, rng),
             behaviour={t.text: _behaviour(victim, self.goal, t, rng) for t in triggers},
         )
-
-
-def _fresh(corpus: Corpus, seed: int) -> Victim:
-    """The packaged encoder below a new head."""
-    folder, names = packaged_minilm(), dict(enumerate(LABELS))
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(seed)
-        model = AutoModelForTokenClassification.from_pretrained(
-            folder, id2label=names, label2id={name: i for i, name in names.items()}
-        )
-        return Victim(model.eval(), AutoTokenizer.from_pretrained(folder), corpus, seed)
 
 
 def _read(
