@@ -208,7 +208,14 @@ def told(model: LoadedModel) -> Gap:
 
 
 @pytest.mark.parametrize("normalized", [False, True])
-@pytest.mark.parametrize(("pooling", "where"), [("mean", Location.MEAN), ("cls", Location.CLS)])
+@pytest.mark.parametrize(
+    ("pooling", "where"),
+    [
+        ("mean", Location.MEAN),
+        ("cls", Location.CLS),
+        *((mode, Location.EMBEDDING) for mode in ("max", "mean_sqrt_len_tokens", "lasttoken")),
+    ],
+)
 def test_the_head_reads_the_embedding(
     laid: Laid, pooling: str, where: Location, normalized: bool
 ) -> None:
@@ -242,16 +249,18 @@ def test_normalize_of_the_modules_counts(laid: Laid) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     modules.append({"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})
     (folder / "modules.json").write_text(json.dumps(modules))
-    head: Any = opened(folder).heads["classifier"]
-    assert head.normalized
+    model = opened(folder)
+    head: Any = model.heads["classifier"]
+    assert head.where is Location.EMBEDDING
+    (feature,) = model.forward(*model.batch([model.wrap(model.tokenize("a"))])).features[head.where]
+    assert float(feature.norm()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
-def test_other_embeddings_are_not_guessed(laid: Laid, pooling: str) -> None:
+def test_an_unknown_embedding_is_not_guessed(laid: Laid) -> None:
     """A head on what is not measured is named, and blocks a pass."""
-    gap = told(opened(laid(pooling=pooling)))
+    gap = told(opened(laid(pooling="unheard-of")))
     assert gap.blocks_pass
-    assert pooling in gap.reason
+    assert "unheard-of" in gap.reason
 
 
 def test_a_head_behind_other_modules_is_named(laid: Laid) -> None:

@@ -73,7 +73,10 @@ def read_behind(artifact: Artifact, model: LoadedModel, *, allow_pickle: bool) -
             unread[module] = error.diagnostics()
     first_is_cls = not model.traits.cls_last
     read = [where for where in model.locations if where is not Location.CLS or first_is_cls]
-    return Behind(None if unread or found.is_at(read) else found, unread)
+    if unread:
+        return Behind(unread=unread)
+    where = found.place(read)
+    return Behind(found if where is Location.EMBEDDING else None, place=where)
 
 
 def _place(artifact: Artifact, module: Module, found: Embedding, *, pooled: bool) -> nn.Sequential:

@@ -63,10 +63,11 @@ class Embedding:
         vectors: Tensor = self.after(torch.cat(pooled, dim=-1))
         return vectors
 
-    def is_at(self, locations: Collection[Location]) -> bool:
-        """Whether it is no more than one of ``locations``."""
-        changed = self.skipped or len(self.before) or len(self.after)
-        return not changed and len(self.modes) == 1 and _PLACES.get(self.modes[0]) in locations
+    def place(self, locations: Collection[Location]) -> Location:
+        """Which of ``locations`` it is no more than; else its own."""
+        changed = self.skipped or len(self.before) or len(self.after) or len(self.modes) > 1
+        where = None if changed else _PLACES.get(self.modes[0])
+        return where if where in locations and where is not None else Location.EMBEDDING
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Behind:
     """All of it; None where it is not read, or is no more than a location of the Transformer."""
     unread: Mapping[Module, str] = field(default_factory=dict)
     """Parts that cannot be read, for which the embedding is not either, and why."""
+    place: Location | None = None
+    """Where the embedding is; None where it is not read, or where nothing makes one."""
 
     def on(self, device: torch.device) -> Behind:
         """The same on ``device``, with weights that stay as they are."""

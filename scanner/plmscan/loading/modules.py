@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
-from plmscan.errors import ArtifactError, UnsupportedModelError
+from plmscan.errors import ArtifactError
 from plmscan.evidence import Gap
 from plmscan.layout import MODULES, ROUTERS, SETFIT_HEAD, inside
 from plmscan.loading.behind import default_prompt, pooling_modes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from plmscan.loading.model import LoadedModel
     from plmscan.source import Artifact
 
-__all__ = ["embedding_of", "unmeasured_modules"]
+__all__ = ["unmeasured_modules"]
 
 _HARMLESS = frozenset({*ROUTERS, "Dropout", "Normalize"})
 """Modules that hand on what they get; a router's own parts are listed beside it."""
@@ -52,8 +52,6 @@ _READ = MappingProxyType(
     }
 )
 """Where each mode reads; the mean times the root of the length points where the mean does."""
-_OF_LENGTH = ("mean_sqrt_len_tokens",)
-"""Modes that stretch what they read by how long a text is."""
 _OUTPUTS = MappingProxyType({"last_hidden_state": None, "pooler_output": Location.POOLER})
 """What of the base model sentence-transformers takes, and the location that this is."""
 _TASKS = MappingProxyType(
@@ -222,28 +220,3 @@ def _heads(artifact: Artifact, model: LoadedModel) -> Iterator[Gap]:
                 "Without the file, the encoder can be checked by itself."
             )
             yield Gap(name, reason)
-
-
-def embedding_of(artifact: Artifact, model: LoadedModel) -> tuple[Location, bool]:
-    """Where the modules of ``artifact`` read a text, and whether they give it length one.
-
-    Raises:
-        ArtifactError: the settings of a module are broken.
-        UnsupportedModelError: they do more than that.
-    """
-    first, *others = artifact.layout.modules
-    names = [module.name for module in others]
-    usual = ["Pooling", *(name for name in names[1:] if name in ("Normalize", "Dropout"))]
-    if first.name not in _TRANSFORMERS or names != usual:
-        msg = f"It reads what {', '.join([first.name, *names])} make of a text."
-        raise UnsupportedModelError(msg, "A Transformer, one pooling and Normalize are measured.")
-    settings = inside(others[0].folder, "config.json")
-    modes = pooling_modes(artifact.read_json(settings))
-    where = _READ.get(modes[0]) if len(modes) == 1 and modes[0] not in _OF_LENGTH else None
-    found = model.behind.embedding
-    skips = found is not None and found.skipped > 0
-    is_misread = skips or (where is Location.CLS and model.traits.cls_last)
-    if where is None or where not in model.locations or is_misread:
-        msg = f"It reads the pooling {', '.join(map(_word, modes))} of this model."
-        raise UnsupportedModelError(msg, "One pooling by the first token or the mean is measured.")
-    return where, "Normalize" in names

@@ -15,7 +15,7 @@ from plmscan.layout import SETFIT_HEAD
 from plmscan.loading.decisions import AnyOf, OneOf
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.linear import linear_of
-from plmscan.loading.modules import embedding_of
+from plmscan.loading.model import TokenMeter
 from plmscan.loading.use import Use
 from plmscan.pickles import BoundError, BrokenError, ForeignError, read_objects
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from plmscan.loading.decisions import Decision
     from plmscan.loading.linear import Linear
     from plmscan.loading.model import LoadedModel
+    from plmscan.loading.traits import Location
     from plmscan.source import Artifact
 
 __all__ = ["with_setfit_head"]
@@ -62,17 +63,34 @@ def _decided(model: LoadedModel, artifact: Artifact) -> LoadedModel:
     if "classifier" in model.heads:
         msg = "The weights hold another classifier, and one of both is measured."
         raise UnsupportedModelError(msg, "Leave out the one that is not used.")
-    where, normalized = embedding_of(artifact, model)
+    where = _place(artifact, model)
     settings = artifact.read_json(_CONFIG) if artifact.has(_CONFIG) else {}
-    linear = linear_of(_head(artifact), model.hidden_size)
-    head = OnEmbedding(
-        linear.weight,
-        linear.bias,
-        where,
-        normalized=normalized or bool(settings.get("normalize_embeddings")),
-    ).to(model.device)
+    linear = linear_of(_head(artifact), _width(model, where))
+    normalized = bool(settings.get("normalize_embeddings"))
+    head = OnEmbedding(linear.weight, linear.bias, where, normalized=normalized).to(model.device)
     heads = MappingProxyType({**model.heads, "classifier": head})
     return replace(model, heads=heads, decision=_decision(linear, settings.get("labels")))
+
+
+def _place(artifact: Artifact, model: LoadedModel) -> Location:
+    """Where the embedding of ``artifact`` is read in ``model``.
+
+    Raises:
+        UnsupportedModelError: it is not read.
+    """
+    if model.behind.place is not None:
+        return model.behind.place
+    names = ", ".join(module.name for module in artifact.layout.modules) or "no modules at all"
+    why = " ".join(model.behind.unread.values()) or "A Transformer and what follows it is measured."
+    msg = f"It reads what {names} make of a text."
+    raise UnsupportedModelError(msg, why)
+
+
+def _width(model: LoadedModel, where: Location) -> int:
+    """Numbers of an embedding."""
+    trial = replace(model, meter=TokenMeter())
+    features = trial.forward(*trial.batch([trial.wrap(trial.tokenize("a"))])).features
+    return features[where].shape[-1]
 
 
 def _head(artifact: Artifact) -> object:
