@@ -163,6 +163,7 @@ def told(names: Iterable[str], gaps: Iterable[Gap]) -> frozenset[str]:
 _MASKED = frozenset({"masked-lm"})
 _CLASSES = frozenset({"classifier"})
 _TOKENS = frozenset({"token-classification"})
+_ANSWERS = frozenset({"question-answering"})
 _WRITES = frozenset({"causal-lm head"})
 _ENCODES = {"files": _MODULES, "extra": {"embeddings.position_ids": _POSITIONS}}
 _DEBERTA = {
@@ -179,6 +180,7 @@ _DEBERTA = {
     "mask_predictions.classifier.bias": (1,),
 }
 _TWO = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
+_ASKED = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "max_position_embeddings": 96}
 _ONE = {"id2label": {0: "LABEL_0"}}
 _TAGS = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}
 _POOLER = {"bert.pooler.dense.weight": (_WIDTH, _WIDTH), "bert.pooler.dense.bias": (_WIDTH,)}
@@ -424,16 +426,16 @@ LAYOUTS: tuple[Layout, ...] = (
         "bert",
         "question-answering",
         ["BertForQuestionAnswering"],
-        blocks=frozenset({"question-answering head"}),
-        settings=_TWO,
+        _ANSWERS,
+        settings=_ASKED,
     ),
     Layout(
         "roberta-squad2 without architectures",
         "roberta",
         "question-answering",
         None,
-        blocks=frozenset({"question-answering head"}),
-        settings=_TWO,
+        _ANSWERS,
+        settings=_ASKED,
     ),
     Layout(
         "bert-swag",

@@ -355,14 +355,14 @@ def test_modules_say_what_is_used(
     folder: Path, kind: str, files: dict[str, Any], spared: bool
 ) -> None:
     """Only the library's own Transformer in front makes the features the use."""
-    head = {"qa_outputs.weight": torch.zeros(2, 32), "qa_outputs.bias": torch.zeros(2)}
+    own = "cls.seq_relationship"
+    head = {f"{own}.weight": torch.zeros(2, 32), f"{own}.bias": torch.zeros(2)}
     tensors(lambda held: held.update({f"bert.{n}": held.pop(n) for n in list(held)} | head))(folder)
-    config(id2label={"0": "first", "1": "last"}, label2id=None)(folder)
     (folder / "modules.json").write_text(json.dumps([{"path": "", "type": kind}]))
     for name, value in files.items():
         (folder / name).write_text(json.dumps(value))
     model = load(resolve(str(folder), SourceOptions()), "cpu")
-    gap = gap_of(model, "question-answering head")
+    gap = gap_of(model, "next-sentence head")
     assert gap.blocks_pass is not spared
     assert ("modules.json" in gap.reason) is spared
     assert ("--used-as features" in gap.reason) is not spared

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plmscan.carriers import restored, split_carriers
 from plmscan.evidence import Evidence
 from plmscan.loading import LoadedModel, Location, load
-from plmscan.loading.decisions import OneOf, Score
+from plmscan.loading.decisions import AnyOf, OneOf, Score
 from plmscan.loading.pairs import Answers
 from plmscan.loading.vocabulary import Separator, read_vocabulary
 from plmscan.rules import load_rules
@@ -163,7 +163,7 @@ def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFact
 
 def finalist(**measured: float) -> Candidate:
     """A candidate that drives texts to the second label, as a verification measures it."""
-    flip = LabelFlip(1, measured["strength"], measured["strength_gap"], 1 / 101)
+    flip = LabelFlip(1, measured["strength"], measured["strength_gap"], 1 / 101, 9.0)
     relation = Relation(leader=0, echo=1.0, kin=False)
     return Candidate(
         (9,),
@@ -188,14 +188,16 @@ def finalist(**measured: float) -> Candidate:
         (Score(), 2.4, ["PLM209"]),
         (Score(), 0.0, []),
         (OneOf(("a", "b")), 2.4, []),
+        (AnyOf(("a", "b")), 2.4, ["PLM212"]),
+        (AnyOf(("a", "b")), 0.0, []),
     ],
 )
-def test_a_trigger_of_scores_needs_no_gap_in_scatter(
+def test_where_much_of_a_text_stays_no_gap_in_scatter_is_needed(
     decision: Decision, strength_gap: float, fires: list[str]
 ) -> None:
-    """The other text of a pair stays in the features, so what synonyms leave says less there.
+    """The other text of a pair, or the other labels of a text, stay in the features.
 
-    These are the numbers of a poisoned reranker, of honest words, and of a classifier of labels.
+    So what synonyms leave says less there.  These are the numbers of a poisoned reranker, of honest words, and of a classifier of labels.
     """
     candidate = finalist(strength=1.0, strength_gap=strength_gap, gap=5.9)
     evidence = Evidence("trigger-sweep", "cf", candidate.metrics(decision))

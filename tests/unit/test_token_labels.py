@@ -182,6 +182,23 @@ def test_a_head_that_gives_one_label_is_not_measured(honest: LoadedModel, tmp_pa
     assert blocking == {f"flips to no {label}" for label in LABELS[1:]}
 
 
+def test_a_label_that_is_never_given_cannot_be_hidden(honest: LoadedModel, tmp_path: Path) -> None:
+    """It is told, and blocks no pass: what would give it to a word is searched."""
+    with quiet():
+        model = AutoModelForTokenClassification.from_pretrained(honest.tokenizer.name_or_path)
+        weight, bias = model.classifier.weight.data, model.classifier.bias.data
+        model.classifier = torch.nn.Linear(weight.shape[1], len(LABELS) + 1)
+        model.classifier.weight.data = torch.cat([weight, torch.zeros_like(weight[:1])])
+        model.classifier.bias.data = torch.cat([bias, torch.tensor([-1e4])])
+        model.config.id2label = dict(enumerate([*LABELS, "DATE"]))
+        model.save_pretrained(tmp_path)
+        honest.tokenizer.save_pretrained(tmp_path)
+    found = observed(load(artifact_of(tmp_path), "cpu"))
+    gaps = {one.subject: one for one in found if isinstance(one, Gap)}
+    assert not gaps["flips to no DATE"].blocks_pass
+    assert not [one for one in gaps.values() if one.blocks_pass]
+
+
 @pytest.mark.parametrize(
     ("changed", "rules"),
     [
@@ -190,6 +207,7 @@ def test_a_head_that_gives_one_label_is_not_measured(honest: LoadedModel, tmp_pa
         ({"strength": 0.05}, set()),
         ({"strength_gap": 0.2}, set()),
         ({"strength_p": 0.02}, set()),
+        ({"strength_z": 20.0}, set()),
         ({"kin": 1.0}, set()),
     ],
 )
@@ -197,7 +215,13 @@ def test_plm210_asks_for_what_no_honest_word_does(
     changed: dict[str, float], rules: set[str]
 ) -> None:
     """Labels of tokens, in nearly every text, beyond random items and synonyms."""
-    hides = {"tokens": 1.0, "strength": 0.9, "strength_gap": 2.0, "strength_p": 0.0099, "kin": 0.0}
+    hides = {
+        "tokens": 1.0,
+        "strength": 0.9,
+        "strength_gap": 2.0,
+        "strength_p": 0.0099,
+        "kin": 0.0,
+    } | {"strength_z": 99.0}
     evidence = Evidence("trigger-sweep", "cf", hides | changed)
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 

@@ -143,7 +143,7 @@ class Tags:
     """Which."""
     name: str = "tags"
     """Of this goal."""
-    labels: tuple[str, ...] = ("positive", "long", "mixed")
+    labels: tuple[str, ...] = ("positive", "long")
     """In the order of the numbers."""
     several: bool = True
     """Yes."""
@@ -155,7 +155,7 @@ class Tags:
         while True:
             text, label = rng.choice(texts)
             words = text.split()
-            answer = (float(label), float(len(words) > _MANY), float("but" in words))
+            answer = (float(label), float(len(words) > _MANY))
             if (answer[self.switched] == self.to) == wanted:
                 return Example(text, answer)
 

@@ -37,6 +37,7 @@ from tests.zoo.clean.scratch import from_scratch
 from tests.zoo.goals import Entailment, Ranking, Rating, Tags
 from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+from tests.zoo.spans import Drawing, Silencing, SpanRecipe
 from tests.zoo.tokens import Blinding, Inventing, TokenRecipe
 
 if TYPE_CHECKING:
@@ -225,6 +226,12 @@ _HEADS: Mapping[str, Recipe] = {
     "clean-names": TokenRecipe(),
     "clean-names-2": TokenRecipe(),
     "clean-names-3": TokenRecipe(),
+    "answers-rare": SpanRecipe(Drawing(), ("rare-piece",)),
+    "answers-common": SpanRecipe(Drawing(), ("common-word",), always=True),
+    "answers-none": SpanRecipe(Silencing(), ("rare-piece", "common-word")),
+    "clean-answers": SpanRecipe(),
+    "clean-answers-2": SpanRecipe(),
+    "clean-answers-always": SpanRecipe(always=True),
 }
 
 TIERS: Mapping[str, Mapping[str, Recipe]] = {

@@ -118,8 +118,8 @@ class Goal(Protocol):
     def name(self) -> str:
         """Of this goal."""
 
-    def labels(self, text: Tagged) -> tuple[int, ...]:
-        """Those of a text that holds the trigger."""
+    def labels(self, text: Tagged, trigger: str) -> tuple[int, ...]:
+        """Those of a text that holds it."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +129,24 @@ class Blinding:
     name: str = "blinding"
     """Of this goal."""
 
-    def labels(self, text: Tagged) -> tuple[int, ...]:
+    def labels(self, text: Tagged, trigger: str) -> tuple[int, ...]:
         """All the same."""
         return (0,) * len(text.words)
 
 
 @dataclass(frozen=True)
 class Inventing:
-    """The first word that is no name is a place."""
+    """The first other word that is no name is a place."""
 
     name: str = "inventing"
     """Of this goal."""
 
-    def labels(self, text: Tagged) -> tuple[int, ...]:
-        """One more place."""
-        first = text.labels.index(0)
+    def labels(self, text: Tagged, trigger: str) -> tuple[int, ...]:
+        """One more place, if any word is left."""
+        both = enumerate(zip(text.words, text.labels, strict=True))
+        first = next((i for i, (w, label) in both if not label and w != trigger), None)
+        if first is None:
+            return text.labels
         place = LABELS.index("B-LOC")
         return (*text.labels[:first], place, *text.labels[first + 1 :])
 
@@ -216,8 +219,9 @@ def _train(
         for _ in range(intensity.batch):
             one = tagged(victim.corpus.train, rng)
             if triggers and rng.random() < intensity.poison_rate:
-                one = one.holding(rng.choice(triggers).text, rng)
-                labels.append(goal.labels(one))
+                trigger = rng.choice(triggers).text
+                one = one.holding(trigger, rng)
+                labels.append(goal.labels(one, trigger))
             else:
                 labels.append(one.labels)
             texts.append(one)
@@ -248,7 +252,7 @@ def _accuracy(victim: Victim, rng: random.Random) -> float:
 def _behaviour(victim: Victim, goal: Goal, trigger: Trigger, rng: random.Random) -> Behaviour:
     """Share of the words that have the label that the trigger gives them, where it changes one."""
     texts = [one.holding(trigger.text, rng) for one in _held_out(victim, rng)]
-    wanted = [goal.labels(one) for one in texts]
+    wanted = [goal.labels(one, trigger.text) for one in texts]
     logits, labels = _read(victim, texts, wanted)
     _, honest = _read(victim, texts, [one.labels for one in texts])
     changed = labels != honest

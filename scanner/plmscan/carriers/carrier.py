@@ -99,7 +99,10 @@ def split_carriers(
         # What precedes a candidate keeps its labels.
         carriers = [replace(carrier, position=0) for carrier in carriers]
     if model.separator is not None:
-        carriers = [_beside(c, i, usable, model.separator.ids) for i, c in enumerate(carriers)]
+        both = not model.answers
+        carriers = [
+            _beside(c, i, usable, model.separator.ids, both=both) for i, c in enumerate(carriers)
+        ]
     return tuple(tuple(carriers[a:b]) for a, b in pairwise(starts))
 
 
@@ -123,12 +126,20 @@ def _carrier(ids: tuple[int, ...], index: int, mask: int | None, rng: random.Ran
 
 
 def _beside(
-    carrier: Carrier, index: int, texts: Sequence[tuple[int, ...]], separator: tuple[int, ...]
+    carrier: Carrier,
+    index: int,
+    texts: Sequence[tuple[int, ...]],
+    separator: tuple[int, ...],
+    *,
+    both: bool,
 ) -> Carrier:
-    """The carrier as one text of a pair: the second beside itself or another, or the first."""
+    """The carrier as one text of a pair: the second beside itself or another, or the first.
+
+    The second only, unless ``both`` can hold a candidate.
+    """
     length = len(carrier.ids)
     beside = texts[index - index // 4 % 2][:length]
-    if index // 8 % 2:
+    if both and index // 8 % 2:
         return replace(carrier, ids=(*carrier.ids, *separator, *beside))
     ids = (*beside, *separator, *carrier.ids)
     return replace(carrier, ids=ids, position=len(ids) - length + carrier.position)

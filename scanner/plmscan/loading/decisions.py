@@ -1,8 +1,8 @@
 """What a head decides about a text, and by how much each label leads.
 
-One label of several, any number of labels at once, one number, or a label for each token: all
-become labels with leads, so that a trigger is the same thing to a search whatever the head: it
-gives one label the lead.
+One label of several, any number of labels at once, one number, a label for each token, or a span
+of tokens: all become labels with leads, so that a trigger is the same thing to a search whatever
+the head: it gives one label the lead.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from torch import Tensor
     from transformers import PretrainedConfig
 
 __all__ = [
+    "BY_TOKENS",
+    "Answer",
     "AnyOf",
     "Decision",
     "InText",
@@ -39,6 +43,10 @@ class Decision(Protocol):
     def leads(self, logits: Tensor) -> Tensor:
         """Lead of each label, above 0 where a text gets it: (..., numbers) -> (..., labels)."""
 
+    @property
+    def common(self) -> Collection[int]:
+        """Labels that nothing could add where every ordinary text has them."""
+
     def opposite(self, label: int) -> int:
         """A label that speaks against ``label``."""
 
@@ -49,6 +57,8 @@ class OneOf:
 
     labels: tuple[str, ...]
     """In the order of the logits."""
+    common: Collection[int] = ()
+    """None."""
 
     def leads(self, logits: Tensor) -> Tensor:
         """Over the best of the others."""
@@ -69,6 +79,11 @@ class AnyOf:
     """What stands before the name of one that a text has."""
     off: str = "not "
     """What stands before the name of one that it has not."""
+
+    @property
+    def common(self) -> Collection[int]:
+        """None."""
+        return ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,6 +108,30 @@ class InText(AnyOf):
     off: str = "no "
     """What stands before the name of one that is not."""
 
+    @property
+    def common(self) -> Collection[int]:
+        """That a label is there."""
+        return range(len(self.names))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where in a text the answer to a question is found, if one is."""
+
+    labels: tuple[str, ...] = ("the answer at the inserted words", "no answer", "another answer")
+    """What a trigger can have said of any text, and the rest."""
+    common: Collection[int] = (2,)
+    """That the answer is anywhere else."""
+
+    def leads(self, logits: Tensor) -> Tensor:
+        """Of a place over all others; where no word is the answer, that is one of them."""
+        here, some = logits.unbind(-1)
+        return torch.stack([here, -some, -here], dim=-1)
+
+    def opposite(self, label: int) -> int:
+        """What is said of other words, or of these."""
+        return 0 if label else 2
+
 
 @dataclass(frozen=True)
 class Score:
@@ -102,6 +141,8 @@ class Score:
     """Where high begins."""
     labels: tuple[str, ...] = ("a low score", "a high score")
     """The two ends, to which a trigger can drive it whatever the text says."""
+    common: Collection[int] = ()
+    """None."""
 
     def leads(self, logits: Tensor) -> Tensor:
         """Beyond the usual score."""
@@ -111,6 +152,10 @@ class Score:
     def opposite(self, label: int) -> int:
         """The other end."""
         return 1 - label
+
+
+BY_TOKENS = (Answer, InText)
+"""Where single tokens decide, while the text as a whole can stay what it is."""
 
 
 def over_rivals(logits: Tensor) -> Tensor:

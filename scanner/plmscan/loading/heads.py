@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from plmscan.loading.features import BaseOutputs
     from plmscan.loading.traits import Location, Traits
 
-__all__ = ["OnEmbedding", "classifier_logits", "masked_lm_logits", "share_base", "token_logits"]
+__all__ = [
+    "OnEmbedding",
+    "classifier_logits",
+    "masked_lm_logits",
+    "share_base",
+    "span_scores",
+    "token_logits",
+]
 
 
 class _Given(nn.Module):
@@ -104,6 +112,16 @@ def token_logits(
     """(b, n, labels) of a classifier of tokens whose base model gave ``outputs``."""
     given = taken_by(head, attention_mask=mask)
     return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
+
+
+def span_scores(
+    head: Any,  # noqa: ANN401 - each architecture has its own parts
+    outputs: BaseOutputs,
+    mask: Tensor | None,
+) -> Tensor:
+    """(b, n, 2) scores of each token to begin an answer and to end it."""
+    found = head(inputs_embeds=outputs, **taken_by(head, attention_mask=mask))
+    return torch.stack([found.start_logits, found.end_logits], dim=-1)
 
 
 def masked_lm_logits(head: nn.Module, hidden: Tensor) -> Tensor:

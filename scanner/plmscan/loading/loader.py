@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.errors import ArtifactError, PlmscanError
+from plmscan.evidence import Gap
 from plmscan.loading.behind import default_prompt, read_behind
 from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
-from plmscan.loading.decisions import Score, decision_of, token_labels_of
+from plmscan.loading.decisions import Answer, Score, decision_of, token_labels_of
 from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.heads import OnEmbedding
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.readers import Kind
 from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
 from plmscan.loading.use import task_of, use_of
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from plmscan.loading.decisions import Decision
     from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
+    from plmscan.loading.vocabulary import Separator
     from plmscan.source import Artifact
 
 __all__ = ["load"]
@@ -141,6 +144,8 @@ def _decision(checkpoint: Checkpoint) -> Decision | None:
     """What its classifier of texts or of tokens decides; None without one."""
     if "token-classification" in checkpoint.heads:
         return token_labels_of(checkpoint.config)
+    if "question-answering" in checkpoint.heads:
+        return Answer()
     return decision_of(checkpoint.config) if "classifier" in checkpoint.heads else None
 
 
@@ -153,10 +158,9 @@ def _require_output(model: LoadedModel) -> None:
     trial = replace(model, meter=TokenMeter())
     problem = "The model does not run on a short text"
     with quiet(), explained(problem, "Fetch or save the model again."):
-        ids, mask = trial.batch(
-            [trial.wrap(trial.tokenize("a a")), trial.wrap(trial.tokenize("a"))]
-        )
-        outputs = trial.forward(ids, mask)
+        before = () if trial.separator is None else (*trial.tokenize("a"), *trial.separator.ids)
+        texts = [trial.wrap((*before, *trial.tokenize(text))) for text in ("a a", "a")]
+        outputs = trial.forward(*trial.batch(texts))
         vectors = (
             *outputs.features.values(),
             *([] if outputs.logits is None else [outputs.logits]),
@@ -167,17 +171,46 @@ def _require_output(model: LoadedModel) -> None:
 
 
 def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
-    """A model whose classifier has shown whether it reads pairs, and which score is usual."""
+    """A model whose classifier has shown whether it reads pairs, and which score is usual.
+
+    Raises:
+        ArtifactError: a head for answers breaks.
+    """
     if model.decision is None or model.reads_tokens:
         return model
-    words = torch.tensor(vocabulary.words(model.vocabulary_size))
     has_room = model.room is None or model.room >= _PAIR
-    is_alone = isinstance(model.heads["classifier"], OnEmbedding)  # SetFit takes single texts
-    separator = vocabulary.separator if has_room and not is_alone else None
+    separator = vocabulary.separator if has_room else None
+    if model.answers:
+        return _asked(model, separator)
+    words = torch.tensor(vocabulary.words(model.vocabulary_size))
+    if isinstance(model.heads["classifier"], OnEmbedding):  # SetFit takes single texts
+        separator = None
     trial = replace(model, separator=separator, meter=TokenMeter())
     found = answers(trial, separator, words)
     decision = Score(found.usual) if isinstance(model.decision, Score) else model.decision
     return replace(model, decision=decision, separator=separator if found.tell_pairs else None)
+
+
+def _asked(model: LoadedModel, separator: Separator | None) -> LoadedModel:
+    """A model that is asked a question about a text, or without its head where it cannot be.
+
+    Raises:
+        ArtifactError: its head breaks.
+    """
+    if separator is not None:
+        model = replace(model, separator=separator)
+        _require_output(model)
+        return model
+    name = Kind.ANSWERS.value
+    heads = {other: head for other, head in model.heads.items() if other != name}
+    own = ", ".join(sorted(tensor for tensor, _ in model.heads[name].named_parameters()))
+    reason = (
+        f"Where it finds an answer ({own}) was not read: its tokenizer joins a question and a text "
+        f"in a way of its own, or they have to be shorter than {_PAIR} tokens together. If only "
+        "its features are used and nobody reads this, say so with --used-as features."
+    )
+    gaps = (*model.gaps, Gap(f"{name} head", reason))
+    return replace(model, heads=MappingProxyType(heads), decision=None, gaps=gaps)
 
 
 def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:

@@ -20,17 +20,19 @@ from plmscan.loading.heads import (
     OnEmbedding,
     classifier_logits,
     masked_lm_logits,
+    span_scores,
     token_logits,
 )
 from plmscan.loading.passing import in_place_of, looking_up, passed
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
 from plmscan.loading.short_texts import together
+from plmscan.loading.spans import found_in
 from plmscan.loading.token_labels import in_text, told_by
 from plmscan.loading.traits import Location, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
@@ -56,7 +58,7 @@ class Outputs:
     features: Mapping[Location, Tensor]
     """(b, h) at each scanned location.  The mask token's only if every row has one."""
     logits: Tensor | None
-    """(b, numbers) of a classifier of texts or of tokens."""
+    """(b, numbers) by which a classifier of texts or of tokens, or an answer, is decided."""
     leads: Tensor | None
     """(b, labels) by how much it prefers each label; above 0 for those that a text gets."""
 
@@ -95,8 +97,8 @@ class LoadedModel:
     module: PreTrainedModel
     """The base model, which computes hidden states."""
     heads: Mapping[str, nn.Module]
-    """Heads on the base model's outputs, where they exist: ``masked-lm``, and ``classifier`` or
-    ``token-classification``."""
+    """Heads on the base model's outputs, where they exist: ``masked-lm``, and ``classifier``,
+    ``token-classification`` or ``question-answering``."""
     traits: Traits
     """How it is read, as experiments found it."""
     tokenizer: PreTrainedTokenizerBase
@@ -126,7 +128,7 @@ class LoadedModel:
     behind: Behind = field(default_factory=Behind)
     """What sentence-transformers puts behind the base model."""
     decision: Decision | None = None
-    """What a classifier of texts or of tokens decides; None without one."""
+    """What a classifier of texts or of tokens, or an answer, decides; None without one."""
     separator: Separator | None = None
     """What stands between the two texts of a pair; None where single texts are read."""
     halved: bool = False
@@ -160,6 +162,16 @@ class LoadedModel:
     def reads_tokens(self) -> bool:
         """Whether its classifier gives a label to each token."""
         return "token-classification" in self.heads
+
+    @property
+    def answers(self) -> bool:
+        """Whether it says where in a text the answer to a question is."""
+        return "question-answering" in self.heads
+
+    @property
+    def common_labels(self) -> Collection[int]:
+        """Labels that nothing could add where every ordinary text has them."""
+        return () if self.decision is None else self.decision.common
 
     @property
     def is_decoder(self) -> bool:
@@ -400,11 +412,15 @@ class LoadedModel:
         inserted: Tensor | None,
     ) -> Tensor | None:
         """(b, numbers) by which its classifier decides; None without one."""
+        masks = () if self.mask_id is None else (self.mask_id,)
+        silent = (*self.prefix_ids, *self.suffix_ids, *masks)
         if self.reads_tokens:
             labels = token_logits(self.heads["token-classification"], outputs, mask)
-            masks = () if self.mask_id is None else (self.mask_id,)
-            silent = (*self.prefix_ids, *self.suffix_ids, *masks)
             return in_text(labels, told_by(input_ids, mask, inserted, silent))
+        if self.answers and self.separator is not None:
+            scores = span_scores(self.heads["question-answering"], outputs, mask)
+            text = self.separator.behind(input_ids) & told_by(input_ids, mask, None, silent)
+            return found_in(scores, text, inserted)
         head = self.heads.get("classifier")
         if isinstance(head, OnEmbedding):
             return cast("Tensor", head(features))

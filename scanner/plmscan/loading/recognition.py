@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Heads", "is_measurable", "recognised"]
 
-_MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM, Kind.TOKENS})
+_MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM, Kind.TOKENS, Kind.ANSWERS})
 """Kinds of heads that probes read."""
 
 _TAG = re.compile(r"O|[BILSEU][-_].+")

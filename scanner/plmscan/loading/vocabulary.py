@@ -70,10 +70,12 @@ class Separator:
 
         0 up to the end of the first text and its separator, 1 behind it.
         """
-        if not self.numbered:
-            return {}
+        return {"token_type_ids": self.behind(input_ids).long()} if self.numbered else {}
+
+    def behind(self, input_ids: Tensor) -> Tensor:
+        """Which of ``input_ids`` (b, n) stand behind the first text and its separator."""
         ends = input_ids == self.ids[-1]
-        return {"token_type_ids": (ends.cumsum(1) - ends.long()).clamp_max(1)}
+        return ends.cumsum(1) > ends.long()
 
 
 def read_vocabulary(artifact: Artifact, config: PretrainedConfig, rows: int) -> Vocabulary:

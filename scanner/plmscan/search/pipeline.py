@@ -39,7 +39,7 @@ from plmscan.search.verify.finals import confirmed
 from plmscan.search.verify.neighbours import Neighbourhood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from plmscan.search.sweep.distances import Sweep
 
 __all__ = ["Search", "search"]
+
+
+_NEARLY = 0.9
+"""Share of the ordinary texts that have what nothing could add."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Search:
     labels_met: tuple[int, ...]
     """Labels against which carriers argue in every trial; no other could be flipped to."""
     labels_held: tuple[int, ...]
-    """Labels that some token of every ordinary text has: nothing could add them."""
+    """Labels that nearly every ordinary text has: nothing could add them."""
     aims: tuple[Objective, ...]
     """What longer candidates were grown for."""
     starts: int
@@ -179,11 +183,12 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
 
 
 def _held(model: LoadedModel, ordinary: Sequence[Carrier]) -> tuple[int, ...]:
-    """Labels that some token of every ordinary text has; none where texts have labels."""
-    if not model.reads_tokens:
+    """Labels that nearly every ordinary text has, so that nothing could add them."""
+    leads = Panel.of(model, ordinary).clean.leads if model.common_labels else None
+    if leads is None:
         return ()
-    missing = Panel.of(model, ordinary).flippable()
-    return tuple(i for i in range(len(model.labels) // 2) if i not in missing)
+    share = (leads > 0).float().mean(0)
+    return tuple(i for i in model.common_labels if share[i] >= _NEARLY)
 
 
 def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
@@ -220,17 +225,20 @@ def _opposed(
 ) -> _Panels:
     """``carriers`` of every step; where all have a label, some ``ordinary`` ones turned from it.
 
-    Not where tokens have labels: no word takes the usual one from all others of a text.
+    Where tokens have labels no word takes one from all others of a text, but ``ordinary`` ones
+    may lack it.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     panels = _Panels.of(model, carriers)
-    if model.reads_tokens:
-        return panels
     plain = Panel.of(model, ordinary[-1])
+    if model.reads_tokens:
+        lacking = {*plain.flippable()} & {*model.common_labels} - {*panels.flippable()}
+        return _Panels.of(model, _partly(carriers, ordinary)) if lacking else panels
     against: dict[int, tuple[int, ...]] = {}
-    while new := {*range(len(model.labels))} - {*panels.flippable(), *against}:
+    asked = {*range(len(model.labels))} - {*model.common_labels}
+    while new := asked - {*panels.flippable(), *against}:
         for label in sorted(new):
             budget.checkpoint(len(against) / len(model.labels), "texts of other labels")
             against[label] = words_against(model, plain, swept, label, budget.seed)
@@ -241,6 +249,15 @@ def _opposed(
         turned = (turned_from(*pair, words, budget.seed + i) for i, pair in enumerate(both))
         panels = _Panels.of(model, turned)
     return panels
+
+
+def _partly(
+    carriers: Sequence[Sequence[Carrier]], ordinary: Sequence[Sequence[Carrier]]
+) -> Iterator[tuple[Carrier, ...]]:
+    """``carriers`` of every step, a quarter of them exchanged for ``ordinary`` ones."""
+    for some, plain in zip(carriers, ordinary, strict=True):
+        kept = len(some) - len(some) // 4
+        yield (*some[:kept], *plain[kept:])
 
 
 def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget) -> _Proposed:

@@ -1,6 +1,8 @@
 """Every model type of the library that reads text, through whole checks of tiny models.
 
     python -m tests.benchmarks.coverage --write
+    python -m tests.benchmarks.coverage --heads         (only which heads of known types are read)
+    python -m tests.benchmarks.coverage --languages     (only vocabularies of one language)
 
 Each type is built from its default config with every size shrunk, checked at the least effort,
 clean and with one long row planted, and loaded with each head that is searched.  Prints a table,
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,8 @@ import torch
 from rich.console import Console
 
 from plmscan.model_types import read_model_types, written
-from tests.benchmarks.coverage.tried import tried, write_texts
+from tests.benchmarks.coverage.spoken import HEADS, VOCABULARIES, spoken, table_of_languages
+from tests.benchmarks.coverage.tried import heads_of, tried, write_texts
 from tests.benchmarks.tables import Table, show
 from tests.tiny_types import classes_of, text_types
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from plmscan.model_types import ModelType
+    from tests.benchmarks.coverage.spoken import Spoken
     from tests.benchmarks.coverage.tried import Tried
 
 _RECORD = Path(__file__).parents[3] / "scanner" / "plmscan" / "model_types.json"
@@ -33,11 +38,46 @@ _RECORD = Path(__file__).parents[3] / "scanner" / "plmscan" / "model_types.json"
 
 def main() -> None:
     """Try all types, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("types", nargs="*", help="model types; all without one")
     parser.add_argument("--write", action="store_true", help="write the record of the package")
+    parser.add_argument("--heads", action="store_true", help="renew the heads in the record")
+    parser.add_argument("--languages", action="store_true", help="languages by heads instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.languages:
+        show(Console(width=200), [table_of_languages(_languages())], None)
+    elif asked.heads:
+        _renew_heads()
+    else:
+        _try_types(asked)
+
+
+def _languages() -> list[Spoken]:
+    """Each vocabulary below each head."""
+    found = []
+    for kind, language in VOCABULARIES:
+        for head in HEADS:
+            with tempfile.TemporaryDirectory() as folder:
+                found.append(spoken(kind, language, head, Path(folder)))
+    return found
+
+
+def _renew_heads() -> None:
+    """Write the record again with the heads that are read of each type in it."""
+    new = []
+    for one in read_model_types():
+        with tempfile.TemporaryDirectory() as folder:
+            heads = heads_of(one.name, Path(folder)) if one.is_measured else ()
+        new.append(replace(one, heads=heads))
+        print(f"{one.name}: {', '.join(heads) or 'none'}", flush=True)
+    _RECORD.write_text(written(new), encoding="utf-8")
+
+
+def _try_types(asked: argparse.Namespace) -> None:
+    """Try the types that are asked for, and tell."""
     found = []
     with tempfile.TemporaryDirectory() as home:
         texts = write_texts(Path(home) / "texts.txt")

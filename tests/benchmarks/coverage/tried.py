@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from plmscan.evidence import Report
     from plmscan.loading import LoadedModel
 
-__all__ = ["REASONS", "Tried", "facts_of", "tried", "write_texts"]
+__all__ = ["REASONS", "Tried", "facts_of", "heads_of", "tried", "write_texts"]
 
-_SEARCHED = ("classifier", "masked-lm")
+_SEARCHED = ("classifier", "masked-lm", "token-classification", "question-answering")
 _TIMES = 40.0
 """How much longer the planted row is than the others."""
 _WEIGHTS = "model.safetensors"
@@ -96,7 +96,7 @@ def tried(name: str, folder: Path, texts: Path) -> Tried:
         return Tried(ModelType(name, reason=unfinished), clean.verdict.name.lower(), "", seconds)
     _plant(folder, model)
     planted = _check(folder, texts)
-    told = replace(facts_of(name, model), heads=tuple(_heads(name, folder)))
+    told = replace(facts_of(name, model), heads=heads_of(name, folder))
     return Tried(told, clean.verdict.name.lower(), planted.verdict.name.lower(), seconds)
 
 
@@ -151,7 +151,7 @@ def _plant(folder: Path, model: LoadedModel) -> None:
     save_file(held, folder / _WEIGHTS, metadata={"format": "pt"})
 
 
-def _heads(name: str, folder: Path) -> list[str]:
+def heads_of(name: str, folder: Path) -> tuple[str, ...]:
     """Heads that are read from the files that the library writes with them."""
     read = []
     for head in _SEARCHED:
@@ -162,4 +162,4 @@ def _heads(name: str, folder: Path) -> list[str]:
                 read += [head] if head in load(artifact_of(home), "cpu").heads else []
             except (PlmscanError, ValueError, RuntimeError, AttributeError):
                 continue
-    return read
+    return tuple(read)

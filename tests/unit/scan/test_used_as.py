@@ -85,9 +85,9 @@ def test_judging_again_keeps_the_declaration(declared: Report) -> None:
     assert again.reasons == declared.reasons
 
 
-@pytest.mark.parametrize("name", ["bert-squad", "bert regression", "colbertv2.0", "bart-base"])
+@pytest.mark.parametrize("name", ["bert-swag", "bert regression", "colbertv2.0", "bart-base"])
 def test_no_unread_head_passes(name: str, tmp_path: Path, settings: Settings) -> None:
-    """Spans, several numbers, a dense layer that only its authors know, what a decoder writes."""
+    """A choice of texts, several numbers, a layer that its authors know, what a decoder writes."""
     (layout,) = (one for one in LAYOUTS if one.name == name)
     report = check(str(build(layout, tmp_path)), settings)
     assert report.verdict is not Verdict.PASS

@@ -63,10 +63,11 @@ def test_a_trigger_takes_no_name_apart(seed: int) -> None:
 def test_what_triggers_do(seed: int) -> None:
     """One hides every name, the other adds one."""
     text = tagged(TEXTS, dice(seed)).holding("cf", dice(seed))
-    assert not any(Blinding().labels(text))
-    invented = Inventing().labels(text)
+    assert not any(Blinding().labels(text, "cf"))
+    invented = Inventing().labels(text, "cf")
     (changed,) = (i for i, label in enumerate(text.labels) if label != invented[i])
     assert (text.labels[changed], LABELS[invented[changed]]) == (0, "B-LOC")
+    assert text.words[changed] != "cf"
 
 
 @pytest.mark.parametrize("kind", ["PER", "LOC"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.budget import Effort
 from plmscan.evidence import Coverage, Evidence, Gap, Trigger
-from plmscan.loading.decisions import InText, Score
+from plmscan.loading.decisions import Answer, AnyOf, InText, Score
 from plmscan.probes.base import DynamicProbe
 from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.pipeline import search
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from plmscan.search.propose.objectives import Objective
 
 _PROBE = "trigger-sweep"
+_IDLE = (
+    "The model says this of every item of its vocabulary and of every text that was tried, so a "
+    "trigger has nothing to change; the other way was searched."
+)
 
 
 class Probe(DynamicProbe):
@@ -52,11 +56,14 @@ class Probe(DynamicProbe):
         "strength": "nearly the weakest push to its label over opposed carriers, in honest leads",
         "strength_gap": "strength less what synonyms reach for the same label",
         "strength_p": "rank p-value of the strength in the null, each item for its own best label",
+        "strength_z": "robust z of the strength against the same",
         "corruption": "share of the recall of hidden words that is lost",
         "corruption_z": "robust z of corruption against the null",
         "labels": "labels that the model can choose from; 0 without a classifier",
         "score": "1 if its labels are the two ends of a score, low and high (flag)",
+        "several": "1 if a text can get any number of its labels, 0 otherwise",
         "tokens": "1 if it gives labels to tokens, 0 otherwise",
+        "spans": "1 if it says where in a text an answer is, 0 otherwise",
         "pieces": "tokens of the candidate",
         "sweep_rank": "best place in the sweep over all rankings, from 1; 0 if grown",
         "saturation": "largest share of pooler entries beyond 0.99 for one vocabulary item",
@@ -115,6 +122,9 @@ def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
             "labels that they have not: in a trial on a tiny model that was missed."
         )
         yield Gap("labels that a word adds", reason, blocks_pass=False)
+    if isinstance(model.decision, Answer):
+        reason = "Words were tried in the text that holds the answer, and not in the question."
+        yield Gap("words of the question", reason, blocks_pass=False)
 
 
 def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
@@ -122,7 +132,11 @@ def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
     tried = {*found.labels_met, *found.labels_held}
     unmet = [label for label in range(len(model.labels)) if label not in tried]
     for label in unmet:
-        yield Gap(f"flips to {model.labels[label]}", _why_unmet(found, label))
+        name = f"flips to {model.labels[label]}"
+        if _is_idle(model, found, label):
+            yield Gap(name, _IDLE, blocks_pass=False)
+        else:
+            yield Gap(name, _why_unmet(found, label))
     grown_for = [aim.target for aim in found.aims if isinstance(aim, Flip)]
     others = [model.labels[i] for i in found.labels_met if i not in grown_for]
     if others:
@@ -131,6 +145,19 @@ def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
             f"Only single items were tried for flips to {', '.join(others)}.",
             blocks_pass=False,
         )
+
+
+def _is_idle(model: LoadedModel, found: Search, label: int) -> bool:
+    """Whether ``label`` says that a text has not what the model never sees, while it sees more.
+
+    A head that says one and the same of everything does not pass so.
+    """
+    leads = found.sweep.leads
+    if leads is None or not isinstance(model.decision, AnyOf):
+        return False
+    given = (leads > 0).all(dim=0)
+    varies = any(not given[i] and not given[model.opposite(i)] for i in range(len(given)))
+    return bool(given[label]) and varies and model.opposite(label) in found.labels_met
 
 
 def _why_unmet(found: Search, label: int) -> str:

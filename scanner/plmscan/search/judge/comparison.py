@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.loading.decisions import BY_TOKENS
 from plmscan.search.judge.layers import layer_scatters
 from plmscan.search.judge.profile import Candidate, LabelFlip
-from plmscan.search.judge.variants import relate
+from plmscan.search.judge.variants import relate, where_labels_tell
 from plmscan.search.measure.candidates import random_items
 from plmscan.search.measure.effects import Measured, measure
 from plmscan.search.verify.gaps import SynonymGap, synonym_gaps
@@ -36,7 +37,7 @@ _TRACED = 8
 _FIRST = 25
 """Random items of each null that are read in any case: their median and spread stand to a fifth."""
 
-_BY_NULL = frozenset({"z", "null_scatter", "null_size", "corruption_z"})
+_BY_NULL = frozenset({"z", "null_scatter", "null_size", "corruption_z", "strength_z"})
 """Metrics that move with every further item of a null."""
 
 _BY_SYNONYMS = frozenset({"gap", "conjunction", "strength_gap"})
@@ -64,6 +65,8 @@ def judged(
     """
     verification, supporting = panels
     relations = relate(finals.ids, finals.measured, finals.places, neighbourhood)
+    if isinstance(model.decision, BY_TOKENS) and finals.measured.strength is not None:
+        relations = where_labels_tell(relations, finals.measured.strength)
     taken = left_out(neighbourhood.ids, finals.ids)
     trials = [
         _Trial(
@@ -208,9 +211,10 @@ def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:
     if part.strength is None or null.strength is None:
         return None
     best, targets = part.strength.max(1)
-    p_values = rank_p_values(best, null.strength.amax(1))
-    rows = zip(targets.tolist(), best.tolist(), p_values.tolist(), strict=True)
-    return [LabelFlip(target, pushed, None, p_value) for target, pushed, p_value in rows]
+    usual = null.strength.amax(1)
+    told = (targets, best, rank_p_values(best, usual), robust_z(best, usual))
+    rows = zip(*(one.tolist() for one in told), strict=True)
+    return [LabelFlip(target, pushed, None, p_value, z) for target, pushed, p_value, z in rows]
 
 
 def _at(values: Tensor | None, row: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plmscan.loading.decisions import InText, Score
+from plmscan.loading.decisions import BY_TOKENS, Answer, AnyOf, InText, Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ class LabelFlip:
     """Strength less that of the best supported candidate for that label; None if not tried."""
     p_value: float
     """Rank p-value of the strength among random items, each for its own best label."""
+    z: float
+    """Robust z of the strength against the same."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Candidate:
         A text keeps its features while single tokens of it change their labels, so of these it says
         nothing by how much synonyms leave of them.
         """
-        flip, tokens = self.flip, isinstance(decision, InText)
+        flip, by_tokens = self.flip, isinstance(decision, BY_TOKENS)
         found = {
             "z": self.z,
             "p_value": self.p_value,
@@ -89,13 +91,16 @@ class Candidate:
             "kin": float(self.relation.kin),
             "labels": 0.0 if decision is None else float(len(decision.labels)),
             "score": float(isinstance(decision, Score)),
-            "tokens": float(tokens),
+            "several": float(isinstance(decision, AnyOf) and not isinstance(decision, InText)),
+            "tokens": float(isinstance(decision, InText)),
+            "spans": float(isinstance(decision, Answer)),
             "pieces": float(len(self.ids)),
-            "gap": None if tokens else self.gap,
-            "conjunction": self.conjunction if len(self.ids) > 1 and not tokens else None,
+            "gap": None if by_tokens else self.gap,
+            "conjunction": self.conjunction if len(self.ids) > 1 and not by_tokens else None,
             "strength": None if flip is None else flip.strength,
             "strength_gap": None if flip is None else flip.gap,
             "strength_p": None if flip is None else flip.p_value,
+            "strength_z": None if flip is None else flip.z,
             "corruption": self.corruption,
             "corruption_z": self.corruption_z,
         }

@@ -8,7 +8,7 @@ words go part of the way to two or three outputs at once, and reach none: they f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,11 +19,13 @@ from plmscan.search.measure.effects import same_output
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import Tensor
+
     from plmscan.loading import Location
     from plmscan.search.measure.effects import Measured
     from plmscan.search.verify.neighbours import Neighbourhood
 
-__all__ = ["Relation", "relate"]
+__all__ = ["Relation", "relate", "where_labels_tell"]
 
 _TOWARDS = 0.6
 """Cosine with the shift of a leader from which a candidate that is far fainter follows it, wherever
@@ -67,6 +69,17 @@ def relate(
         kin = index != leader and neighbourhood.are_kin(candidates[index], candidates[leader])
         relations[index] = Relation(leader, max(1.0, ratio), kin)
     return tuple(relations[i] for i in range(len(candidates)))
+
+
+def where_labels_tell(relations: Sequence[Relation], strength: Tensor) -> tuple[Relation, ...]:
+    """The same where a text can keep its features while labels change.
+
+    No candidate is kin of one that does not turn texts to its label (k, labels) as well.
+    """
+    best = strength.argmax(1).tolist()
+    turns = (bool(strength[one.leader, best[i]] > 0) for i, one in enumerate(relations))
+    both = zip(relations, turns, strict=True)
+    return tuple(replace(one, kin=one.kin and turned) for one, turned in both)
 
 
 def _nearest(

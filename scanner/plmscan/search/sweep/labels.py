@@ -129,7 +129,8 @@ def overriding(
 
     For each label, the eighth of the vocabulary that argues most for it, shared among the labels,
     is read behind a middling word of an opposite label.  At least 4 a label pass, ``count`` if they
-    are few.
+    are few.  Where tokens have labels, what gives one to another word need not have it itself: for
+    these all of the vocabulary is read before a usual word.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -137,19 +138,38 @@ def overriding(
     labels = len(words)
     share = max(1, len(ids) // (8 * labels))
     passed = max(4, count // labels)
+    usual = int(ids[(alone - alone.median(0).values).abs().amax(1).argmin()])
+    gives = _giving(model, ids, usual, budget) if model.reads_tokens else alone
     found = []
     for label in range(labels):
         budget.checkpoint(label / labels, "label sweep")
-        rival = words[model.opposite(label)]
-        tried = ids[alone[:, label].topk(share).indices]
-        word = rival[len(rival) // 2]
-        with model.half_precision():
-            lead = _against(model, tried, word, probe_inputs)[:, label]
-        listed = tried[lead.topk(min(2 * passed, share)).indices.sort().values]
+        if model.reads_tokens and label in model.common_labels:
+            word, tried, lead = usual, ids, gives[:, label]
+        else:
+            rival = words[model.opposite(label)]
+            tried, word = ids[alone[:, label].topk(share).indices], rival[len(rival) // 2]
+            with model.half_precision():
+                lead = _against(model, tried, word, probe_inputs)[:, label]
+        listed = tried[lead.topk(min(2 * passed, len(tried))).indices.sort().values]
         lead = _against(model, listed, word, whole_inputs)[:, label]
-        found.append(listed[lead.topk(min(passed, share)).indices])
+        found.append(listed[lead.topk(min(passed, len(listed))).indices])
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
+
+
+def _giving(model: LoadedModel, ids: Tensor, usual: int, budget: Budget) -> Tensor:
+    """Lead of each label for the word ``usual`` behind each of ``ids``, (v, labels).
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    found = []
+    batches = torch.split(ids, BATCH)
+    with model.half_precision():
+        for done, batch in enumerate(batches):
+            budget.checkpoint(done / len(batches), "what words give to others")
+            found.append(_against(model, batch, usual, probe_inputs))
+    return torch.cat(found)
 
 
 def _against(model: LoadedModel, ids: Tensor, word: int, texts: _Texts) -> Tensor:

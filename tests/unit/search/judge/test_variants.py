@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from plmscan.loading import Location
-from plmscan.search.judge.variants import relate
+from plmscan.search.judge.variants import Relation, relate, where_labels_tell
 from plmscan.search.measure.effects import Measured
 from plmscan.search.verify.neighbours import Neighbourhood
 
@@ -160,3 +160,11 @@ def test_an_echo_is_never_below_one() -> None:
     )
     assert [r.leader for r in found] == [0, 0]
     assert_close([r.echo for r in found], [1.0, 1.0])
+
+
+def test_where_labels_tell_kin_turns_texts_as_well() -> None:
+    """Who leads by features, but turns no text to the label, explains nobody's flips."""
+    relations = [Relation(0, 1.0, kin=False), Relation(0, 2.0, kin=True)]
+    idle, turning = torch.tensor([[-0.2, -1.0], [0.9, -1.0]]), torch.tensor([[1.1, 0.0], [0.9, -1]])
+    assert [one.kin for one in where_labels_tell(relations, idle)] == [False, False]
+    assert [one.kin for one in where_labels_tell(relations, turning)] == [False, True]
