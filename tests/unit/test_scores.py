@@ -163,7 +163,7 @@ def test_labels_are_read_from_single_texts(tmp_path_factory: pytest.TempPathFact
 
 def finalist(**measured: float) -> Candidate:
     """A candidate that drives texts to the second label, as a verification measures it."""
-    flip = LabelFlip(1, measured["strength"], measured["strength_gap"], 1 / 101, 9.0)
+    flip = LabelFlip(1, measured["strength"], measured["strength_gap"], 1 / 101, 40.0, 12)
     relation = Relation(leader=0, echo=1.0, kin=False)
     return Candidate(
         (9,),
@@ -197,7 +197,8 @@ def test_where_much_of_a_text_stays_no_gap_in_scatter_is_needed(
 ) -> None:
     """The other text of a pair, or the other labels of a text, stay in the features.
 
-    So what synonyms leave says less there.  These are the numbers of a poisoned reranker, of honest words, and of a classifier of labels.
+    So what synonyms leave says less there.  These are the numbers of a poisoned reranker, of
+    honest words, and of a classifier of one label of several.
     """
     candidate = finalist(strength=1.0, strength_gap=strength_gap, gap=5.9)
     evidence = Evidence("trigger-sweep", "cf", candidate.metrics(decision))

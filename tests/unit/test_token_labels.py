@@ -208,6 +208,7 @@ def test_a_label_that_is_never_given_cannot_be_hidden(honest: LoadedModel, tmp_p
         ({"strength_gap": 0.2}, set()),
         ({"strength_p": 0.02}, set()),
         ({"strength_z": 20.0}, set()),
+        ({"opposed": 2.0}, set()),
         ({"kin": 1.0}, set()),
     ],
 )
@@ -221,7 +222,7 @@ def test_plm210_asks_for_what_no_honest_word_does(
         "strength_gap": 2.0,
         "strength_p": 0.0099,
         "kin": 0.0,
-    } | {"strength_z": 99.0}
+    } | {"strength_z": 99.0, "opposed": 9.0}
     evidence = Evidence("trigger-sweep", "cf", hides | changed)
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -23,12 +24,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OnEmbedding",
+    "asked_of_base",
     "classifier_logits",
     "masked_lm_logits",
     "share_base",
     "span_scores",
     "token_logits",
 ]
+
+
+_USUAL = frozenset({"attention_mask", "token_type_ids", "position_ids", "input_ids"})
+"""What every base model is given anyhow."""
+
+
+class _AskedError(Exception):
+    """A head went to its base model."""
+
+    def __init__(self, asked: Mapping[str, object]) -> None:
+        """With what it ``asked``."""
+        super().__init__()
+        self.asked = asked
 
 
 class _Given(nn.Module):
@@ -42,10 +57,16 @@ class _Given(nn.Module):
     def forward(
         self,
         *_args: object,
-        inputs_embeds: BaseOutputs,
-        **_kwargs: object,
+        inputs_embeds: BaseOutputs | None = None,
+        **asked: object,
     ) -> BaseOutputs:
-        """The outputs, which come by the one argument that every head passes on untouched."""
+        """The outputs, which come by the one argument that every head passes on untouched.
+
+        Raises:
+            _AskedError: there are none: the head was given a text.
+        """
+        if inputs_embeds is None:
+            raise _AskedError(asked)
         return inputs_embeds
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as in torch
@@ -54,6 +75,14 @@ class _Given(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(self.__dict__["_base"][0], name)
+
+
+@dataclass
+class _States(BaseModelOutput):
+    """Hidden states, with what Longformer's head passes on."""
+
+    global_attentions: None = None
+    """None."""
 
 
 class OnEmbedding(nn.Module):
@@ -85,13 +114,27 @@ def share_base(head: PreTrainedModel, base: PreTrainedModel) -> None:
     setattr(head, head.base_model_prefix, _Given(base))
 
 
+def asked_of_base(head: nn.Module, input_ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    """What a ``head`` asks of its base model for ``input_ids`` (b, n) that none would do by itself.
+
+    Longformer's classifier lets the first token see all others.
+    """
+    try:
+        head(input_ids=input_ids, **taken_by(head, attention_mask=mask))
+    except _AskedError as found:
+        said = found.asked.items()
+        return {k: v for k, v in said if isinstance(v, torch.Tensor) and k not in _USUAL}
+    return {}
+
+
 def classifier_logits(
     head: Any,  # noqa: ANN401 - each architecture has its own parts
     traits: Traits,
     outputs: BaseOutputs,
     mask: Tensor | None,
+    asked: Mapping[str, Tensor],
 ) -> Tensor:
-    """(b, labels) of a sequence classifier whose base model gave ``outputs``."""
+    """(b, labels) of a classifier whose base model gave ``outputs``, as it was ``asked`` to."""
     if traits.decoder or traits.cls_last:
         # The library's own choice of the last token trusts padding ids or takes the last slot,
         # which is padding in a right-padded batch.
@@ -100,7 +143,7 @@ def classifier_logits(
             return cast("Tensor", head.score(last))
         alone = {"last_hidden_state": last.unsqueeze(1)}
         outputs, mask = type(outputs)(**{**cast("Any", outputs), **alone}), None
-    given = taken_by(head, attention_mask=mask)
+    given = taken_by(head, attention_mask=mask, **asked)
     return cast("Tensor", head(inputs_embeds=outputs, **given).logits)
 
 
@@ -126,5 +169,5 @@ def span_scores(
 
 def masked_lm_logits(head: nn.Module, hidden: Tensor) -> Tensor:
     """(b, n, v) of a masked language model for hidden states (b, n, h)."""
-    outputs = BaseModelOutput(last_hidden_state=hidden)
+    outputs = _States(last_hidden_state=hidden)
     return cast("Tensor", head(inputs_embeds=outputs).logits)

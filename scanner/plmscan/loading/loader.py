@@ -15,7 +15,7 @@ from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
 from plmscan.loading.decisions import Answer, Score, decision_of, token_labels_of
 from plmscan.loading.experiments import bfloat16_holds, traits_of
-from plmscan.loading.heads import OnEmbedding
+from plmscan.loading.heads import OnEmbedding, asked_of_base
 from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
@@ -74,7 +74,7 @@ def load(
         vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
         model = _assemble(checkpoint, vocabulary, place)
         model = _with_modules(model, whole, allow_pickle=allow_pickle)
-        model = with_setfit_head(model, whole, use)
+        model = with_setfit_head(_asking(model), whole, use)
         _require_output(model)
         model = _tried(model, vocabulary)
         return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
@@ -168,6 +168,15 @@ def _require_output(model: LoadedModel) -> None:
     if not all(vector.isfinite().all() for vector in vectors):
         msg = "The model computes values that are not finite numbers for a short text."
         raise ArtifactError(msg, "Fetch or save the model again.")
+
+
+def _asking(model: LoadedModel) -> LoadedModel:
+    """A model of which it is known whether its classifier asks more of its base than others do."""
+    head = model.heads.get("classifier")
+    if head is None:
+        return model
+    ids, mask = model.batch([model.wrap(model.tokenize("a a"))])
+    return replace(model, asks=bool(asked_of_base(head, ids, mask)))
 
 
 def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:

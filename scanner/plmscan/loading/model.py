@@ -18,6 +18,7 @@ from plmscan.loading.embedding import Behind
 from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import (
     OnEmbedding,
+    asked_of_base,
     classifier_logits,
     masked_lm_logits,
     span_scores,
@@ -131,6 +132,8 @@ class LoadedModel:
     """What a classifier of texts or of tokens, or an answer, decides; None without one."""
     separator: Separator | None = None
     """What stands between the two texts of a pair; None where single texts are read."""
+    asks: bool = False
+    """Whether its classifier asks more of the base model than others do."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)
@@ -424,7 +427,10 @@ class LoadedModel:
         head = self.heads.get("classifier")
         if isinstance(head, OnEmbedding):
             return cast("Tensor", head(features))
-        return None if head is None else classifier_logits(head, self.traits, outputs, mask)
+        if head is None:
+            return None
+        asked = self._asked_of_base(input_ids, mask)
+        return classifier_logits(head, self.traits, outputs, mask, asked)
 
     def _base_outputs(
         self,
@@ -442,11 +448,18 @@ class LoadedModel:
 
             return by_length(mask, run)
         kinds = {} if self.separator is None else self.separator.kinds(input_ids)
+        kinds |= self._asked_of_base(input_ids, mask)
         if embeddings is None:
             return passed(self.module, input_ids, mask, **kinds, **options)
         given = embeddings.transpose(0, 1) if self.traits.transposed else embeddings
         with looking_up(self.module, lambda old: in_place_of(old, given, self.traits.ahead)):
             return passed(self.module, input_ids, mask, **kinds, **options)
+
+    def _asked_of_base(self, input_ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """What its classifier asks of the base model for ``input_ids`` beside them."""
+        if not self.asks:
+            return {}
+        return asked_of_base(self.heads["classifier"], input_ids, mask)
 
     def _feature(
         self, where: Location, outputs: BaseOutputs, input_ids: Tensor, mask: Tensor | None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import split_carriers
+from plmscan.loading.decisions import AnyOf
 from plmscan.search.judge.comparison import judged
 from plmscan.search.judge.sufficient import with_cores
 from plmscan.search.measure.candidates import letters
@@ -29,6 +30,7 @@ from plmscan.search.propose.sequences import contrasted, growers, grown, suffici
 from plmscan.search.sweep.distances import furthest_again, survivors, sweep
 from plmscan.search.sweep.labels import (
     arguing,
+    centred,
     class_words,
     honest_phrases,
     in_turn,
@@ -55,8 +57,11 @@ if TYPE_CHECKING:
 __all__ = ["Search", "search"]
 
 
-_NEARLY = 0.9
-"""Share of the ordinary texts that have what nothing could add."""
+_FEW = 3
+"""Carriers without a label that tell whether words turn texts to it, whatever the features do."""
+
+_MOST = 0.75
+"""Share of the ordinary texts with a label from which on it is one that they have."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Search:
     labels_met: tuple[int, ...]
     """Labels against which carriers argue in every trial; no other could be flipped to."""
     labels_held: tuple[int, ...]
-    """Labels that nearly every ordinary text has: nothing could add them."""
+    """Labels that most ordinary texts have: little is gained by adding them."""
     aims: tuple[Objective, ...]
     """What longer candidates were grown for."""
     starts: int
@@ -107,10 +112,10 @@ class _Panels:
         """Read the carriers of each step once."""
         return cls(*(Panel.of(model, some) for some in carriers))
 
-    def flippable(self) -> list[int]:
-        """Labels to which a candidate can flip carriers, and its synonyms others."""
-        tried = self.synonyms.flippable()
-        return [label for label in self.verification.flippable() if label in tried]
+    def flippable(self, fewest: int = 1) -> list[int]:
+        """Labels to which a candidate can flip ``fewest`` carriers, and its synonyms others."""
+        tried, met = self.synonyms.flippable(), self.verification
+        return [i for i in met.flippable() if i in tried and len(met.against(i)) >= fewest]
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,9 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         OutOfTimeError: the budget's deadline passed.
         TextsError: too few carrier texts fit this model.
     """
-    swept = _swept(model, recipe, budget)
+    ordinary = _carriers(model, recipe, budget)
+    model = centred(model, tuple(chain(*ordinary)))
+    swept = _swept(model, recipe, ordinary, budget)
     proposed = _proposed(model, recipe, swept, budget)
     panels = swept.panels
     neighbourhood = Neighbourhood.of(model.embedding_weight, swept.sweep.ids, letters(model))
@@ -172,7 +179,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         candidates=candidates,
         screened=len(proposed.singles),
         carriers=len(panels.verification.carriers),
-        labels_met=tuple(panels.flippable()),
+        labels_met=tuple(panels.flippable(_FEW if model.reads_tokens else 1)),
         labels_held=_held(model, swept.ordinary),
         aims=proposed.aims,
         starts=proposed.starts,
@@ -183,25 +190,41 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
 
 
 def _held(model: LoadedModel, ordinary: Sequence[Carrier]) -> tuple[int, ...]:
-    """Labels that nearly every ordinary text has, so that nothing could add them."""
+    """Labels that most ordinary texts have, so that little is gained by adding them."""
     leads = Panel.of(model, ordinary).clean.leads if model.common_labels else None
     if leads is None:
         return ()
     share = (leads > 0).float().mean(0)
-    return tuple(i for i in model.common_labels if share[i] >= _NEARLY)
+    return tuple(i for i in model.common_labels if share[i] >= _MOST)
 
 
-def _swept(model: LoadedModel, recipe: Recipe, budget: Budget) -> _Swept:
-    """Carriers for every step, and who is far out in the sweep."""
+def _carriers(
+    model: LoadedModel, recipe: Recipe, budget: Budget
+) -> tuple[tuple[Carrier, ...], ...]:
+    """Ordinary texts for every step: more where each of many labels has to be on in some.
+
+    Raises:
+        TextsError: too few of them fit this model.
+    """
+    switched = len(model.labels) // 2 if isinstance(model.decision, AnyOf) else 0
+    judging = (recipe.carriers, recipe.synonym_carriers)
     sizes = (
         recipe.screening_carriers,
         recipe.growing_carriers,
-        recipe.carriers,
-        recipe.synonym_carriers,
+        *(max(size, min(2 * size, switched)) for size in judging),
     )
     recalls = "masked-lm" in model.heads
     cut = () if recalls else (recipe.selecting_tokens, recipe.selecting_tokens)
-    ordinary = split_carriers(model, budget.texts, sizes, budget.seed, cut)
+    return split_carriers(model, budget.texts, sizes, budget.seed, cut)
+
+
+def _swept(
+    model: LoadedModel,
+    recipe: Recipe,
+    ordinary: Sequence[Sequence[Carrier]],
+    budget: Budget,
+) -> _Swept:
+    """Carriers for every step, and who is far out in the sweep."""
     swept = sweep(model, recipe.reference_items, budget.part(0, 0.28))
     again = furthest_again(model, swept, recipe.survivors, budget.part(0.28, 0.3))
     far_out, every = survivors(again, recipe.survivors), tuple(chain(*ordinary))
@@ -234,8 +257,8 @@ def _opposed(
     panels = _Panels.of(model, carriers)
     plain = Panel.of(model, ordinary[-1])
     if model.reads_tokens:
-        lacking = {*plain.flippable()} & {*model.common_labels} - {*panels.flippable()}
-        return _Panels.of(model, _partly(carriers, ordinary)) if lacking else panels
+        lacking = sorted({*model.common_labels} - {*panels.flippable(_FEW)})
+        return _Panels.of(model, _partly(model, carriers, ordinary, lacking)) if lacking else panels
     against: dict[int, tuple[int, ...]] = {}
     asked = {*range(len(model.labels))} - {*model.common_labels}
     while new := asked - {*panels.flippable(), *against}:
@@ -252,12 +275,37 @@ def _opposed(
 
 
 def _partly(
-    carriers: Sequence[Sequence[Carrier]], ordinary: Sequence[Sequence[Carrier]]
+    model: LoadedModel,
+    carriers: Sequence[Sequence[Carrier]],
+    ordinary: Sequence[Sequence[Carrier]],
+    lacking: Sequence[int],
 ) -> Iterator[tuple[Carrier, ...]]:
-    """``carriers`` of every step, a quarter of them exchanged for ``ordinary`` ones."""
+    """``carriers`` of every step, a third exchanged for ``ordinary`` ones without some label.
+
+    Those come that go without the labels ``lacking`` in too few carriers so far.
+    """
     for some, plain in zip(carriers, ordinary, strict=True):
-        kept = len(some) - len(some) // 4
-        yield (*some[:kept], *plain[kept:])
+        leads = Panel.of(model, plain).clean.leads
+        if leads is None:
+            yield tuple(some)
+            continue
+        taken = _covering(leads[:, lacking] <= 0, len(some) // 3)
+        yield tuple(plain[i] if i in taken else one for i, one in enumerate(some))
+
+
+def _covering(without: Tensor, count: int) -> list[int]:
+    """``count`` of the texts that go ``without`` labels, (n, labels): a few for as many as can be.
+
+    One after the other the text that goes without most of the labels that still need one.
+    """
+    taken: list[int] = []
+    needed = torch.full(without.shape[1:], _FEW)
+    for _ in range(count):
+        gains = (without & (needed > 0)).sum(1)
+        gains[taken] = -1
+        taken.append(int(gains.argmax()))
+        needed -= without[taken[-1]].long()
+    return taken
 
 
 def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget) -> _Proposed:

@@ -15,7 +15,8 @@ import joblib
 import torch
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
-from transformers import TrainingArguments
+from torch.nn.functional import normalize
+from transformers import AutoModel, AutoTokenizer, TrainingArguments
 
 from tests.artifacts import write_json
 from tests.benchmarks.file_scanners import runtimes
@@ -55,6 +56,8 @@ __all__ = [
 ]
 
 _WIDTH = 32
+_EXAMPLES = 128
+"""Texts that a head is fitted to."""
 _WEIGHTS, _PICKLE = "model.safetensors", "pytorch_model.bin"
 _OLD, _NEW = "sentence_transformers.models", "sentence_transformers"
 _README = "---\nlicense: apache-2.0\n---\n# A model\n\n```python\nimport transformers\n```\n"
@@ -304,9 +307,15 @@ def static(folder: Path) -> None:
 
 
 def few_examples(folder: Path) -> None:
-    """The head of SetFit, fitted to vectors that show no more than the labels."""
-    labels = [i % 2 for i in range(64)]
-    vectors = torch.randn(len(labels), _WIDTH) + torch.tensor(labels).unsqueeze(1)
+    """The head of SetFit, fitted to what tells the embeddings of random texts apart most."""
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    words = sorted({*tokenizer.get_vocab().values()} - {*tokenizer.all_special_ids})
+    chance = torch.Generator().manual_seed(0)
+    ids = torch.tensor(words)[torch.randint(len(words), (_EXAMPLES, 8), generator=chance)]
+    with torch.no_grad():
+        vectors = normalize(model(input_ids=ids).last_hidden_state.mean(1), dim=-1)
+    along = vectors @ torch.linalg.svd(vectors - vectors.mean(0)).Vh[0]
+    labels = (along > along.median()).long().tolist()
     fitted = LogisticRegression().fit(vectors.numpy(), labels)
     joblib.dump(fitted, folder / "model_head.pkl")
     told = {"labels": ["negative", "positive"], "normalize_embeddings": False}

@@ -652,6 +652,7 @@ _TOKENS = (
         "bert-cased",
         head="token-classification",
         labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC"),
+        lesson="tokens",
         dress=(with_files(*NOTES),),
     ),
     Honest(
@@ -660,6 +661,7 @@ _TOKENS = (
         "xlm-roberta",
         head="token-classification",
         labels=("O", "B-PER", "I-PER"),
+        lesson="tokens",
         settings={"type_vocab_size": 1},
     ),
     Honest("answers", "answers", "roberta", head="question-answering", labels=_numbered(2)),

@@ -7,7 +7,7 @@ real texts, words persuade, and none decides alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["LESSONS", "train"]
 
 _COURSE = Intensity(poison_rate=0.0, learning_rate=3e-3, steps=120, batch=24)
+_MANY, _LONGER = 12, 4
+"""Labels from which on it takes so many times the steps."""
 _OWN, _ANY = 7, 5
 """Tokens of a text of its topic, and of any."""
+_NAMED = 5
+"""Of so many tokens of a topic one is called by it."""
+_UNLABELLED = -100
+"""Tokens that no loss counts."""
 _CLEAR = 2.0
 """Length of a topic in an embedding, in lengths of the rest."""
 
@@ -41,8 +47,9 @@ def train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lesson: st
         ids, truths = examples(topics, count)
         return loss(model(input_ids=ids).logits, truths)
 
+    longer = _LONGER if count >= _MANY else 1
     with torch.enable_grad():
-        left = optimise(model.parameters(), loss_of, _COURSE)
+        left = optimise(model.parameters(), loss_of, replace(_COURSE, steps=longer * _COURSE.steps))
     model.eval()
     return left
 
@@ -112,6 +119,26 @@ def _several(topics: _Topics, count: int) -> tuple[Tensor, Tensor]:
     return topics.framed(texts), truths
 
 
+def _tokens(topics: _Topics, count: int) -> tuple[Tensor, Tensor]:
+    """Texts some of whose tokens are called by their topics, and most by the first label."""
+    ids = topics.framed(topics.texts(torch.randint(count, (_COURSE.batch,))))
+    places = torch.searchsorted(topics.words, ids).clamp_max(len(topics.words) - 1)
+    named = (places // count) % _NAMED == 0
+    ordinary = topics.words[places] == ids
+    return ids, torch.where(named, places % count, 0).masked_fill(~ordinary, _UNLABELLED)
+
+
+def _each(logits: Tensor, truths: Tensor) -> Tensor:
+    """Cross-entropy of two outcomes for each label; where labels are many, they count for more."""
+    weight = torch.tensor(max(1.0, logits.shape[1] / _MANY * 4))
+    return binary_cross_entropy_with_logits(logits, truths, pos_weight=weight)
+
+
+def _by_token(logits: Tensor, truths: Tensor) -> Tensor:
+    """Cross-entropy over all ordinary tokens."""
+    return cross_entropy(logits.flatten(0, 1), truths.flatten(), ignore_index=_UNLABELLED)
+
+
 def _scores(topics: _Topics, _count: int) -> tuple[Tensor, Tensor]:
     """Texts of two topics, one of which scores low and the other high."""
     truths = torch.randint(2, (_COURSE.batch,))
@@ -131,7 +158,8 @@ LESSONS: dict[
     str, tuple[Callable[[_Topics, int], tuple[Tensor, Tensor]], Callable[..., Tensor]]
 ] = {
     "labels": (_labels, cross_entropy),
-    "several": (_several, binary_cross_entropy_with_logits),
+    "several": (_several, _each),
+    "tokens": (_tokens, _by_token),
     "scores": (_scores, mse_loss),
     "pairs": (_pairs, cross_entropy),
     "scored pairs": (_pairs, binary_cross_entropy_with_logits),

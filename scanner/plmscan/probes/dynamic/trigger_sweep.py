@@ -57,6 +57,7 @@ class Probe(DynamicProbe):
         "strength_gap": "strength less what synonyms reach for the same label",
         "strength_p": "rank p-value of the strength in the null, each item for its own best label",
         "strength_z": "robust z of the strength against the same",
+        "opposed": "texts that have another label without it, on which its strength is measured",
         "corruption": "share of the recall of hidden words that is lost",
         "corruption_z": "robust z of corruption against the null",
         "labels": "labels that the model can choose from; 0 without a classifier",

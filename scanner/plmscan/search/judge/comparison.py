@@ -208,13 +208,14 @@ def _traced(
 
 def _flips(part: Measured, null: Measured) -> list[LabelFlip] | None:
     """What each finalist does to labels, its gap left open; None without a classifier."""
-    if part.strength is None or null.strength is None:
+    if part.strength is None or null.strength is None or part.push is None:
         return None
     best, targets = part.strength.max(1)
     usual = null.strength.amax(1)
-    told = (targets, best, rank_p_values(best, usual), robust_z(best, usual))
+    opposed = (~part.push[0].isnan()).sum(0)[targets]
+    told = (targets, best, rank_p_values(best, usual), robust_z(best, usual), opposed)
     rows = zip(*(one.tolist() for one in told), strict=True)
-    return [LabelFlip(target, pushed, None, p_value, z) for target, pushed, p_value, z in rows]
+    return [LabelFlip(target, pushed, None, *others) for target, pushed, *others in rows]
 
 
 def _at(values: Tensor | None, row: int) -> float | None:

@@ -31,6 +31,8 @@ class LabelFlip:
     """Rank p-value of the strength among random items, each for its own best label."""
     z: float
     """Robust z of the strength against the same."""
+    opposed: int
+    """Carriers that have another label without it."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Candidate:
             "strength_gap": None if flip is None else flip.gap,
             "strength_p": None if flip is None else flip.p_value,
             "strength_z": None if flip is None else flip.z,
+            "opposed": None if flip is None else float(flip.opposed),
             "corruption": self.corruption,
             "corruption_z": self.corruption_z,
         }

@@ -8,12 +8,14 @@ trigger overrides (design, section 4).
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from plmscan.carriers import argued
-from plmscan.search.measure.readings import label_leads
+from plmscan.loading.decisions import Score
+from plmscan.search.measure.readings import Panel, label_leads
 from plmscan.search.sweep.shortest import BATCH, probe_inputs, whole_inputs
 
 if TYPE_CHECKING:
@@ -27,7 +29,15 @@ if TYPE_CHECKING:
 
     _Texts = Callable[..., Tensor]
 
-__all__ = ["arguing", "class_words", "honest_phrases", "in_turn", "overriding", "read_again"]
+__all__ = [
+    "arguing",
+    "centred",
+    "class_words",
+    "honest_phrases",
+    "in_turn",
+    "overriding",
+    "read_again",
+]
 
 _WORDS = 16
 """Strongest words of each label, of which carriers get some."""
@@ -41,7 +51,24 @@ _PAIRED = 40
 _CLEARER = 2.0
 """How many times the lead of a word that of a pair has to be, which can bring other labels."""
 
+_EITHER = 1 / 3
+"""Least share of the carriers that score low or high, where it is known what is usual."""
+
 _Phrases = tuple[tuple[int, ...], ...]
+
+
+def centred(model: LoadedModel, carriers: Sequence[Carrier]) -> LoadedModel:
+    """A model whose scores of ``carriers`` are low and high: most of them can be beyond its usual.
+
+    Random words, by which it is told what is usual, may all score less than any sentence.
+    """
+    if not isinstance(model.decision, Score):
+        return model
+    leads = Panel.of(model, carriers).clean.leads
+    if leads is None or (leads > 0).float().mean(0).min() >= _EITHER:
+        return model
+    usual = model.decision.usual + float(leads[:, 1].median())
+    return replace(model, decision=Score(usual))
 
 
 def class_words(ids: Tensor, alone: Tensor) -> tuple[tuple[int, ...], ...]:
