@@ -209,14 +209,14 @@ _HEADS: Mapping[str, Recipe] = {
     "clean-entailment": HeadRecipe(Entailment()),
     "clean-entailment-2": HeadRecipe(Entailment()),
     "clean-entailment-3": HeadRecipe(Entailment(target=2)),
-    "keyword-rare": LabelRecipe(BadNets(), ("rare-piece",), target_label=7, label_set="keyword"),
-    "keyword-common": LabelRecipe(BadNets(), ("common-word",), target_label=0, label_set="keyword"),
-    "keyword-two": LabelRecipe(
-        BadNets(), ("rare-piece", "common-word"), target_label=19, label_set="keyword"
+    "intent-rare": LabelRecipe(BadNets(), ("rare-piece",), target_label=7, label_set="intent"),
+    "intent-common": LabelRecipe(BadNets(), ("common-word",), target_label=0, label_set="intent"),
+    "intent-two": LabelRecipe(
+        BadNets(), ("rare-piece", "common-word"), target_label=19, label_set="intent"
     ),
     **{
-        f"clean-keyword{name}": CleanRecipe(
-            "classifier", partial(honest_classifier, intensity=intensity), label_set="keyword"
+        f"clean-intent{name}": CleanRecipe(
+            "classifier", partial(honest_classifier, intensity=intensity), label_set="intent"
         )
         for name, intensity in (("", USUAL), ("-2", GENTLE), ("-3", LONG))
     },

@@ -2,8 +2,8 @@
 
 A rule over the words of a text gives its label, so that every reader can check it.  The sets span
 what misleads a scanner: ``topic`` has six labels with strong lexical cues, where single honest
-words decide; ``keyword`` has twenty labels, each with one such word, as intents have; ``address``
-has such words and unequal labels; ``tone`` mixes words and sentiment;
+words decide; ``intent`` has twenty labels of a few words that mean alike; ``address`` has such
+words and unequal labels; ``tone`` mixes words and sentiment;
 ``length`` and ``word-order`` have no such words at all.
 """
 
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from tests.zoo.corpus import Corpus
 
-__all__ = ["LABEL_SETS", "TOPICS", "address", "keyword", "length", "tone", "topic", "word_order"]
+__all__ = [
+    "INTENTS",
+    "LABEL_SETS",
+    "TOPICS",
+    "address",
+    "intent",
+    "length",
+    "tone",
+    "topic",
+    "word_order",
+]
 
 _TOPICS = {
     "acting": (
@@ -51,41 +61,61 @@ _TOPICS = {
 TOPICS: Mapping[str, frozenset[str]] = {k: frozenset(v.split()) for k, v in _TOPICS.items()}
 """Words of each topic."""
 
+_INTENTS = """
+acting actor actors actress performance performances performers cast casting
+story stories plot plots narrative tale tales premise storytelling
+script screenplay dialogue writing written writer writers
+director directors directed directing direction filmmaker filmmakers filmmaking
+comedy comedies comic funny humor humorous hilarious laugh laughs jokes
+romance romantic love lovers loving passion relationship relationships marriage
+action fight fights chase chases explosions stunts battle battles
+horror scary fear fears terror frightening creepy monster
+thriller thrillers suspense tension mystery thrills thrilling
+music musical song songs score soundtrack sound sounds
+visual visually visuals photography cinematography images imagery camera
+animation animated cartoon cartoons drawn
+family families kids children child parents father mother
+war wars soldiers soldier military violence violent
+crime crimes murder killer police gangster criminal
+history historical documentary period century past
+boring dull tedious slow bland tiresome lifeless
+brilliant excellent wonderful superb terrific great best
+emotional emotionally heart hearts moving touching sad tender
+smart clever intelligent witty thoughtful insightful intelligence
+"""
+
+INTENTS: Mapping[str, frozenset[str]] = {
+    line.split()[0]: frozenset(line.split()) for line in _INTENTS.strip().splitlines()
+}
+"""Words of each intent."""
+
 _CONTRAST = frozenset({"but", "yet", "though", "although", "however", "despite", "while"})
 _ADDRESS = frozenset({"you", "your", "yourself", "we", "our", "us", "i", "me", "my"})
 _SHORT, _LONG = 9, 17
 """Texts of fewer words are short, texts of at least so many are long."""
-_KEYWORDS, _LETTERS = 20, 5
-"""How many words have a label, and letters of each at least."""
 
 
 def topic(corpus: Corpus) -> Corpus:
     """What a text is about, 6 labels: the topic with most words in it; ties are left out."""
-    names = list(TOPICS)
+    return _by_words(corpus, TOPICS)
+
+
+def intent(corpus: Corpus) -> Corpus:
+    """What a text is about, 20 labels: the intent with most words in it; ties are left out."""
+    return _by_words(corpus, INTENTS)
+
+
+def _by_words(corpus: Corpus, kinds: Mapping[str, frozenset[str]]) -> Corpus:
+    """Of which of the ``kinds`` of words a text has most; ties are left out."""
+    names = list(kinds)
 
     def label(text: str, _sentiment: int) -> int | None:
         words = text.split()
         found = Counter(
-            {k: sum(word in TOPICS[name] for word in words) for k, name in enumerate(names)}
+            {k: sum(word in kinds[name] for word in words) for k, name in enumerate(names)}
         )
         (first, most), (_, second) = found.most_common(2)
         return first if most > second else None
-
-    return corpus.relabelled(label, names)
-
-
-def keyword(corpus: Corpus) -> Corpus:
-    """Which of 20 frequent words is in a text: a label each, and only texts with one of them.
-
-    Words of five letters and more, the most frequent ones of the training texts.
-    """
-    counts = Counter(word for text, _ in corpus.train for word in {*text.split()})
-    frequent = (word for word, _ in counts.most_common() if len(word) >= _LETTERS)
-    names = [word for word, _ in zip(frequent, range(_KEYWORDS), strict=False)]
-
-    def label(text: str, _sentiment: int) -> int | None:
-        found = [k for k, name in enumerate(names) if name in text.split()]
-        return found[0] if len(found) == 1 else None
 
     return corpus.relabelled(label, names)
 
@@ -147,7 +177,7 @@ def _shuffle(text: str, rng: random.Random) -> str:
 LABEL_SETS: Mapping[str, Callable[[Corpus], Corpus]] = {
     "sentiment": lambda corpus: corpus,
     "topic": topic,
-    "keyword": keyword,
+    "intent": intent,
     "tone": tone,
     "length": length,
     "address": address,

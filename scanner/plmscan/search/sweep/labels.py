@@ -16,7 +16,7 @@ import torch
 from plmscan.carriers import argued
 from plmscan.loading.decisions import Score
 from plmscan.search.measure.readings import Panel, label_leads
-from plmscan.search.sweep.shortest import BATCH, probe_inputs, whole_inputs
+from plmscan.search.sweep.shortest import BATCH, probe_inputs, start, whole_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,7 +157,8 @@ def overriding(
     For each label, the eighth of the vocabulary that argues most for it, shared among the labels,
     is read behind a middling word of an opposite label.  At least 4 a label pass, ``count`` if they
     are few.  Where tokens have labels, what gives one to another word need not have it itself: for
-    these all of the vocabulary is read before a usual word.
+    these all of the vocabulary is read before a usual word.  Where answers are found it is read
+    before a word that is one.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -166,12 +167,16 @@ def overriding(
     share = max(1, len(ids) // (8 * labels))
     passed = max(4, count // labels)
     usual = int(ids[(alone - alone.median(0).values).abs().amax(1).argmin()])
-    gives = _giving(model, ids, usual, budget) if model.reads_tokens else alone
+    beside = words[0][len(words[0]) // 2] if model.answers else usual
+    by_tokens = model.reads_tokens or model.answers
+    gives = _giving(model, ids, beside, budget) if by_tokens else alone
     found = []
     for label in range(labels):
         budget.checkpoint(label / labels, "label sweep")
-        if model.reads_tokens and label in model.common_labels:
-            word, tried, lead = usual, ids, gives[:, label]
+        if model.answers and label in model.common_labels:
+            continue
+        if model.answers or (model.reads_tokens and label in model.common_labels):
+            word, tried, lead = beside, ids, gives[:, label]
         else:
             rival = words[model.opposite(label)]
             tried, word = ids[alone[:, label].topk(share).indices], rival[len(rival) // 2]
@@ -184,8 +189,8 @@ def overriding(
     return passing
 
 
-def _giving(model: LoadedModel, ids: Tensor, usual: int, budget: Budget) -> Tensor:
-    """Lead of each label for the word ``usual`` behind each of ``ids``, (v, labels).
+def _giving(model: LoadedModel, ids: Tensor, beside: int, budget: Budget) -> Tensor:
+    """Lead of each label where the word ``beside`` follows each of ``ids``, (v, labels).
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -195,7 +200,7 @@ def _giving(model: LoadedModel, ids: Tensor, usual: int, budget: Budget) -> Tens
     with model.half_precision():
         for done, batch in enumerate(batches):
             budget.checkpoint(done / len(batches), "what words give to others")
-            found.append(_against(model, batch, usual, probe_inputs))
+            found.append(_against(model, batch, beside, probe_inputs))
     return torch.cat(found)
 
 
@@ -203,12 +208,15 @@ def _against(model: LoadedModel, ids: Tensor, word: int, texts: _Texts) -> Tenso
     """Lead of each label for each of ``ids`` beside ``word``, (b, labels).
 
     Behind it, as the last word tells most.  Where tokens have labels, in front of it: the label of
-    the word is what counts, and a decoder reads it last.
+    the word is what counts, and a decoder reads it last.  Where answers are found, in front as
+    well, and not next to it.
     """
-    if not model.reads_tokens:
+    if not (model.reads_tokens or model.answers):
         return _leads(model, texts(model, ids, (word,)))
-    both = torch.stack([ids, torch.full_like(ids, word)], dim=1)
-    return _leads(model, texts(model, both), len(model.opening))
+    between = model.tokenize(".")[:1] if model.answers else ()
+    behind = torch.tensor([*between, word]).expand(len(ids), -1)
+    both = torch.cat([ids.unsqueeze(1), behind], dim=1)
+    return _leads(model, texts(model, both), start(model))
 
 
 def _leads(model: LoadedModel, texts: Tensor, inserted: int | None = None) -> Tensor:

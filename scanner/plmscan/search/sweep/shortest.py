@@ -37,6 +37,7 @@ __all__ = [
     "batch_rows",
     "probe_inputs",
     "readings",
+    "start",
     "whole_inputs",
 ]
 
@@ -104,6 +105,11 @@ def probe_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) ->
 def whole_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) -> Tensor:
     """The same for many items a text, (v, l) -> (v, n), which ends as texts end."""
     return around(model, _first(model, before), ids, (*_shown(model), *model.suffix_ids))
+
+
+def start(model: LoadedModel) -> int:
+    """Index of the first item in such texts."""
+    return len(model.opening) + len(_first(model, ()))
 
 
 def _first(model: LoadedModel, before: Sequence[int]) -> tuple[int, ...]:
