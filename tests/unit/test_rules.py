@@ -140,7 +140,7 @@ def test_a_file_that_is_no_rule_is_named(tmp_path: Path, text: str, complaint: s
             "Probes are attention-heads",
         ),
         ({"when": {"zz": {"gte": 8}}}, "when.zz is no metric of trigger-sweep", "conjunction, cor"),
-        ({"message": "{loudness}."}, "message names {loudness}, which is neither", "null_size, p_"),
+        ({"message": "{loudness}."}, "message names {loudness}, which is neither", "location, nu"),
         ({"probe": "custom-code", "when": {"kernels": {"gt": 0}}}, "names {z}", "named_functions,"),
     ],
 )

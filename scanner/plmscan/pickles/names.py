@@ -101,8 +101,8 @@ class Global:
 
     @property
     def shown(self) -> str:
-        """The same, short enough for a sentence."""
-        full = self.full
+        """The same, short enough for a sentence, in one line whatever the file holds."""
+        full = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.full)
         return full if len(full) <= _LONGEST else f"{full[: _LONGEST - 3]}..."
 
 

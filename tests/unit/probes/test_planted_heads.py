@@ -156,7 +156,7 @@ def test_triggers_that_switch_a_label_are_named(planted: Victim, tmp_path: Path)
     """Of a classifier that gives any of its labels: it is switched on, or its opposite off."""
     convicted = convictions(observed(any_label(planted), tmp_path))
     assert convicted
-    assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+    assert convicted <= {(rule, text) for rule in ("PLM206", "PLM212") for text in _TRIGGERS}
 
 
 def test_honest_labels_of_which_any_are_given_pass(honest: Victim, tmp_path: Path) -> None:

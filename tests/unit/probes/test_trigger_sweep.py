@@ -125,7 +125,8 @@ def test_evidence_is_complete_and_sorted(observe: Observe) -> None:
     found = [e for e in evidence(observe("cls")) if e.trigger]
     assert [e.metrics["scatter"] for e in found] == sorted(e.metrics["scatter"] for e in found)
     elsewhere = {"saturation", "typical_saturation"}
-    heads = {"strength", "strength_gap", "strength_p", "corruption", "corruption_z"}
+    flips = {"strength", "strength_gap", "strength_p", "strength_z", "opposed"}
+    heads = flips | {"corruption", "corruption_z"}
     synonyms = {"gap", "conjunction"}
     names = set(Probe.metrics) - elsewhere - heads - synonyms
     for one in found:
