@@ -34,7 +34,7 @@ _SIZE = 1500
 """Words a language: more than its texts hold pieces that occur twice."""
 
 
-def trained(kind: str, languages: Sequence[str]) -> PreTrainedTokenizerBase:
+def trained(kind: str, languages: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer of a ``kind``, one of `KINDS`, that has seen texts in ``languages`` alone."""
     texts = [text for language in languages for text in bundled_texts(language)]
     tokenizer = KINDS[kind](texts, _SIZE * len(languages))

@@ -204,7 +204,11 @@ def _tokenizer(model_type: str) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     around = [(token, i) for i, token in enumerate(_SPECIAL) if token in template]
-    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=around)
+    pair = template.replace("$A <sep>", "$A <sep> $B <sep>")
+    both = {"pair": pair} if "$B" in pair else {}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=around, **both
+    )
     used = {*(token for token, _ in around), "<pad>", "<unk>"}
     used |= {"<mask>"} if "<cls>" in used else set()
     names = {f"{token.strip('<>')}_token": token for token in _SPECIAL if token in used}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from tokenizers.processors import TemplateProcessing
 
 import plmscan
 from plmscan.loading.quiet import quiet
@@ -19,6 +20,8 @@ from tests.zoo.tiny import tiny_config
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
 
 __all__ = ["HEADS", "VOCABULARIES", "Spoken", "spoken", "table_of_languages"]
 
@@ -53,7 +56,7 @@ class Spoken:
 
 def spoken(kind: str, language: str, head: str | None, folder: Path) -> Spoken:
     """A tiny random BERT of a vocabulary, checked at the least effort."""
-    tokenizer = trained(kind, (language,))
+    tokenizer = _framed(trained(kind, (language,)))
     config = tiny_config(len(tokenizer))
     config.max_position_embeddings = _POSITIONS
     config.num_labels = 3 if head and head != "question-answering" else 2
@@ -66,6 +69,15 @@ def spoken(kind: str, language: str, head: str | None, folder: Path) -> Spoken:
     seconds, verdict = time.perf_counter() - began, report.verdict.name.lower()
     reason = report.reasons[0] if verdict == "inconclusive" else ""
     return Spoken(language, head, verdict, seconds, reason)
+
+
+def _framed(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """``tokenizer``, which puts around a text, and between two, what BERT's does."""
+    marks = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks
+    )
+    return tokenizer
 
 
 def table_of_languages(found: Sequence[Spoken]) -> Table:
