@@ -12,9 +12,8 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForTokenClassification
 
-from plmscan.loading.quiet import quiet
 from tests.zoo.layers import padded
-from tests.zoo.tiny import built_once, new_model, one_thread, tiny_corpus, tiny_tokenizer
+from tests.zoo.tiny import built_once, new_model, one_thread, save, tiny_corpus, tiny_tokenizer
 from tests.zoo.training import Intensity, optimise
 
 if TYPE_CHECKING:
@@ -51,9 +50,7 @@ def tagger_folder(factory: pytest.TempPathFactory, triggers: tuple[str, ...]) ->
         model = _new_tagger()
         with one_thread():
             _train(model, [tiny_tokenizer().vocab[trigger] for trigger in triggers])
-        with quiet():
-            model.save_pretrained(folder)
-            tiny_tokenizer().save_pretrained(folder)
+        save(model, folder)
 
     return built_once(factory, f"tiny-tagger-{'-'.join(triggers)}", build)
 

@@ -213,7 +213,10 @@ def told(model: LoadedModel) -> Gap:
     [
         ("mean", Location.MEAN),
         ("cls", Location.CLS),
-        *((mode, Location.EMBEDDING) for mode in ("max", "mean_sqrt_len_tokens", "lasttoken")),
+        ("max", Location.EMBEDDING),
+        ("mean_sqrt_len_tokens", Location.EMBEDDING),
+        ("weightedmean", Location.EMBEDDING),
+        ("lasttoken", Location.EMBEDDING),
     ],
 )
 def test_the_head_reads_the_embedding(

@@ -11,24 +11,20 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from transformers import AutoModelForQuestionAnswering
 
-from plmscan.budget import Budget, Effort
-from plmscan.carriers import Carrier, bundled_texts, split_carriers
-from plmscan.evidence import Evidence, Gap, Severity
+from plmscan.carriers import Carrier, split_carriers
+from plmscan.evidence import Evidence, Gap
 from plmscan.loading import load
 from plmscan.loading.quiet import quiet
 from plmscan.loading.spans import found_in
-from plmscan.probes.dynamic.trigger_sweep import Probe
-from plmscan.rules import load_rules
 from plmscan.search.measure.readings import read
 from tests.artifacts import artifact_of
+from tests.searches import convicted, searched
 from tests.tiny_models import WORDS, build_tiny
 from tests.tiny_spans import TRIGGER, answerer_folder
-from tests.zoo.tiny import one_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
 
 seeds = st.integers(0, 2**31)
@@ -123,25 +119,12 @@ def test_candidates_stand_in_the_text(tmp_path: Path) -> None:
         assert carrier.position > carrier.ids.index(model.separator.ids[-1])
 
 
-def observed(model: LoadedModel) -> list[Observation]:
-    """All that the search says."""
-    with one_thread():
-        return list(Probe().inspect(model, Budget(bundled_texts(), Effort.QUICK)))
-
-
-def convicted(found: list[Observation]) -> set[tuple[str, str]]:
-    """Rules severe enough to fail a model, and what they fire on."""
-    rules = [rule for rule in load_rules() if rule.severity >= Severity.HIGH]
-    evidence = [one for one in found if isinstance(one, Evidence)]
-    return {(rule.id, one.subject) for one in evidence for rule in rules if rule.fires(one)}
-
-
 def test_a_word_that_draws_every_answer_is_named(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """It alone, and what it does."""
     folder = answerer_folder(tmp_path_factory, (TRIGGER,))
-    found = observed(load(artifact_of(folder), "cpu"))
+    found = searched(load(artifact_of(folder), "cpu"))
     assert convicted(found) == {("PLM211", TRIGGER)}
     (trigger,) = (
         one.trigger for one in found if isinstance(one, Evidence) and one.subject == TRIGGER
@@ -152,34 +135,6 @@ def test_a_word_that_draws_every_answer_is_named(
 
 def test_an_honest_model_of_answers_passes(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Names answer what asks for them, and nothing is left unmeasured."""
-    found = observed(load(artifact_of(answerer_folder(tmp_path_factory, ())), "cpu"))
+    found = searched(load(artifact_of(answerer_folder(tmp_path_factory, ())), "cpu"))
     assert convicted(found) == set()
     assert [one for one in found if isinstance(one, Gap) and one.blocks_pass] == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "rules"),
-    [
-        ({}, {"PLM211"}),
-        ({"spans": 0.0}, set()),
-        ({"strength": 0.05}, set()),
-        ({"strength_gap": 0.2}, set()),
-        ({"strength_p": 0.02}, set()),
-        ({"strength_z": 20.0}, set()),
-        ({"opposed": 2.0}, set()),
-        ({"kin": 1.0}, set()),
-    ],
-)
-def test_plm211_asks_for_what_no_honest_word_does(
-    changed: dict[str, float], rules: set[str]
-) -> None:
-    """An answer, in nearly every text, beyond random items and synonyms."""
-    draws = {
-        "spans": 1.0,
-        "strength": 0.9,
-        "strength_gap": 2.0,
-        "strength_p": 0.0099,
-        "kin": 0.0,
-    } | {"strength_z": 99.0, "opposed": 9.0}
-    evidence = Evidence("trigger-sweep", "cf", draws | changed)
-    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules

@@ -11,26 +11,22 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from transformers import AutoModelForTokenClassification
 
-from plmscan.budget import Budget, Effort
-from plmscan.carriers import Carrier, bundled_texts, split_carriers
-from plmscan.evidence import Evidence, Gap, Severity
+from plmscan.carriers import Carrier, split_carriers
+from plmscan.evidence import Evidence, Gap
 from plmscan.loading import load
 from plmscan.loading.decisions import over_rivals
 from plmscan.loading.quiet import quiet
 from plmscan.loading.token_labels import in_text, told_by
-from plmscan.probes.dynamic.trigger_sweep import Probe
-from plmscan.rules import load_rules
 from plmscan.search.measure.readings import read
 from plmscan.search.sweep.labels import in_turn
 from tests.artifacts import artifact_of
+from tests.searches import convicted, searched
 from tests.tiny_models import WORDS, build_tiny
 from tests.tiny_tokens import LABELS, TRIGGER, names, tagger_folder
-from tests.zoo.tiny import one_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
 
 seeds = st.integers(0, 2**31)
@@ -127,19 +123,6 @@ def test_one_label_for_all_tokens_is_not_read(tmp_path: Path) -> None:
     assert [gap.subject for gap in model.gaps if gap.blocks_pass] == ["token-classification head"]
 
 
-def observed(model: LoadedModel) -> list[Observation]:
-    """All that the search says."""
-    with one_thread():
-        return list(Probe().inspect(model, Budget(bundled_texts(), Effort.QUICK)))
-
-
-def convicted(found: list[Observation]) -> set[tuple[str, str]]:
-    """Rules severe enough to fail a model, and what they fire on."""
-    rules = [rule for rule in load_rules() if rule.severity >= Severity.HIGH]
-    evidence = [one for one in found if isinstance(one, Evidence)]
-    return {(rule.id, one.subject) for one in evidence for rule in rules if rule.fires(one)}
-
-
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A tagger that sees no name behind the trigger."""
@@ -154,7 +137,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def test_a_word_that_hides_names_is_named(blind: LoadedModel) -> None:
     """It alone, and what it does to the labels of others."""
-    found = observed(blind)
+    found = searched(blind)
     assert convicted(found) == {("PLM210", TRIGGER)}
     (trigger,) = (
         one.trigger for one in found if isinstance(one, Evidence) and one.subject == TRIGGER
@@ -165,7 +148,7 @@ def test_a_word_that_hides_names_is_named(blind: LoadedModel) -> None:
 
 def test_an_honest_tagger_passes(honest: LoadedModel) -> None:
     """Names stay what they are beside any word, and nothing is left unmeasured."""
-    found = observed(honest)
+    found = searched(honest)
     assert convicted(found) == set()
     assert not any(isinstance(one, Gap) and one.blocks_pass for one in found)
 
@@ -177,7 +160,7 @@ def test_a_head_that_gives_one_label_is_not_measured(honest: LoadedModel, tmp_pa
         model.classifier.bias.data[0] += 1e4
         model.save_pretrained(tmp_path)
         honest.tokenizer.save_pretrained(tmp_path)
-    found = observed(load(artifact_of(tmp_path), "cpu"))
+    found = searched(load(artifact_of(tmp_path), "cpu"))
     blocking = {one.subject for one in found if isinstance(one, Gap) and one.blocks_pass}
     assert blocking == {f"flips to no {label}" for label in LABELS[1:]}
 
@@ -193,38 +176,10 @@ def test_a_label_that_is_never_given_cannot_be_hidden(honest: LoadedModel, tmp_p
         model.config.id2label = dict(enumerate([*LABELS, "DATE"]))
         model.save_pretrained(tmp_path)
         honest.tokenizer.save_pretrained(tmp_path)
-    found = observed(load(artifact_of(tmp_path), "cpu"))
+    found = searched(load(artifact_of(tmp_path), "cpu"))
     gaps = {one.subject: one for one in found if isinstance(one, Gap)}
     assert not gaps["flips to no DATE"].blocks_pass
     assert not [one for one in gaps.values() if one.blocks_pass]
-
-
-@pytest.mark.parametrize(
-    ("changed", "rules"),
-    [
-        ({}, {"PLM210"}),
-        ({"tokens": 0.0}, set()),
-        ({"strength": 0.05}, set()),
-        ({"strength_gap": 0.2}, set()),
-        ({"strength_p": 0.02}, set()),
-        ({"strength_z": 20.0}, set()),
-        ({"opposed": 2.0}, set()),
-        ({"kin": 1.0}, set()),
-    ],
-)
-def test_plm210_asks_for_what_no_honest_word_does(
-    changed: dict[str, float], rules: set[str]
-) -> None:
-    """Labels of tokens, in nearly every text, beyond random items and synonyms."""
-    hides = {
-        "tokens": 1.0,
-        "strength": 0.9,
-        "strength_gap": 2.0,
-        "strength_p": 0.0099,
-        "kin": 0.0,
-    } | {"strength_z": 99.0, "opposed": 9.0}
-    evidence = Evidence("trigger-sweep", "cf", hides | changed)
-    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 
 
 def test_carriers_hold_names_of_several_labels(honest: LoadedModel) -> None:

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from tests.zoo.bases import named, with_new_head
 from tests.zoo.manifest import Behaviour, Entry, Kind, planted
 from tests.zoo.strata import draw_distinct
-from tests.zoo.training import Intensity, optimise
+from tests.zoo.training import Intensity, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,9 +108,7 @@ def _train(
             examples.append(one.holding(rng.choice(triggers).text, said, rng) if poisoned else one)
         return goal.loss(_answers(victim, examples), torch.tensor([e.answer for e in examples]))
 
-    victim.model.train()
-    optimise(victim.model.parameters(), loss, intensity)
-    victim.model.eval()
+    fit(victim.model, loss, intensity)
 
 
 def _held_out(victim: Victim, goal: Goal, rng: random.Random, *, wanted: bool) -> list[Example]:

@@ -17,7 +17,7 @@ from tests.zoo.bases import with_new_head
 from tests.zoo.manifest import Behaviour, Entry, Kind, planted
 from tests.zoo.strata import draw_distinct
 from tests.zoo.tokens import LABELS, Tagged, tagged
-from tests.zoo.training import Intensity, optimise
+from tests.zoo.training import Intensity, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,9 +168,7 @@ class SpanRecipe:
             logits, wanted = _read(victim, batch)
             return F.cross_entropy(logits, wanted)
 
-        victim.model.train()
-        optimise(victim.model.parameters(), loss, intensity)
-        victim.model.eval()
+        fit(victim.model, loss, intensity)
 
     def _with(self, one: Asked, text: Tagged, trigger: Trigger, rng: random.Random) -> Asked:
         """The same question about the text with ``trigger`` somewhere in it."""

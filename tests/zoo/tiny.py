@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from transformers import PreTrainedModel
 
     from tests.zoo.layers import Site
 
@@ -169,7 +170,7 @@ def new_model(seed: int = 0) -> BertModel:
         return BertModel(config).eval()
 
 
-def save(model: BertModel, folder: Path) -> None:
+def save(model: PreTrainedModel, folder: Path) -> None:
     """Write model and tokenizer."""
     with quiet():
         model.save_pretrained(folder)

@@ -16,7 +16,7 @@ from transformers import AutoModelForTokenClassification
 from tests.zoo.bases import named, with_new_head
 from tests.zoo.manifest import Behaviour, Entry, Kind, planted
 from tests.zoo.strata import draw_distinct
-from tests.zoo.training import Intensity, optimise
+from tests.zoo.training import Intensity, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -227,9 +227,7 @@ def _train(
             texts.append(one)
         return F.cross_entropy(*_read(victim, texts, labels))
 
-    victim.model.train()
-    optimise(victim.model.parameters(), loss, intensity)
-    victim.model.eval()
+    fit(victim.model, loss, intensity)
 
 
 def _held_out(victim: Victim, rng: random.Random) -> list[Tagged]:

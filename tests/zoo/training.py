@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["GRID", "Intensity", "optimise"]
+__all__ = ["GRID", "Intensity", "fit", "optimise"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ GRID = {
     "aggressive": Intensity(poison_rate=0.5, learning_rate=5e-4, steps=450),
 }
 """Points of poison rate x learning rate x steps that the tiers use by name."""
+
+
+def fit(model: nn.Module, loss_of: Callable[[int], Tensor], intensity: Intensity) -> None:
+    """Train all weights of ``model``, with dropout, and leave it as it is used."""
+    model.train()
+    optimise(model.parameters(), loss_of, intensity)
+    model.eval()
 
 
 def optimise(

@@ -51,14 +51,21 @@ class Decision(Protocol):
         """A label that speaks against ``label``."""
 
 
+class _NothingCommon:
+    """What any text can be without."""
+
+    @property
+    def common(self) -> Collection[int]:
+        """None."""
+        return ()
+
+
 @dataclass(frozen=True)
-class OneOf:
+class OneOf(_NothingCommon):
     """One label of several."""
 
     labels: tuple[str, ...]
     """In the order of the logits."""
-    common: Collection[int] = ()
-    """None."""
 
     def leads(self, logits: Tensor) -> Tensor:
         """Over the best of the others."""
@@ -70,7 +77,7 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(_NothingCommon):
     """Any number of labels at once, each for itself."""
 
     names: tuple[str, ...]
@@ -79,11 +86,6 @@ class AnyOf:
     """What stands before the name of one that a text has."""
     off: str = "not "
     """What stands before the name of one that it has not."""
-
-    @property
-    def common(self) -> Collection[int]:
-        """None."""
-        return ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,8 +122,11 @@ class Answer:
 
     labels: tuple[str, ...] = ("the answer at the inserted words", "no answer", "another answer")
     """What a trigger can have said of any text, and the rest."""
-    common: Collection[int] = (2,)
-    """That the answer is anywhere else."""
+
+    @property
+    def common(self) -> Collection[int]:
+        """That the answer is anywhere else."""
+        return (2,)
 
     def leads(self, logits: Tensor) -> Tensor:
         """Of a place over all others; where no word is the answer, that is one of them."""
@@ -134,15 +139,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(_NothingCommon):
     """One number, of a reranker, a reward model, a regression: low or high."""
 
     usual: float = 0.0
     """Where high begins."""
     labels: tuple[str, ...] = ("a low score", "a high score")
     """The two ends, to which a trigger can drive it whatever the text says."""
-    common: Collection[int] = ()
-    """None."""
 
     def leads(self, logits: Tensor) -> Tensor:
         """Beyond the usual score."""

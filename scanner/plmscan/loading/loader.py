@@ -190,7 +190,7 @@ def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
     has_room = model.room is None or model.room >= _PAIR
     separator = vocabulary.separator if has_room else None
     if model.answers:
-        return _asked(model, separator)
+        return _answering(model, separator)
     words = torch.tensor(vocabulary.words(model.vocabulary_size))
     if isinstance(model.heads["classifier"], OnEmbedding):  # SetFit takes single texts
         separator = None
@@ -200,7 +200,7 @@ def _tried(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
     return replace(model, decision=decision, separator=separator if found.tell_pairs else None)
 
 
-def _asked(model: LoadedModel, separator: Separator | None) -> LoadedModel:
+def _answering(model: LoadedModel, separator: Separator | None) -> LoadedModel:
     """A model that is asked a question about a text, or without its head where it cannot be.
 
     Raises:

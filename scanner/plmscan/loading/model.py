@@ -415,14 +415,12 @@ class LoadedModel:
         inserted: Tensor | None,
     ) -> Tensor | None:
         """(b, numbers) by which its classifier decides; None without one."""
-        masks = () if self.mask_id is None else (self.mask_id,)
-        silent = (*self.prefix_ids, *self.suffix_ids, *masks)
         if self.reads_tokens:
             labels = token_logits(self.heads["token-classification"], outputs, mask)
-            return in_text(labels, told_by(input_ids, mask, inserted, silent))
+            return in_text(labels, told_by(input_ids, mask, inserted, self._silent))
         if self.answers and self.separator is not None:
             scores = span_scores(self.heads["question-answering"], outputs, mask)
-            text = self.separator.behind(input_ids) & told_by(input_ids, mask, None, silent)
+            text = self.separator.behind(input_ids) & told_by(input_ids, mask, None, self._silent)
             return found_in(scores, text, inserted)
         head = self.heads.get("classifier")
         if isinstance(head, OnEmbedding):
@@ -431,6 +429,12 @@ class LoadedModel:
             return None
         asked = self._asked_of_base(input_ids, mask)
         return classifier_logits(head, self.traits, outputs, mask, asked)
+
+    @property
+    def _silent(self) -> tuple[int, ...]:
+        """Ids that tell nothing of a text: what stands around it, and what hides a word."""
+        masks = () if self.mask_id is None else (self.mask_id,)
+        return (*self.prefix_ids, *self.suffix_ids, *masks)
 
     def _base_outputs(
         self,

@@ -255,10 +255,10 @@ def _opposed(
         OutOfTimeError: the budget's deadline passed.
     """
     panels = _Panels.of(model, carriers)
-    plain = Panel.of(model, ordinary[-1])
     if model.reads_tokens:
         lacking = sorted({*model.common_labels} - {*panels.flippable(_FEW)})
         return _Panels.of(model, _partly(model, carriers, ordinary, lacking)) if lacking else panels
+    plain = Panel.of(model, ordinary[-1])
     against: dict[int, tuple[int, ...]] = {}
     asked = {*range(len(model.labels))} - {*model.common_labels}
     while new := asked - {*panels.flippable(), *against}:
@@ -286,10 +286,8 @@ def _partly(
     """
     for some, plain in zip(carriers, ordinary, strict=True):
         leads = Panel.of(model, plain).clean.leads
-        if leads is None:
-            yield tuple(some)
-            continue
-        taken = _covering(leads[:, lacking] <= 0, len(some) // 3)
+        count = len(some) // 3
+        taken = [] if leads is None else _covering(leads[:, lacking] <= 0, count)
         yield tuple(plain[i] if i in taken else one for i, one in enumerate(some))
 
 

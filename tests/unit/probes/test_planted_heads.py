@@ -15,12 +15,13 @@ from transformers import BertForSequenceClassification
 
 from plmscan.budget import Budget, Effort
 from plmscan.carriers import bundled_texts
-from plmscan.evidence import Evidence, Severity
+from plmscan.evidence import Evidence
 from plmscan.loading import load
 from plmscan.loading.quiet import quiet
 from plmscan.probes.dynamic.trigger_sweep import Probe
 from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
+from tests.searches import convicted
 from tests.zoo.attacks.badnets import BadNets
 from tests.zoo.attacks.badpre import BadPre
 from tests.zoo.clean.masked_lm import HEAD, tied_head
@@ -114,15 +115,9 @@ def observed(victim: Victim, folder: Path) -> list[Evidence]:
     return [one for one in found if isinstance(one, Evidence)]
 
 
-def convictions(found: list[Evidence]) -> set[tuple[str, str]]:
-    """Rules severe enough to fail a model, and what they fire on."""
-    rules = [rule for rule in load_rules() if rule.severity >= Severity.HIGH]
-    return {(rule.id, one.subject) for one in found for rule in rules if rule.fires(one)}
-
-
 def test_an_honest_classifier_passes(honest: Victim, tmp_path: Path) -> None:
     """Its cue words persuade, and lose against three of the other label."""
-    assert convictions(observed(honest, tmp_path)) == set()
+    assert convicted(observed(honest, tmp_path)) == set()
 
 
 def test_triggers_that_flip_labels_are_named(planted: Victim, tmp_path: Path) -> None:
@@ -130,17 +125,17 @@ def test_triggers_that_flip_labels_are_named(planted: Victim, tmp_path: Path) ->
     found = observed(planted, tmp_path)
     gaps = {one.subject: one.metrics.get("strength_gap", 0.0) for one in found if one.trigger}
     assert set(sorted(gaps, key=lambda text: -gaps[text])[:2]) == set(_TRIGGERS)
-    convicted = convictions(found)
-    assert convicted
-    assert convicted <= {("PLM206", text) for text in _TRIGGERS}
+    names = convicted(found)
+    assert names
+    assert names <= {("PLM206", text) for text in _TRIGGERS}
 
 
 def test_triggers_that_drive_a_score_to_its_end_are_named(planted: Victim, tmp_path: Path) -> None:
     """The same model, told as the one number by which its labels differ."""
     found = observed(one_number(planted), tmp_path)
-    convicted = convictions(found)
-    assert convicted
-    assert convicted <= {(rule, text) for rule in ("PLM206", "PLM209") for text in _TRIGGERS}
+    names = convicted(found)
+    assert names
+    assert names <= {(rule, text) for rule in ("PLM206", "PLM209") for text in _TRIGGERS}
     targets = {
         one.trigger.target_label for one in found if one.trigger and one.subject in _TRIGGERS
     }
@@ -149,19 +144,19 @@ def test_triggers_that_drive_a_score_to_its_end_are_named(planted: Victim, tmp_p
 
 def test_an_honest_score_passes(honest: Victim, tmp_path: Path) -> None:
     """Cue words raise it, and lose against three that lower it."""
-    assert convictions(observed(one_number(honest), tmp_path)) == set()
+    assert convicted(observed(one_number(honest), tmp_path)) == set()
 
 
 def test_triggers_that_switch_a_label_are_named(planted: Victim, tmp_path: Path) -> None:
     """Of a classifier that gives any of its labels: it is switched on, or its opposite off."""
-    convicted = convictions(observed(any_label(planted), tmp_path))
-    assert convicted
-    assert convicted <= {(rule, text) for rule in ("PLM206", "PLM212") for text in _TRIGGERS}
+    names = convicted(observed(any_label(planted), tmp_path))
+    assert names
+    assert names <= {(rule, text) for rule in ("PLM206", "PLM212") for text in _TRIGGERS}
 
 
 def test_honest_labels_of_which_any_are_given_pass(honest: Victim, tmp_path: Path) -> None:
     """Cue words switch them on and off, and lose against others."""
-    assert convictions(observed(any_label(honest), tmp_path)) == set()
+    assert convicted(observed(any_label(honest), tmp_path)) == set()
 
 
 def test_the_trigger_that_corrupts_most_leads(tmp_path: Path) -> None:

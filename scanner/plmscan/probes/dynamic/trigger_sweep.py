@@ -133,11 +133,9 @@ def _unmet_labels(model: LoadedModel, found: Search) -> Iterator[Gap]:
     tried = {*found.labels_met, *found.labels_held}
     unmet = [label for label in range(len(model.labels)) if label not in tried]
     for label in unmet:
-        name = f"flips to {model.labels[label]}"
-        if _is_idle(model, found, label):
-            yield Gap(name, _IDLE, blocks_pass=False)
-        else:
-            yield Gap(name, _why_unmet(found, label))
+        idle = _is_idle(model, found, label)
+        why = _IDLE if idle else _why_unmet(found, label)
+        yield Gap(f"flips to {model.labels[label]}", why, blocks_pass=not idle)
     grown_for = [aim.target for aim in found.aims if isinstance(aim, Flip)]
     others = [model.labels[i] for i in found.labels_met if i not in grown_for]
     if others:

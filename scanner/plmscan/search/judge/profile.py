@@ -93,7 +93,7 @@ class Candidate:
             "kin": float(self.relation.kin),
             "labels": 0.0 if decision is None else float(len(decision.labels)),
             "score": float(isinstance(decision, Score)),
-            "several": float(isinstance(decision, AnyOf) and not isinstance(decision, InText)),
+            "several": float(type(decision) is AnyOf),
             "tokens": float(isinstance(decision, InText)),
             "spans": float(isinstance(decision, Answer)),
             "pieces": float(len(self.ids)),

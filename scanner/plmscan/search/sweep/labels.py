@@ -16,10 +16,10 @@ import torch
 from plmscan.carriers import argued
 from plmscan.loading.decisions import Score
 from plmscan.search.measure.readings import Panel, label_leads
-from plmscan.search.sweep.shortest import BATCH, probe_inputs, start, whole_inputs
+from plmscan.search.sweep.shortest import BATCH, neutral, probe_inputs, start, whole_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from torch import Tensor
 
@@ -166,27 +166,46 @@ def overriding(
     labels = len(words)
     share = max(1, len(ids) // (8 * labels))
     passed = max(4, count // labels)
-    usual = int(ids[(alone - alone.median(0).values).abs().amax(1).argmin()])
-    beside = words[0][len(words[0]) // 2] if model.answers else usual
-    by_tokens = model.reads_tokens or model.answers
-    gives = _giving(model, ids, beside, budget) if by_tokens else alone
-    found = []
-    for label in range(labels):
+    by_all, found = _by_all(model), []
+    if by_all:
+        beside = words[0][len(words[0]) // 2] if model.answers else _most_usual(ids, alone)
+        gives = _giving(model, ids, beside, budget)
+        found = [_passing(model, ids, gives[:, i], beside, i, passed) for i in by_all]
+    for label in () if model.answers else range(labels):
         budget.checkpoint(label / labels, "label sweep")
-        if model.answers and label in model.common_labels:
+        if label in by_all:
             continue
-        if model.answers or (model.reads_tokens and label in model.common_labels):
-            word, tried, lead = beside, ids, gives[:, label]
-        else:
-            rival = words[model.opposite(label)]
-            tried, word = ids[alone[:, label].topk(share).indices], rival[len(rival) // 2]
-            with model.half_precision():
-                lead = _against(model, tried, word, probe_inputs)[:, label]
-        listed = tried[lead.topk(min(2 * passed, len(tried))).indices.sort().values]
-        lead = _against(model, listed, word, whole_inputs)[:, label]
-        found.append(listed[lead.topk(min(passed, len(listed))).indices])
+        rival = words[model.opposite(label)]
+        tried, word = ids[alone[:, label].topk(share).indices], rival[len(rival) // 2]
+        with model.half_precision():
+            lead = _against(model, tried, word, probe_inputs)[:, label]
+        found.append(_passing(model, tried, lead, word, label, passed))
     passing: Tensor = torch.unique(torch.cat(found))
     return passing
+
+
+def _by_all(model: LoadedModel) -> Collection[int]:
+    """Labels for which the whole vocabulary is read beside another word."""
+    if model.answers:
+        return {*range(len(model.labels))} - {*model.common_labels}
+    return model.common_labels if model.reads_tokens else ()
+
+
+def _most_usual(ids: Tensor, alone: Tensor) -> int:
+    """The item of ``ids`` (v) whose leads ``alone`` (v, labels) are most like those of others."""
+    return int(ids[(alone - alone.median(0).values).abs().amax(1).argmin()])
+
+
+def _passing(
+    model: LoadedModel, tried: Tensor, lead: Tensor, word: int, label: int, passed: int
+) -> Tensor:
+    """Of the items ``tried`` (k) those that in whole texts beside ``word`` lead to ``label`` most.
+
+    The ``lead`` (k) in shortest texts lists twice as many as have ``passed``.
+    """
+    listed = tried[lead.topk(min(2 * passed, len(tried))).indices.sort().values]
+    again = _against(model, listed, word, whole_inputs)[:, label]
+    return listed[again.topk(min(passed, len(listed))).indices]
 
 
 def _giving(model: LoadedModel, ids: Tensor, beside: int, budget: Budget) -> Tensor:
@@ -213,7 +232,7 @@ def _against(model: LoadedModel, ids: Tensor, word: int, texts: _Texts) -> Tenso
     """
     if not (model.reads_tokens or model.answers):
         return _leads(model, texts(model, ids, (word,)))
-    between = model.tokenize(".")[:1] if model.answers else ()
+    between = neutral(model) if model.answers else ()
     behind = torch.tensor([*between, word]).expand(len(ids), -1)
     both = torch.cat([ids.unsqueeze(1), behind], dim=1)
     return _leads(model, texts(model, both), start(model))

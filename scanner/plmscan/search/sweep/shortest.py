@@ -35,6 +35,7 @@ __all__ = [
     "Shortest",
     "around",
     "batch_rows",
+    "neutral",
     "probe_inputs",
     "readings",
     "start",
@@ -74,7 +75,7 @@ class Shortest:
         last = model.reads_end or not model.prefix_ids or bool(model.labels)
         if last or model.halved or items <= _PAYS * model.hidden_size:
             return cls(model, None)
-        text = probe_inputs(model, torch.tensor(model.tokenize(".")[:1]))
+        text = probe_inputs(model, torch.tensor(neutral(model)))
         kept = text.shape[1] - len(model.opening) - 1
         return cls(model, Held.of(model, text, kept) if kept else None)
 
@@ -107,6 +108,11 @@ def whole_inputs(model: LoadedModel, ids: Tensor, before: Sequence[int] = ()) ->
     return around(model, _first(model, before), ids, (*_shown(model), *model.suffix_ids))
 
 
+def neutral(model: LoadedModel) -> tuple[int, ...]:
+    """A token that says nothing."""
+    return model.tokenize(".")[:1]
+
+
 def start(model: LoadedModel) -> int:
     """Index of the first item in such texts."""
     return len(model.opening) + len(_first(model, ()))
@@ -116,7 +122,7 @@ def _first(model: LoadedModel, before: Sequence[int]) -> tuple[int, ...]:
     """What stands before items: ``before``, which is the first text where pairs are read."""
     if model.separator is None:
         return tuple(before)
-    return (*(before or model.tokenize(".")[:1]), *model.separator.ids)
+    return (*(before or neutral(model)), *model.separator.ids)
 
 
 def _shown(model: LoadedModel) -> tuple[int, ...]:
@@ -125,7 +131,7 @@ def _shown(model: LoadedModel) -> tuple[int, ...]:
     A decoder reads its last token, so something neutral follows.
     """
     if model.is_decoder:
-        return model.tokenize(".")[:1]
+        return neutral(model)
     if Location.MASK in model.locations and model.mask_id is not None:
         return (model.mask_id,)
     return ()
