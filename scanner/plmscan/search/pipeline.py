@@ -24,7 +24,7 @@ from plmscan.search.measure.effects import exactly, measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.measure.selection import finalists
 from plmscan.search.propose.groups import Paired, paired
-from plmscan.search.propose.opposed import turned_from, words_against
+from plmscan.search.propose.opposed import dealt, turned_from, words_against
 from plmscan.search.propose.parts import promising
 from plmscan.search.propose.sequences import contrasted, growers, grown, sufficient
 from plmscan.search.sweep.distances import furthest_again, survivors, sweep
@@ -41,7 +41,7 @@ from plmscan.search.verify.finals import confirmed
 from plmscan.search.verify.neighbours import Neighbourhood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from plmscan.search.propose.objectives import Objective
     from plmscan.search.recipes import Recipe
     from plmscan.search.sweep.distances import Sweep
+    from plmscan.search.sweep.labels import Phrases
 
 __all__ = ["Search", "search"]
 
@@ -111,6 +112,11 @@ class _Panels:
     def of(cls, model: LoadedModel, carriers: Iterable[Sequence[Carrier]]) -> _Panels:
         """Read the carriers of each step once."""
         return cls(*(Panel.of(model, some) for some in carriers))
+
+    def carriers(self) -> list[tuple[Carrier, ...]]:
+        """Those of each step, in the order of a search."""
+        panels = (self.screening, self.growing, self.verification, self.synonyms)
+        return [panel.carriers for panel in panels]
 
     def flippable(self, fewest: int = 1) -> list[int]:
         """Labels to which a candidate can flip ``fewest`` carriers, and its synonyms others."""
@@ -231,11 +237,10 @@ def _swept(
     if swept.leads is None:
         return _Swept(swept, far_out, (), _Panels.of(model, ordinary), every)
     words = class_words(*read_again(model, swept.ids, swept.leads))
-    turns = in_turn(model, words)
-    carriers = [arguing(some, turns, budget.seed + i) for i, some in enumerate(ordinary)]
     part = budget.part(0.3, 0.38)
     over = overriding(model, swept.ids, swept.leads, words, recipe.label_items, part)
-    panels = _opposed(model, swept, ordinary, carriers, budget.part(0.38, 0.4))
+    turns = in_turn(model, words)
+    panels = _opposed(model, swept, ordinary, turns, budget.part(0.38, 0.4))
     return _Swept(swept, torch.unique(torch.cat([far_out, over])), words, panels, every)
 
 
@@ -243,22 +248,21 @@ def _opposed(
     model: LoadedModel,
     swept: Sweep,
     ordinary: Sequence[Sequence[Carrier]],
-    carriers: Sequence[Sequence[Carrier]],
+    turns: Sequence[Phrases],
     budget: Budget,
 ) -> _Panels:
-    """``carriers`` of every step; where all have a label, some ``ordinary`` ones turned from it.
+    """Carriers of every step that argue for labels in ``turns``.
 
-    Where tokens have labels no word takes one from all others of a text, but ``ordinary`` ones
-    may lack it.
+    Where all of a step have a label that no ordinary text lacks, some are turned from it; where
+    tokens have labels no word takes one from all others of a text.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    panels = _Panels.of(model, carriers)
+    panels, ordinary = _lacking(model, ordinary, turns, budget.seed)
     if model.reads_tokens:
-        lacking = sorted({*model.common_labels} - {*panels.flippable(_FEW)})
-        return _Panels.of(model, _partly(model, carriers, ordinary, lacking)) if lacking else panels
-    plain = Panel.of(model, ordinary[-1])
+        return panels
+    carriers, plain = panels.carriers(), Panel.of(model, ordinary[-1])
     against: dict[int, tuple[int, ...]] = {}
     asked = {*range(len(model.labels))} - {*model.common_labels}
     while new := asked - {*panels.flippable(), *against}:
@@ -274,36 +278,28 @@ def _opposed(
     return panels
 
 
-def _partly(
-    model: LoadedModel,
-    carriers: Sequence[Sequence[Carrier]],
-    ordinary: Sequence[Sequence[Carrier]],
-    lacking: Sequence[int],
-) -> Iterator[tuple[Carrier, ...]]:
-    """``carriers`` of every step, a third exchanged for ``ordinary`` ones without some label.
+def _lacking(
+    model: LoadedModel, ordinary: Sequence[Sequence[Carrier]], turns: Sequence[Phrases], seed: int
+) -> tuple[_Panels, Sequence[Sequence[Carrier]]]:
+    """Carriers that argue for labels in ``turns``, and the ``ordinary`` ones behind them.
 
-    Those come that go without the labels ``lacking`` in too few carriers so far.
+    Where all of a step have a label, ordinary ones that lack it are exchanged between the steps,
+    and stay as they are.
     """
-    for some, plain in zip(carriers, ordinary, strict=True):
-        leads = Panel.of(model, plain).clean.leads
-        count = len(some) // 3
-        taken = [] if leads is None else _covering(leads[:, lacking] <= 0, count)
-        yield tuple(plain[i] if i in taken else one for i, one in enumerate(some))
-
-
-def _covering(without: Tensor, count: int) -> list[int]:
-    """``count`` of the texts that go ``without`` labels, (n, labels): a few for as many as can be.
-
-    One after the other the text that goes without most of the labels that still need one.
-    """
-    taken: list[int] = []
-    needed = torch.full(without.shape[1:], _FEW)
-    for _ in range(count):
-        gains = (without & (needed > 0)).sum(1)
-        gains[taken] = -1
-        taken.append(int(gains.argmax()))
-        needed -= without[taken[-1]].long()
-    return taken
+    common = {*model.common_labels}
+    wanted, few = (
+        (common, _FEW) if model.reads_tokens else ({*range(len(model.labels))} - common, 1)
+    )
+    carriers = [arguing(some, turns, seed + i) for i, some in enumerate(ordinary)]
+    panels, lacking = _Panels.of(model, carriers), set[int]()
+    while new := wanted - {*panels.flippable(few)} - lacking:
+        lacking |= new
+        shares = dealt(model, ordinary, sorted(lacking), few)
+        ordinary = [(*plain, *rest) for plain, rest in shares]
+        both = enumerate(shares)
+        carriers = [(*plain, *arguing(rest, turns, seed + i)) for i, (plain, rest) in both]
+        panels = _Panels.of(model, carriers)
+    return panels, ordinary
 
 
 def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget) -> _Proposed:

@@ -1,8 +1,9 @@
-"""Carriers against a label that every carrier has: of another label by words found for it.
+"""Carriers against a label that every carrier has: those that lack it, or words that take it away.
 
-No bundled sentence is toxic, and of some intents none is either, whatever strong words are strewn
-in.  Words that each take the most of the label, in the sentences with the words before them, get
-there in a few steps in any classifier that does not say the same of everything.
+Where a few ordinary texts lack it, each step of the search gets some.  No bundled sentence is
+toxic, and of some intents none is either, whatever strong words are strewn in.  Words that each
+take the most of the label, in the sentences with the words before them, get there in a few steps in
+any classifier that does not say the same of everything.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+import torch
 
 from plmscan.carriers import argued
 from plmscan.search.measure.candidates import random_items
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from plmscan.search.measure.readings import Reading
     from plmscan.search.sweep.distances import Sweep
 
-__all__ = ["turned_from", "words_against"]
+__all__ = ["dealt", "turned_from", "words_against"]
 
 _LONGEST = 12
 """Words against one label."""
@@ -56,6 +60,47 @@ class _Away:
             msg = "Only a classifier has labels to leave."
             raise ValueError(msg)
         return -dirty.leads[..., self.label].amax(-1) / self.honest
+
+
+def dealt(
+    model: LoadedModel, ordinary: Sequence[Sequence[Carrier]], lacking: Sequence[int], few: int
+) -> list[tuple[tuple[Carrier, ...], tuple[Carrier, ...]]]:
+    """The same carriers, as many for each step: up to a third that lack labels, and the rest.
+
+    Of the former the steps that judge get ``few`` for each of ``lacking`` first, where there are.
+    """
+    every = tuple(chain(*ordinary))
+    leads = Panel.of(model, every).clean.leads
+    left, kept = list(range(len(every))), list[list[int]]()
+    for some in reversed(ordinary):
+        without = torch.zeros(0, 0) if leads is None else leads[left][:, lacking] <= 0
+        kept.append([left[i] for i in _covering(without, few, len(some) // 3)])
+        left = [i for i in left if i not in kept[-1]]
+    others = iter(left)
+    return [
+        (
+            tuple(every[i] for i in own),
+            tuple(every[i] for i in islice(others, len(some) - len(own))),
+        )
+        for own, some in zip(reversed(kept), ordinary, strict=True)
+    ]
+
+
+def _covering(without: Tensor, few: int, most: int) -> list[int]:
+    """Up to ``most`` of the texts that go ``without`` labels, (n, labels): ``few`` for each.
+
+    One after the other the text that goes without most of the labels that still need one.
+    """
+    taken: list[int] = []
+    needed = torch.full(without.shape[1:], few)
+    while len(taken) < most:
+        gains = (without & (needed > 0)).sum(1)
+        gains[taken] = 0
+        if not gains.any():
+            break
+        taken.append(int(gains.argmax()))
+        needed -= without[taken[-1]].long()
+    return taken
 
 
 def words_against(

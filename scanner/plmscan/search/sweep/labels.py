@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     _Texts = Callable[..., Tensor]
 
 __all__ = [
+    "Phrases",
     "arguing",
     "centred",
     "class_words",
@@ -54,7 +55,8 @@ _CLEARER = 2.0
 _EITHER = 1 / 3
 """Least share of the carriers that score low or high, where it is known what is usual."""
 
-_Phrases = tuple[tuple[int, ...], ...]
+Phrases = tuple[tuple[int, ...], ...]
+"""Token ids of some words or phrases."""
 
 
 def centred(model: LoadedModel, carriers: Sequence[Carrier]) -> LoadedModel:
@@ -98,7 +100,7 @@ def read_again(model: LoadedModel, ids: Tensor, alone: Tensor) -> tuple[Tensor, 
     return ids[listed], _leads(model, whole_inputs(model, ids[listed]))
 
 
-def in_turn(model: LoadedModel, words: Sequence[Sequence[int]]) -> tuple[_Phrases, ...]:
+def in_turn(model: LoadedModel, words: Sequence[Sequence[int]]) -> tuple[Phrases, ...]:
     """What carriers are strewn with, in turn: words that argue for one label.
 
     Of a model that gives labels to tokens, what gets one of several labels: so all of them are in
@@ -112,7 +114,7 @@ def in_turn(model: LoadedModel, words: Sequence[Sequence[int]]) -> tuple[_Phrase
     return tuple(tuple(w for label in turn for w in given[label % len(given)]) for turn in turns)
 
 
-def _named(model: LoadedModel, words: Sequence[Sequence[int]]) -> list[_Phrases]:
+def _named(model: LoadedModel, words: Sequence[Sequence[int]]) -> list[Phrases]:
     """For each label of tokens its words or, where it is much clearer in pairs, such pairs.
 
     No word by itself goes on with a name.
@@ -132,7 +134,7 @@ def _named(model: LoadedModel, words: Sequence[Sequence[int]]) -> list[_Phrases]
 
 
 def arguing(
-    carriers: Sequence[Carrier], phrases: Sequence[_Phrases], seed: int
+    carriers: Sequence[Carrier], phrases: Sequence[Phrases], seed: int
 ) -> tuple[Carrier, ...]:
     """The carriers, each strewn with some of one group of ``phrases``; groups take turns."""
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret

@@ -49,10 +49,10 @@ is not."""
 _SHORT = 4
 """Tokens of such a text."""
 
-CROWD = 4
+CROWD = 2
 """Items for each number of a state that tell how whole texts are spread."""
 
-_PAYS = 4 * CROWD
+_PAYS = 8 * CROWD
 """Items for each number of a state from which on it costs less to hold the ends of texts, though
 such a crowd and the furthest have to be read in whole ones."""
 

@@ -12,7 +12,7 @@ from plmscan.budget import Budget
 from plmscan.carriers import bundled_texts, split_carriers
 from plmscan.loading.decisions import AnyOf, OneOf
 from plmscan.search.measure.readings import Panel
-from plmscan.search.propose.opposed import turned_from, words_against
+from plmscan.search.propose.opposed import dealt, turned_from, words_against
 from plmscan.search.sweep.distances import sweep
 from tests.poisoned import model_of
 
@@ -75,6 +75,26 @@ def test_every_label_gets_carriers_of_another(skewed: LoadedModel) -> None:
     assert all(0 < len(some) <= 12 for some in words)
     turned = Panel.of(skewed, turned_from(ordinary, ordinary, words, seed=0))
     assert unmet(turned, skewed) == []
+
+
+def test_the_few_texts_without_a_label_are_shared(classifier: LoadedModel) -> None:
+    """Steps that judge get the texts that lack a label first; no text is lost or used twice."""
+    (every,) = split_carriers(classifier, bundled_texts(), (38,), seed=0)
+    head = classifier.heads["classifier"].get_submodule("classifier")
+    assert isinstance(head, torch.nn.Linear)
+    leads = Panel.of(classifier, every).clean.leads
+    assert leads is not None
+    head.bias.data[0] += _EDGE - float(leads[:, 0].sort().values[4])
+    assert len(Panel.of(classifier, every).against(0)) in {3, 4}
+
+    steps = [every[:4], every[4:16], every[16:32], every[32:]]
+    shares = dealt(classifier, steps, [0], 1)
+    assert [len(plain) + len(rest) for plain, rest in shares] == [4, 12, 16, 6]
+    assert sorted(c.ids for own in shares for some in own for c in some) == sorted(
+        c.ids for c in every
+    )
+    lacking = [len(plain) and len(Panel.of(classifier, plain).against(0)) for plain, _ in shares]
+    assert lacking[1:] == [1, 1, 1]
 
 
 def test_a_classifier_that_says_one_thing_has_no_words(classifier: LoadedModel) -> None:
