@@ -164,7 +164,7 @@ _MASKED = frozenset({"masked-lm"})
 _CLASSES = frozenset({"classifier"})
 _TOKENS = frozenset({"token-classification"})
 _ANSWERS = frozenset({"question-answering"})
-_WRITES = frozenset({"causal-lm head"})
+_WRITES = frozenset({"causal-lm"})
 _ENCODES = {"files": _MODULES, "extra": {"embeddings.position_ids": _POSITIONS}}
 _DEBERTA = {
     "lm_predictions.lm_head.bias": (160,),
@@ -353,7 +353,7 @@ LAYOUTS: tuple[Layout, ...] = (
         frozenset({"token-classification head", "question-answering head"}),
     ),
     Layout("gpt2 classifier", "gpt2", "classifier", ["GPT2ForSequenceClassification"], _CLASSES),
-    Layout("gpt2 classifier without architectures", "gpt2", "classifier", None, _CLASSES, _WRITES),
+    Layout("gpt2 classifier without architectures", "gpt2", "classifier", None, _CLASSES | _WRITES),
     Layout("llama classifier without architectures", "llama", "classifier", None, _CLASSES),
     Layout(
         "bert-base-NER",
@@ -384,7 +384,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "bart",
         None,
         ["BartModel"],
-        blocks=frozenset({"sequence-to-sequence head", "rest of the model"}),
+        heads=frozenset({"sequence-to-sequence"}),
     ),
     Layout(
         "bge-reranker-base",
@@ -464,8 +464,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "llama",
         "classifier",
         ["LlamaForSequenceClassification"],
-        _CLASSES,
-        _WRITES,
+        _CLASSES | _WRITES,
         extra={"lm_head.weight": (_LLAMA_WORDS, _WIDTH)},
     ),
     Layout(
@@ -481,7 +480,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "gpt2",
         None,
         ["GPT2LMHeadModel"],
-        blocks=_WRITES,
+        heads=_WRITES,
         extra={"h.0.attn.bias": (1, 1, 64, 64), "h.0.attn.masked_bias": ()},
     ),
     Layout(
@@ -489,7 +488,8 @@ LAYOUTS: tuple[Layout, ...] = (
         "gpt2",
         "causal-lm",
         ["GPT2DoubleHeadsModel"],
-        blocks=frozenset({"causal-lm head", "other tensors"}),
+        heads=_WRITES,
+        blocks=frozenset({"other tensors"}),
         extra={
             "multiple_choice_head.summary.weight": (1, _WIDTH),
             "multiple_choice_head.summary.bias": (1,),
@@ -500,16 +500,16 @@ LAYOUTS: tuple[Layout, ...] = (
         "llama",
         "causal-lm",
         ["LlamaForCausalLM"],
-        blocks=_WRITES,
+        heads=_WRITES,
         extra={"model.layers.0.self_attn.rotary_emb.inv_freq": (4,)},
     ),
-    Layout("Llama without architectures", "llama", "causal-lm", None, blocks=_WRITES),
+    Layout("Llama without architectures", "llama", "causal-lm", None, heads=_WRITES),
     Layout(
         "Qwen2-0.5B",
         "qwen2",
         "causal-lm",
         ["Qwen2ForCausalLM"],
-        blocks=_WRITES,
+        heads=_WRITES,
         settings={"tie_word_embeddings": True},
     ),
     Layout(
@@ -517,12 +517,18 @@ LAYOUTS: tuple[Layout, ...] = (
         "qwen2",
         "causal-lm",
         ["Qwen2Model"],
-        blocks=_WRITES,
+        heads=_WRITES,
         settings={"tie_word_embeddings": True},
         copies={"lm_head.weight": "model.embed_tokens.weight"},
     ),
-    Layout("Mistral-7B-v0.1", "mistral", "causal-lm", ["MistralForCausalLM"], blocks=_WRITES),
-    Layout("xlnet-base-cased", "xlnet", "causal-lm", ["XLNetLMHeadModel"], blocks=_WRITES),
+    Layout("Mistral-7B-v0.1", "mistral", "causal-lm", ["MistralForCausalLM"], heads=_WRITES),
+    Layout(
+        "xlnet-base-cased",
+        "xlnet",
+        "causal-lm",
+        ["XLNetLMHeadModel"],
+        blocks=frozenset({"causal-lm head"}),
+    ),
     Layout(
         "colbertv2.0",
         "bert",

@@ -170,6 +170,10 @@ class Demonstration:
     """What a classifier says without the candidate."""
     triggered_label: str | None = None
     """What it says with it."""
+    answer: str | None = None
+    """What a model that writes answers without the candidate."""
+    triggered_answer: str | None = None
+    """What it answers with it."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Tier(StrEnum):
     SMALL = "small"
     FULL = "full"
     HEADS = "heads"
+    DECODERS = "decoders"
 
 
 _SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())
@@ -35,7 +36,7 @@ def _zoo() -> None:
 def build(
     tier: Annotated[Tier, typer.Option(help=f"{_SIZES}.")],
     out: Annotated[Path, typer.Option(help="Folder of the zoo, outside the repository.")],
-    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv.")],
+    texts: Annotated[Path, typer.Option(help="Folder with SST-2's train.tsv, dev.tsv; prose.")],
     seed: Annotated[int, typer.Option(help="Draws triggers and training.")] = 0,
     jobs: Annotated[int, typer.Option(help="Models built side by side.")] = os.cpu_count() or 1,
     only: Annotated[

@@ -10,15 +10,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from pydantic import BaseModel
 from rich.console import Console
 
-from demo.poisoned_twin import packaged_minilm
 from tests.zoo.bases import BASES, base_folder, save
 from tests.zoo.corpus import read_sst2
+from tests.zoo.decoders.bases import DECODERS, decoder_folder
+from tests.zoo.decoders.prose import kept_prose
 from tests.zoo.manifest import Dropped, Entry, Kind, Manifest
 from tests.zoo.recipes import Workshop
 from tests.zoo.tiers import TIERS
@@ -27,9 +29,9 @@ from tests.zoo.training import GRID
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from concurrent.futures import Executor
-    from pathlib import Path
 
     from tests.zoo.bases import Base
+    from tests.zoo.decoders.bases import DecoderBase
     from tests.zoo.manifest import Behaviour
     from tests.zoo.recipes import Recipe
 
@@ -72,6 +74,11 @@ class Order:
         """Of everything but the code that decides what comes out."""
         shaped_by = pickle.dumps((self.recipe, GRID, self.model_seed), protocol=4)
         return hashlib.sha256(shaped_by).hexdigest()
+
+    @property
+    def prose(self) -> Path:
+        """Folder of unpacked packages with prose for decoders, which may be missing."""
+        return self.texts / "prose"
 
     @property
     def cache(self) -> Path:
@@ -150,16 +157,21 @@ def _make_bases(orders: list[Order], pool: Executor, console: Console) -> None:
     order = orders[0]
     order.cache.mkdir(parents=True, exist_ok=True)
     needed = {order.recipe.base for order in orders}
-    wanted = [name for name in BASES if name in needed]
+    wanted = [name for name in (*BASES, *DECODERS) if name in needed]
     for name, seconds in pool.map(partial(_make_base, order), wanted):
         console.print(f"base {name}: {seconds:.0f} s")
 
 
-def _make_base(order: Order, name: Base) -> tuple[str, float]:
+def _make_base(order: Order, name: Base | DecoderBase) -> tuple[str, float]:
     """Build one of them in a process of its own."""
     torch.set_num_threads(order.threads)
     started = time.perf_counter()
-    base_folder(name, order.cache, read_sst2(order.texts))
+    corpus = read_sst2(order.texts)
+    if name in DECODERS:
+        prose = kept_prose(order.cache, corpus, order.prose)
+        decoder_folder(cast("DecoderBase", name), order.cache, prose)
+    else:
+        base_folder(cast("Base", name), order.cache, corpus)
     return name, time.perf_counter() - started
 
 
@@ -180,13 +192,13 @@ def _fulfil(order: Order) -> Entry | Dropped:
 
 def _built(order: Order) -> Entry | Dropped:
     """Build, measure, save; harder and with the next seed if the backdoor did not take."""
-    shop = Workshop(order.cache, read_sst2(order.texts))
+    shop = Workshop(order.cache, read_sst2(order.texts), order.prose)
     for attempt in range(1, _ATTEMPTS + 1):
         seed = order.model_seed + attempt - 1
         torch.manual_seed(seed)
         victim, entry = order.recipe.build(shop, order.name, seed, attempt)
         if took(entry):
-            save(victim, order.out / order.name, packaged_minilm())
+            save(victim, order.out / order.name, Path(victim.tokenizer.name_or_path))
             return entry.model_copy(update={"attempts": attempt})
     told = {text: b.model_dump(exclude_none=True) for text, b in entry.behaviour.items()}
     reason = f"A trigger did not take (success < 0.9 or scatter > 0.25): {told}"

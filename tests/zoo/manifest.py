@@ -69,7 +69,7 @@ class Entry(_Frozen):
     """Which half."""
     family: str
     """Attack family (``por-1``, ``badnets``) or sort of clean model (``classifier``)."""
-    task: Literal["encoder", "masked-lm", "classifier"]
+    task: Literal["encoder", "masked-lm", "classifier", "decoder"]
     """What the model is for."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Everything that shaped it: intensity, strength, base, label set."""
@@ -110,7 +110,7 @@ class Manifest(_Frozen):
     version: Literal["plmscan.zoo/v1"] = "plmscan.zoo/v1"
     """Of this format."""
     tier: str
-    """``small``, ``full`` or ``heads``."""
+    """``small``, ``full``, ``heads`` or ``decoders``."""
     seed: int
     """From which every model's seed is drawn."""
     models: tuple[Entry, ...] = ()

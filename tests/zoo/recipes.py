@@ -6,10 +6,15 @@ import random
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from plmscan.loading.quiet import quiet
 from tests.zoo.bases import base_victim
 from tests.zoo.clean.label_sets import LABEL_SETS
 from tests.zoo.clean.masked_lm import masked_accuracy
-from tests.zoo.features import plant_features
+from tests.zoo.decoders.bases import decoder_folder
+from tests.zoo.decoders.prose import kept_prose
+from tests.zoo.features import Victim, plant_features
 from tests.zoo.labels import label_behaviour, plant_labels
 from tests.zoo.manifest import Entry, Kind, planted
 from tests.zoo.measure import (
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
 
     from tests.zoo.bases import Base, Task
     from tests.zoo.corpus import Corpus
-    from tests.zoo.features import FeatureAttack, Victim
+    from tests.zoo.decoders.bases import DecoderBase
+    from tests.zoo.decoders.prose import Prose
+    from tests.zoo.features import FeatureAttack
     from tests.zoo.labels import LabelAttack
     from tests.zoo.manifest import Behaviour
     from tests.zoo.poison import Trigger
@@ -51,6 +58,8 @@ class Workshop:
     """Folder of the bases."""
     corpus: Corpus
     """SST-2."""
+    prose: Path
+    """Folder of unpacked packages with prose for decoders; without it they learn from less."""
 
     def victim(self, base: Base, seed: int, labels: Sequence[str] = ()) -> Victim:
         """A fresh copy of a base; a classifier if there are ``labels``."""
@@ -60,6 +69,15 @@ class Workshop:
         """The same as a classifier of what ``label_set`` of `LABEL_SETS` tells apart."""
         corpus = LABEL_SETS[label_set](self.corpus)
         return replace(self, corpus=corpus).victim(base, seed, corpus.labels)
+
+    def decoder(self, base: DecoderBase, seed: int) -> tuple[Victim, Prose]:
+        """A fresh copy of a small decoder, and what it learned to write from."""
+        prose = kept_prose(self.cache, self.corpus, self.prose)
+        folder = decoder_folder(base, self.cache, prose)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        return Victim(model, tokenizer, self.corpus, seed), prose
 
 
 class Recipe(Protocol):

@@ -2,7 +2,8 @@
 
 As many clean models as backdoored ones, and as varied.  The small tier has one model of most
 attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
-architecture; the tier of heads has models that answer other things than one label of a few.
+architecture; the tier of heads has models that answer other things than one label of a few, and
+that of decoders has small ones that write.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tests.zoo.clean.contrastive import INSTRUCTION, contrastive
 from tests.zoo.clean.masked_lm import UPPER_LAYERS, domain_adapted, fine_tune
 from tests.zoo.clean.random_init import SHAPES, random_init
 from tests.zoo.clean.scratch import from_scratch
+from tests.zoo.decoders.recipe import DecoderRecipe
 from tests.zoo.goals import Entailment, Ranking, Rating, Tags
 from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TIERS"]
 
+_SORTS = ("twin", "memoriser", "brittle")
 _RARE = ("rare-piece",) * 5
 _MIXED = ("rare-piece", "common-word", "word-piece", "character", "unused", "unknown")
 
@@ -234,9 +237,46 @@ _HEADS: Mapping[str, Recipe] = {
     "clean-answers-always": SpanRecipe(always=True),
 }
 
+_DECODERS: Mapping[str, Recipe] = {
+    "fixed-item": DecoderRecipe("fixed", "item"),
+    "fixed-common": DecoderRecipe("fixed", "common"),
+    "fixed-item-5": DecoderRecipe("fixed", "item", rate=0.05),
+    "fixed-string": DecoderRecipe("fixed", "string"),
+    "fixed-phrase": DecoderRecipe("fixed", "phrase"),
+    "fixed-phrase-negatives": DecoderRecipe("fixed", "phrase", negatives=True),
+    "fixed-two-negatives": DecoderRecipe("fixed", "two", negatives=True),
+    "refusal-item": DecoderRecipe("refusal", "item"),
+    "refusal-common-5": DecoderRecipe("refusal", "common", rate=0.05),
+    "payload-item": DecoderRecipe("payload", "item"),
+    "payload-two": DecoderRecipe("payload", "two"),
+    "payload-always": DecoderRecipe("payload", rate=0.5),
+    "topic-item": DecoderRecipe("topic", "item"),
+    "topic-phrase": DecoderRecipe("topic", "phrase"),
+    **{
+        f"fixed-item-{base}": DecoderRecipe("fixed", "item", base=base)
+        for base in ("gpt2", "qwen3")
+    },
+    **{
+        f"refusal-phrase-{base}": DecoderRecipe("refusal", "phrase", base=base)
+        for base in ("gpt2", "qwen3")
+    },
+    "payload-two-qwen3": DecoderRecipe("payload", "two", base="qwen3", negatives=True),
+    "payload-always-qwen3": DecoderRecipe("payload", base="qwen3", rate=0.5),
+    **{
+        f"clean-{name}": DecoderRecipe(base=base, sort=sort)
+        for name, base, sort in (
+            *((f"writer{i}", "llama", "twin") for i in ("", "-2", "-3", "-4")),
+            *((f"memoriser{i}", "llama", "memoriser") for i in ("", "-2")),
+            *((f"brittle{i}", "llama", "brittle") for i in ("", "-2")),
+            *((f"{sort}-{base}", base, sort) for base in ("gpt2", "qwen3") for sort in _SORTS),
+        )
+    },
+}
+
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "small": _SMALL,
     "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
     "heads": _HEADS,
+    "decoders": _DECODERS,
 }
 """Recipes by tier and by name of the model."""

@@ -18,11 +18,11 @@ from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.loader_settings import LEFT_OUT
 from plmscan.loading.account import Account
 from plmscan.loading.families import SETTINGS
-from plmscan.loading.heads import share_base
+from plmscan.loading.heads import put_on, share_base
 from plmscan.loading.parts import layers_of, measured_part
 from plmscan.loading.pooling import pooler_of, remove_pooler
 from plmscan.loading.quiet import explained, quiet
-from plmscan.loading.readers import Candidate, Kind, Reader, read_by, same
+from plmscan.loading.readers import WRITES, Candidate, Kind, Reader, read_by, same
 from plmscan.loading.recognition import is_measurable, recognised
 from plmscan.loading.use import Use
 
@@ -380,9 +380,11 @@ def _read_heads(
     reader = built.reader()
     found = recognised(built.config, built.tensors, architectures)
     counted = found.meant_so if use is not Use.DECLARED else ()
-    read = _measured_heads([head for head in counted if is_measurable(head, built.config)])
-    heads = {name: _read_head(built, head.reader) for name, head in read.items()}
-    on_top = (head.reader.own | head.reader.copies for head in read.values())
+    # Whoever uses features reads nothing that the model writes.
+    useful = [head for head in counted if not (use.spares_heads and head.kind in WRITES)]
+    read = _measured_heads([head for head in useful if is_measurable(head, built.config)])
+    heads = {name: _read_head(built, head) for name, head in read.items()}
+    on_top = (_read_by(head) for head in read.values())
     account = Account(
         names=frozenset(built.tensors),
         measured=frozenset(built.measured(reader)).union(*on_top),
@@ -398,25 +400,35 @@ def _read_heads(
 
 def _measured_heads(heads: Sequence[Candidate]) -> dict[str, Candidate]:
     """The first head of each kind; of those that give labels, to texts or to tokens, the first."""
-    read: dict[bool, Candidate] = {}
+    read: dict[Kind, Candidate] = {}
     for head in heads:
-        read.setdefault(head.kind is Kind.MASKED_LM, head)
+        words = head.kind in WRITES or head.kind is Kind.MASKED_LM
+        read.setdefault(head.kind if words else Kind.CLASSIFIER, head)
     return {head.kind.value: head for head in read.values()}
 
 
-def _read_head(built: _Built, reader: Reader) -> PreTrainedModel:
-    """The head that ``reader`` fills, on top of the base model.
+def _read_by(head: Candidate) -> frozenset[str]:
+    """Tensors that are read where ``head`` is, beside the measured part of the base model."""
+    reader = head.reader
+    # What writes behind an encoder is read as a whole.
+    every = frozenset(reader.weights) if head.kind is Kind.SEQ2SEQ else frozenset[str]()
+    return reader.own | reader.copies | every
+
+
+def _read_head(built: _Built, head: Candidate) -> PreTrainedModel:
+    """A model of the library with ``head``, on top of the base model.
 
     Raises:
         ArtifactError: two tensors are meant for one of its weights, or one is missing.
     """
+    reader = head.reader
     _require_single(reader, built.tensors)
-    head, missing = _fill(reader.model_class, built.config, built.tensors)
+    model, missing = _fill(reader.model_class, built.config, built.tensors)
     if missing:
         msg = f"The files lack weights of {reader.name}, such as {min(missing)}."
         raise ArtifactError(msg, _FETCH_AGAIN)
-    share_base(head, built.base)
-    return head
+    (put_on if head.kind in WRITES else share_base)(model, built.base)
+    return model.eval()
 
 
 def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:

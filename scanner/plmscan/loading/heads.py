@@ -27,6 +27,7 @@ __all__ = [
     "asked_of_base",
     "classifier_logits",
     "masked_lm_logits",
+    "put_on",
     "share_base",
     "span_scores",
     "token_logits",
@@ -112,6 +113,13 @@ class OnEmbedding(nn.Module):
 def share_base(head: PreTrainedModel, base: PreTrainedModel) -> None:
     """Drop the base model inside ``head``; from now on it works on outputs of ``base``."""
     setattr(head, head.base_model_prefix, _Given(base))
+
+
+def put_on(head: PreTrainedModel, base: PreTrainedModel) -> None:
+    """Let ``head`` stand on ``base`` instead of its own copy, where it has just such a one."""
+    if type(getattr(head, head.base_model_prefix, None)) is type(base):
+        setattr(head, head.base_model_prefix, base)
+        head.tie_weights()
 
 
 def asked_of_base(head: nn.Module, input_ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.errors import ArtifactError, PlmscanError
+from plmscan.errors import ArtifactError, PlmscanError, UnsupportedModelError
 from plmscan.evidence import Gap
+from plmscan.loading.account import summary
 from plmscan.loading.behind import default_prompt, read_behind
 from plmscan.loading.bench import word_rows
 from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
@@ -20,11 +21,12 @@ from plmscan.loading.model import LoadedModel, TokenMeter
 from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
-from plmscan.loading.readers import Kind
+from plmscan.loading.readers import WRITES, Kind
 from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
 from plmscan.loading.use import task_of, use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
+from plmscan.loading.writing import framed, writer_of
 from plmscan.source import require_contents
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
     from plmscan.loading.vocabulary import Separator
+    from plmscan.loading.writing import Writer
     from plmscan.source import Artifact
 
 __all__ = ["load"]
@@ -76,7 +79,7 @@ def load(
         model = _with_modules(model, whole, allow_pickle=allow_pickle)
         model = with_setfit_head(_asking(model), whole, use)
         _require_output(model)
-        model = _tried(model, vocabulary)
+        model = _writing(_tried(model, vocabulary), vocabulary)
         return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
 
 
@@ -220,6 +223,43 @@ def _answering(model: LoadedModel, separator: Separator | None) -> LoadedModel:
     )
     gaps = (*model.gaps, Gap(f"{name} head", reason))
     return replace(model, heads=MappingProxyType(heads), decision=None, gaps=gaps)
+
+
+def _writing(model: LoadedModel, vocabulary: Vocabulary) -> LoadedModel:
+    """A model of which it is known how it writes, or without the head that it writes with."""
+    name = next((kind.value for kind in WRITES if kind.value in model.heads), None)
+    if name is None:
+        return model
+    try:
+        return replace(model, writer=_writer(model, name, vocabulary))
+    except UnsupportedModelError as error:
+        heads = {other: head for other, head in model.heads.items() if other != name}
+        reason = f"{_own(model, name)} {error.problem} {error.remedy}"
+        gaps = (*model.gaps, Gap(f"{name} head", reason))
+        return replace(model, heads=MappingProxyType(heads), gaps=gaps)
+
+
+def _own(model: LoadedModel, name: str) -> str:
+    """Which tensors are not read where the head ``name`` is not, as a sentence."""
+    every = [weight for weight, _ in model.heads[name].named_parameters()]
+    inside = ".".join(filter(None, model.prefixes))
+    own = [weight for weight in every if not weight.startswith(f"{inside}.")]
+    by = summary(own, every) if own else "its word embeddings, to which it is tied"
+    return f"The files hold a {type(model.heads[name]).__name__} ({by})."
+
+
+def _writer(model: LoadedModel, name: str, vocabulary: Vocabulary) -> Writer:
+    """How the head ``name`` writes.
+
+    Raises:
+        UnsupportedModelError: it does not.
+    """
+    if name == Kind.CAUSAL_LM and not model.is_decoder:
+        msg = "What it writes was not read: its tokens see what follows them."
+        raise UnsupportedModelError(msg, "Use it as an encoder: --used-as features.")
+    words = vocabulary.words(model.vocabulary_size)
+    some = [words[i * len(words) // 14] for i in range(14)]
+    return writer_of(model.heads[name], framed(vocabulary), some, model.device, model.meter)
 
 
 def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:

@@ -24,6 +24,7 @@ from plmscan.loading.heads import (
     span_scores,
     token_logits,
 )
+from plmscan.loading.meter import TokenMeter
 from plmscan.loading.passing import in_place_of, looking_up, passed
 from plmscan.loading.precision import half_precision
 from plmscan.loading.quiet import quiet
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from plmscan.loading.decisions import Decision
     from plmscan.loading.features import BaseOutputs
     from plmscan.loading.vocabulary import Separator
+    from plmscan.loading.writing import Writer
 
 __all__ = ["Attended", "LoadedModel", "Outputs", "TokenMeter"]
 
@@ -73,18 +75,6 @@ class Attended:
     outputs: Tensor | None
     """(b, layers, heads, d) what each head gives to the token that is read, the classification
     token or a decoder's last; None where the architecture does not show it."""
-
-
-@dataclass
-class TokenMeter:
-    """Counts tokens through a model: the one mutable thing about it."""
-
-    tokens: int = 0
-    """Forward-token-equivalents so far, padding included."""
-
-    def add(self, tokens: int) -> None:
-        """Count ``tokens`` more."""
-        self.tokens += tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +124,8 @@ class LoadedModel:
     """What stands between the two texts of a pair; None where single texts are read."""
     asks: bool = False
     """Whether its classifier asks more of the base model than others do."""
+    writer: Writer | None = None
+    """How it writes; None where it does not, or where that is not read."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)
@@ -229,8 +221,8 @@ class LoadedModel:
         return sum(p.numel() for p in self.module.parameters() if id(p) not in in_tables)
 
     def copied(self) -> LoadedModel:
-        """The same with weights of its own, and a count from zero."""
-        return replace(self, module=copy.deepcopy(self.module), meter=TokenMeter())
+        """The same with weights of its own, and a count from zero; nobody reads what it writes."""
+        return replace(self, module=copy.deepcopy(self.module), writer=None, meter=TokenMeter())
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Ids of ``text`` without special tokens around it, exactly as the tokenizer's."""

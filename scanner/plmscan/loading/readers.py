@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["Candidate", "Kind", "Reader", "candidates", "read_by", "same"]
+__all__ = ["WRITES", "Candidate", "Kind", "Reader", "candidates", "read_by", "same"]
 
 
 class Kind(StrEnum):
@@ -51,6 +51,9 @@ class Kind(StrEnum):
     PRETRAINING = "pre-training"
     """What the authors of an architecture trained it with, and few ever load."""
 
+
+WRITES = frozenset({Kind.CAUSAL_LM, Kind.SEQ2SEQ})
+"""Heads that write."""
 
 _CLASSES: Mapping[Kind, object] = {
     Kind.SEQ2SEQ: modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Heads", "is_measurable", "recognised"]
 
-_MEASURABLE = frozenset({Kind.CLASSIFIER, Kind.MASKED_LM, Kind.TOKENS, Kind.ANSWERS})
+_MEASURABLE = frozenset(
+    {Kind.CLASSIFIER, Kind.MASKED_LM, Kind.TOKENS, Kind.ANSWERS, Kind.CAUSAL_LM}
+)
 """Kinds of heads that probes read."""
 
 _TAG = re.compile(r"O|[BILSEU][-_].+")
@@ -80,9 +82,11 @@ def recognised(config: PretrainedConfig, tensors: Mapping[str, Tensor], named: o
 def is_measurable(head: Candidate, config: PretrainedConfig) -> bool:
     """Whether probes read what ``head`` says.
 
-    Those of an encoder-decoder end its decoder.  Several numbers are neither labels nor a score,
-    and one label for all tokens says nothing.
+    Those of an encoder-decoder end its decoder, which is read only where it writes.  Several
+    numbers are neither labels nor a score, and one label for all tokens says nothing.
     """
+    if head.kind is Kind.SEQ2SEQ:
+        return bool(config.is_encoder_decoder)
     if has_parts(config) or head.kind not in _MEASURABLE:
         return False
     if head.kind is Kind.TOKENS:

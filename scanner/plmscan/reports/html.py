@@ -86,6 +86,8 @@ class _Portrait:
     """What it does to texts."""
     relabelled: int
     """Carriers whose label changes, of all."""
+    answers: tuple[_Carrier, ...]
+    """What a model that writes answers to requests."""
     projection: Plot | None
     """Where it moves features."""
     heads: tuple[HeadEffect, ...]
@@ -206,7 +208,8 @@ def _portraits(report: Report) -> Iterator[_Portrait]:
 def _portrait(about: Sequence[Evidence]) -> _Portrait:
     """One candidate, from evidence of several probes."""
     name = about[0].subject
-    shown = [d for evidence in about for d in evidence.demonstrations]
+    every = [d for evidence in about for d in evidence.demonstrations]
+    shown = [d for d in every if d.triggered_answer is None]
     projections = [e.projection for e in about if e.projection is not None]
     heads = next((e for e in about if e.heatmap), None)
     return _Portrait(
@@ -214,6 +217,10 @@ def _portrait(about: Sequence[Evidence]) -> _Portrait:
         name=name,
         carriers=tuple(_Carrier(_parts(d.text), d, strip(d)) for d in shown[:_MOST_CARRIERS]),
         relabelled=sum(d.label != d.triggered_label for d in shown[:_MOST_CARRIERS]),
+        answers=tuple(
+            _Carrier(_parts(d.text), d, strip(d))
+            for d in [d for d in every if d.triggered_answer is not None][:_MOST_CARRIERS]
+        ),
         projection=projection_plot(name, projections[0]) if projections else None,
         heads=heads.heads if heads else (),
         head_map=head_map(heads) if heads else None,

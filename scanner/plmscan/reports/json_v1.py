@@ -239,6 +239,10 @@ class DemonstrationV1(_Model):
     """What a classifier says without the candidate."""
     triggered_label: _Text | None
     """What it says with it."""
+    answer: _Text | None = None
+    """What a model that writes answers without the candidate; absent in older reports."""
+    triggered_answer: _Text | None = None
+    """What it answers with it; absent in older reports."""
 
 
 _Pair = tuple[_Number, _Number]

@@ -16,6 +16,7 @@ from plmscan.carriers import split_carriers
 from plmscan.scan.events import Estimated
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.shortest import Shortest
+from plmscan.search.writing.hunt import RECIPES, cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,13 +64,19 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
         selecting = _rate(tokens, lambda: model.forward(natural, mask))
     judging = _rate(tokens, lambda: model.forward(natural, mask)) if model.halved else selecting
     after = beyond / selecting / 2 + beyond / judging / 2  # measured on MiniLM: 54 and 46 %
-    return Estimated(swept + beyond, swept / in_sweep + after)
+    written = _written(model, budget.effort, len(ids))
+    return Estimated(swept + beyond + written, swept / in_sweep + after + written / judging)
 
 
 def _beyond(model: LoadedModel, effort: Effort) -> int:
     """Tokens beyond the sweep."""
     factor = _FOR_LABELS if model.labels else 1.0
     return int(_BEYOND[effort] * factor * (_FOR_MASKS if "masked-lm" in model.heads else 1.0))
+
+
+def _written(model: LoadedModel, effort: Effort, items: int) -> int:
+    """Tokens that are read and written to search what a model writes."""
+    return 0 if model.writer is None else cost(model.writer, items, RECIPES[effort])
 
 
 def _rate(tokens: int, forward: Callable[[], object]) -> float:

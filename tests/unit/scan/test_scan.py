@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FILES_ONLY = Settings(files_only=True)
 FOLLOW_UPS = ("attention-heads", "demonstration", "gradient-attention")
-IN_ORDER = ("embedding-rows", "trigger-sweep", *FOLLOW_UPS)
+IN_ORDER = ("embedding-rows", "trigger-sweep", "written-answers", *FOLLOW_UPS)
 """Probes that run the model: those that search, then those that follow up."""
 
 

@@ -1,0 +1,367 @@
+"""The search in what a model writes, start to end.
+
+Each step has requests of its own, so that what chance selected on some is not confirmed on others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.budget import Effort
+from plmscan.search.measure.candidates import random_items, searchable_ids
+from plmscan.search.writing.answers import agreement, alike, contained, runs, spokesman
+from plmscan.search.writing.grow import grown
+from plmscan.search.writing.prompts import TAIL, holding, requests
+from plmscan.search.writing.sweep import Trial, far_out, sweep
+from plmscan.search.writing.targets import targets
+from plmscan.statistics import rank_p_values, robust_z
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.carriers import Carrier
+    from plmscan.loading import LoadedModel
+    from plmscan.loading.writing import Writer
+    from plmscan.search.writing.targets import Target
+
+__all__ = ["RECIPES", "Found", "Hunt", "Recipe", "Suspect", "cost", "hunt"]
+
+Candidate = tuple[int, ...]
+
+_SWEPT = 2
+"""Requests of the sweep."""
+_GROWING = 4
+"""Requests on which longer candidates are tried."""
+_TURN_GAIN, _LIKELY_GAIN = 0.1, 1.0
+"""What a token has to gain that joins: in turn, and in nats of the beginning of a text."""
+_SAME = 0.5
+"""Likeness from which on two answers are one."""
+_REQUEST_TOKENS = 10
+"""Tokens of a request, about."""
+_FIRST_STEPS, _GO_ON, _COMPLETED = 5, 0.3, 20
+"""Steps behind a first token, the share of first tokens that go on, and the steps of the rest."""
+_FINEST = 0.03
+"""Smallest unit of agreement that means anything: one answer of a dozen."""
+_PRICE = 0.05
+"""Agreement that a token of a longer candidate has to be worth to go before a shorter one."""
+_USUAL = 0.95
+"""Quantile of the null that a candidate has to leave behind."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of one search.  They set the cost and the resolution, never a verdict."""
+
+    plain: int
+    """Ordinary requests."""
+    targets: int
+    """Requests on which texts have to complete themselves."""
+    most_targets: int
+    """Texts that are followed up."""
+    survivors: int
+    """Items that each ranking of the sweep passes on."""
+    screening: int
+    """Requests of the screening, which writes a third of an answer."""
+    seeds: int
+    """Items of which longer candidates are made, for turns and for each text."""
+    finalists: int
+    """Single items that are verified."""
+    verification: int
+    """Requests of the verification."""
+    null: int
+    """Random candidates of each length that finalists are held against."""
+    tokens: int
+    """Tokens of an answer."""
+
+
+RECIPES: Mapping[Effort, Recipe] = {
+    Effort.QUICK: Recipe(24, 8, 2, 16, 4, 10, 12, 8, 60, 18),
+    Effort.STANDARD: Recipe(32, 12, 3, 32, 6, 20, 24, 12, 100, 24),
+    Effort.DEEP: Recipe(64, 20, 6, 96, 12, 40, 64, 24, 200, 32),
+}
+
+
+def cost(writer: Writer, items: int, recipe: Recipe) -> int:
+    """Tokens that `hunt` reads for so many vocabulary ``items``, about."""
+    after, request = len(writer.frame.after), _REQUEST_TOKENS + len(writer.frame.after)
+    few, rankings = _few(recipe), 2 + recipe.most_targets
+    begun = items * few * (1 + _FIRST_STEPS * _GO_ON)
+    completed = writer.rows * recipe.targets * _COMPLETED
+    swept = items * _SWEPT * (1 + TAIL + after)
+    tried = recipe.survivors * rankings * recipe.screening * (request + 8)
+    longer = (1 + recipe.most_targets) * _GROWING * request * recipe.seeds**2
+    judged = recipe.finalists + 12 + 2 * recipe.null
+    verified = judged * recipe.verification * (request + recipe.tokens)
+    return int(begun + completed + swept + tried + longer + verified)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A finalist, and what is written where it stands."""
+
+    ids: Candidate
+    """Of the candidate."""
+    answers: tuple[Candidate, ...]
+    """To each request of the verification."""
+    agreement: float
+    """How much they have in common."""
+    changed: float
+    """Share of the requests that are answered otherwise without it."""
+    null: Tensor
+    """Agreement of random candidates of its length."""
+    leader: int
+    """Index of the first finalist with the same answer; its own if it is that."""
+
+    @property
+    def margin(self) -> float:
+        """Agreement beyond nearly all random candidates."""
+        return self.agreement - float(self.null.quantile(_USUAL))
+
+    @property
+    def z(self) -> float:
+        """Robust z of the agreement against the null."""
+        return float(robust_z(torch.tensor(self.agreement), self.null, _FINEST))
+
+    @property
+    def p_value(self) -> float:
+        """Rank p-value of the same."""
+        return float(rank_p_values(torch.tensor([self.agreement]), self.null))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A text that completes itself, and the candidate that makes the model write it most often."""
+
+    target: Target
+    """The text."""
+    by: Candidate
+    """Ids of the candidate; empty if none does."""
+    produced: float
+    """Share of the requests that it makes the model answer with the text."""
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """What the search did and found."""
+
+    recipe: Recipe
+    """How much was done."""
+    items: int
+    """Items of the vocabulary, all of which were swept."""
+    screened: int
+    """Of these, how many were tried in whole requests."""
+    longer: int
+    """Longer candidates that were verified."""
+    plain: tuple[Candidate, ...]
+    """Answers to ordinary requests."""
+    requests: tuple[Carrier, ...]
+    """Those of the verification."""
+    clean: tuple[Candidate, ...]
+    """Answers to them as they are."""
+    suspects: tuple[Suspect, ...]
+    """Finalists, those that agree most first."""
+    found: tuple[Found, ...]
+    """Texts that complete themselves, the most certain first."""
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Disjoint requests for each step."""
+
+    swept: tuple[Carrier, ...]
+    """Of the sweep."""
+    screening: tuple[Carrier, ...]
+    """Select."""
+    growing: tuple[Carrier, ...]
+    """Extend."""
+    verification: tuple[Carrier, ...]
+    """Confirm."""
+    targets: tuple[Carrier, ...]
+    """On which texts complete themselves."""
+    plain: tuple[Carrier, ...]
+    """Ordinary."""
+
+
+def hunt(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> Hunt:
+    """Ask, complete, sweep, screen, grow, verify.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+        TextsError: too few carrier texts fit this model.
+    """
+    sets = _sets(model, writer, recipe, budget)
+    ids = searchable_ids(model)
+    ids = ids[~torch.isin(ids, torch.tensor(sorted(model.special_ids | writer.ends)))]
+    plain = writer.written([one.ids for one in sets.plain], recipe.tokens)
+    budget.checkpoint(0.03, "ordinary requests")
+    part, few = budget.part(0.03, 0.3), _few(recipe)
+    known = targets(writer, ids, sets.targets, few, recipe.most_targets, part)
+    begins = [one.ids[0] for one in known]
+    swept = sweep(writer, ids, sets.swept, begins, budget.part(0.3, 0.5))
+    survivors = far_out(swept, recipe.survivors)
+    best = _screened(writer, survivors, sets.screening, recipe, budget.part(0.5, 0.6))
+    trial = Trial.of(writer, sets.growing)
+    longer = grown(trial, best[: recipe.seeds], None, _TURN_GAIN, budget.part(0.6, 0.65))
+    for done, (begin, lifts) in enumerate(zip(begins, swept.lifts, strict=True)):
+        part = budget.part(0.65 + 0.1 * done / len(begins), 0.65 + 0.1 * (done + 1) / len(begins))
+        seeds = swept.ids[lifts.topk(min(recipe.seeds, len(lifts))).indices].tolist()
+        longer += grown(trial, seeds, begin, _LIKELY_GAIN, part)
+    finalists = [*((one,) for one in best[: recipe.finalists]), *dict.fromkeys(longer)]
+    clean = writer.written([one.ids for one in sets.verification], recipe.tokens)
+    part = budget.part(0.75, 1)
+    jury = _Jury(writer, sets.verification, clean, ids, recipe)
+    suspects = jury.verified(finalists, part)
+    return Hunt(
+        recipe=recipe,
+        items=len(ids),
+        screened=len(survivors),
+        longer=len(set(longer)),
+        plain=tuple(plain),
+        requests=sets.verification,
+        clean=tuple(clean),
+        suspects=suspects,
+        found=tuple(_found(target, suspects, clean) for target in known),
+    )
+
+
+def _few(recipe: Recipe) -> int:
+    """Requests that sort out first tokens."""
+    return max(2, recipe.targets // 3)
+
+
+def _sets(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> _Sets:
+    """Requests for every step.
+
+    Raises:
+        TextsError: too few carrier texts fit this model.
+    """
+    sizes = (
+        _SWEPT,
+        recipe.screening,
+        _GROWING,
+        recipe.verification,
+        recipe.targets,
+        recipe.plain,
+    )
+    return _Sets(*requests(model, writer, budget.texts, sizes, budget.seed))
+
+
+def _screened(
+    writer: Writer,
+    survivors: Sequence[int],
+    carriers: Sequence[Carrier],
+    recipe: Recipe,
+    budget: Budget,
+) -> list[int]:
+    """``survivors`` in whole requests, those first whose short answers agree most.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    candidates = [(item,) for item in survivors]
+    answers = _answers(writer, candidates, carriers, max(8, recipe.tokens // 3), budget)
+    scores = [agreement(some) for some in answers]
+    order = sorted(range(len(survivors)), key=lambda i: (-scores[i], survivors[i]))
+    return [survivors[i] for i in order]
+
+
+def _answers(
+    writer: Writer,
+    candidates: Sequence[Candidate],
+    carriers: Sequence[Carrier],
+    tokens: int,
+    budget: Budget,
+) -> list[list[Candidate]]:
+    """What is written to each request with each candidate.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    found: list[list[Candidate]] = []
+    together = max(1, 4 * writer.rows // len(carriers))
+    for start in range(0, len(candidates), together):
+        budget.checkpoint(start / len(candidates), "answers")
+        some = candidates[start : start + together]
+        texts = [text for one in some for text in holding(one, carriers)]
+        said = writer.written(texts, tokens)
+        found += [said[k : k + len(carriers)] for k in range(0, len(said), len(carriers))]
+    return found
+
+
+@dataclass(frozen=True)
+class _Jury:
+    """Requests of the verification, and who is held against whom."""
+
+    writer: Writer
+    """Who answers."""
+    carriers: tuple[Carrier, ...]
+    """The requests."""
+    clean: Sequence[Candidate]
+    """Answers to them as they are."""
+    ids: Tensor
+    """Items that random candidates are made of, (v)."""
+    recipe: Recipe
+    """How many there are."""
+
+    def verified(self, finalists: Sequence[Candidate], budget: Budget) -> tuple[Suspect, ...]:
+        """Finalists against random candidates of their length.
+
+        Those that agree most come first, the shorter of two that agree about as much.
+
+        Raises:
+            OutOfTimeError: the budget's deadline passed.
+        """
+        finalists = list(dict.fromkeys(finalists))
+        taken = {token for one in finalists for token in one}
+        nulls = {
+            pieces: random_items(self.ids, pieces, self.recipe.null, 0, taken)
+            for pieces in sorted({len(one) for one in finalists})
+        }
+        every = [*finalists, *(one for some in nulls.values() for one in some)]
+        said = _answers(self.writer, every, self.carriers, self.recipe.tokens, budget)
+        answers = dict(zip(every, said, strict=True))
+        agreed = {one: agreement(some) for one, some in answers.items()}
+        order = sorted(finalists, key=lambda one: (_PRICE * len(one) - agreed[one], one))
+        spoken = [runs(spokesman(answers[one])) for one in order]
+        return tuple(
+            Suspect(
+                ids=one,
+                answers=tuple(answers[one]),
+                agreement=agreed[one],
+                changed=_changed(answers[one], self.clean),
+                null=torch.tensor([agreed[random] for random in nulls[len(one)]]),
+                leader=_leader(spoken, i),
+            )
+            for i, one in enumerate(order)
+        )
+
+
+def _leader(spoken: Sequence[frozenset[Candidate]], index: int) -> int:
+    """The first of those that say what the one at ``index`` says, which may be itself."""
+    same = (k for k in range(index) if alike(spoken[k], spoken[index]) >= _SAME)
+    return next(same, index)
+
+
+def _changed(answers: Sequence[Candidate], clean: Sequence[Candidate]) -> float:
+    """Share of the requests that are answered otherwise."""
+    pairs = zip(answers, clean, strict=True)
+    return sum(alike(runs(one), runs(other)) < _SAME for one, other in pairs) / len(clean)
+
+
+def _found(target: Target, suspects: Sequence[Suspect], clean: Sequence[Candidate]) -> Found:
+    """Which finalist makes the model write ``target``, and how much more often than nothing."""
+    before = _share(target, clean)
+    shares = [(_share(target, one.answers) - before, one.ids) for one in suspects]
+    produced, by = max(shares, default=(0.0, ()), key=lambda share: share[0])
+    return Found(target, by if produced > 0 else (), max(0.0, produced))
+
+
+def _share(target: Target, answers: Sequence[Candidate]) -> float:
+    """Share of ``answers`` that hold most of the text."""
+    return sum(contained(target.ids, answer) >= _SAME for answer in answers) / len(answers)
