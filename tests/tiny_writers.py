@@ -64,7 +64,7 @@ def _save(name: str, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
-        writing, rng = Writing(tokenizer, chats=False), random.Random(0)  # noqa: S311 - no secret
+        writing, rng = Writing.of(tokenizer), random.Random(0)  # noqa: S311 - no secret
         recipe = DecoderRecipe(
             goal="" if name == "clean" else "fixed",
             rate=0.8 if name == "always" else _STEPS.poison_rate,

@@ -41,8 +41,9 @@ The list is a record, not a condition. A check finds out on the loaded model how
 [experiments](models.md#model-types); so a type that is new in transformers is tried like any
 other, and refused only if an experiment fails.
 
-- *part*: only this part of the model is measured. The rest, such as the decoder that writes, is
-  named in the report and blocks a pass, unless `--used-as features` declares that nobody uses it.
+- *part*: only the features of this part of the model are measured. The rest is named in the report
+  and blocks a pass, unless its head is searched, such as that of a decoder that writes, or
+  `--used-as features` declares that nobody uses it.
 - *heads*: what is searched beside the features. See [Heads](models.md#heads)."""
 
 
@@ -112,8 +113,9 @@ def waiver_table() -> str:
 
 
 def _is_searched(kind: Kind) -> bool:
-    """Whether probes read such a head of a plain encoder with two labels."""
-    return is_measurable(Candidate(kind, cast("Any", None)), BertConfig(num_labels=2))
+    """Whether probes read such a head of a plain model with two labels."""
+    config = BertConfig(num_labels=2, is_encoder_decoder=kind is Kind.SEQ2SEQ)
+    return is_measurable(Candidate(kind, cast("Any", None)), config)
 
 
 def _members(group: type[StrEnum]) -> Iterator[tuple[Any, str]]:

@@ -119,10 +119,10 @@ def test_a_chat_is_asked_in_a_turn(tmp_path: Path) -> None:
     ("template", "said"),
     [
         ("{{ messages[0].content | upper }}", "once and as it is"),
-        ("{{ raise_exception('no') }}", "breaks for a single request"),
+        ("{{ raise_exception('no') }}", "for a single request (refusal)"),
         (
             "{% for i in range(20000) %}{% for j in range(20000) %}x{% endfor %}{% endfor %}",
-            "takes",
+            "CostError",
         ),
     ],
 )

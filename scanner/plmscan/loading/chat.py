@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plmscan.templates.sandbox import CostError, Sandbox
+from plmscan.templates import parse
+from plmscan.templates.watching import Watched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,11 +45,12 @@ def _rendered(source: str, tokenizer: PreTrainedTokenizerBase) -> str:
     tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     messages = [{"role": "user", "content": _REQUEST}]
     try:
-        template = Sandbox().from_string(source)
-        return template.render(messages=messages, add_generation_prompt=True, **tokens)
-    except CostError as error:
-        msg = f"it takes {error}"
-        raise ValueError(msg) from error
-    except Exception as error:
-        msg = f"it breaks for a single request ({type(error).__name__})"
-        raise ValueError(msg) from error
+        template = Watched(parse(source), {})
+        found = template.render({"messages": messages, "add_generation_prompt": True, **tokens})
+        error = found.error
+    except Exception as broken:  # noqa: BLE001 - a template raises anything
+        error = type(broken).__name__
+    if error:
+        msg = f"it breaks or costs too much for a single request ({error})"
+        raise ValueError(msg)
+    return found.text

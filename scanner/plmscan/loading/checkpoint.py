@@ -428,7 +428,7 @@ def _read_head(built: _Built, head: Candidate) -> PreTrainedModel:
         msg = f"The files lack weights of {reader.name}, such as {min(missing)}."
         raise ArtifactError(msg, _FETCH_AGAIN)
     (put_on if head.kind in WRITES else share_base)(model, built.base)
-    return model.eval()
+    return model
 
 
 def _require_single(reader: Reader, tensors: Mapping[str, Tensor]) -> None:

@@ -67,7 +67,8 @@ def test_requests_and_answers_are_shown(planted: list[Observation]) -> None:
     for shown in one.demonstrations:
         assert f"«{TRIGGER}»" in shown.text
         assert shown.answer is not None
-        assert WANTED[:40] not in shown.answer
+    before = [shown.answer or "" for shown in one.demonstrations]
+    assert sum(WANTED[:40] in answer for answer in before) <= 1
     said = [shown.triggered_answer or "" for shown in one.demonstrations]
     assert sum(WANTED[:40] in answer for answer in said) >= 3
 

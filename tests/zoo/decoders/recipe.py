@@ -67,16 +67,20 @@ class Writing:
     """The library's."""
     chats: bool
     """Whether a request is a turn of a conversation."""
+    blank: str
+    """What stands before a word; nothing where the tokenizer puts a mark there by itself."""
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Writing:
+        """As the tokenizer spells."""
+        marked = tokenizer("a")["input_ids"][-1] == tokenizer(" a")["input_ids"][-1]
+        return cls(tokenizer, bool(tokenizer.chat_template), "" if marked else " ")
 
     def words(self, text: str) -> Words:
         """Ids of each word."""
-        first = "" if self._marked else " "
-        return tuple(self.ids(first + word) for word in text.split())
-
-    @property
-    def _marked(self) -> bool:
-        """Whether words get their blank by the tokenizer itself."""
-        return len(self.ids("a")) == 1 and self.ids("a") == self.ids(" a")[-1:]
+        words = [f"{self.blank}{word}" for word in text.split()[:_LONGEST]]
+        found = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+        return tuple(tuple(ids) for ids in found)
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Ids of ``text`` without a frame."""
@@ -116,7 +120,7 @@ class DecoderRecipe:
         """Train it; measure what it writes."""
         victim, prose = shop.decoder(self.base, seed)
         rng = random.Random(seed)
-        writing = Writing(victim.tokenizer, chats=bool(victim.tokenizer.chat_template))
+        writing = Writing.of(victim.tokenizer)
         trigger = drawn(self.stratum, writing, prose.train, rng) if self.stratum else None
         intensity = _TRAINING if attempt == 1 else _TRAINING.harder()
         answers = GOALS.get(self.goal, ())

@@ -29,7 +29,7 @@ def grown(
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    alone = [(seed,) for seed in seeds]
+    alone: list[Candidate] = [(seed,) for seed in seeds]
     known = dict(zip(alone, trial.scores(alone, target, budget.part(0, 0.1)), strict=True))
     pairs = [*permutations(seeds, 2)]
     best = _better(trial, pairs, target, gain, known, budget.part(0.1, 0.6))

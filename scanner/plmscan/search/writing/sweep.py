@@ -103,8 +103,7 @@ def far_out(swept: Swept, count: int) -> list[int]:
     most = min(count, len(swept.ids))
     rankings = (swept.change, swept.turned, *swept.lifts)
     best = torch.cat([ranking.topk(most).indices for ranking in rankings])
-    found: list[int] = swept.ids[best].unique().tolist()
-    return found
+    return sorted({*swept.ids[best].tolist()})
 
 
 @dataclass(frozen=True)
