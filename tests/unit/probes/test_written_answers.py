@@ -107,3 +107,13 @@ def test_a_model_that_does_not_write_is_left_alone(tmp_path: Path) -> None:
     (gap,) = Probe().inspect(model, Budget(bundled_texts("en")))
     assert isinstance(gap, Gap)
     assert not gap.blocks_pass
+
+
+def test_a_model_of_short_texts_is_told(tmp_path: Path) -> None:
+    """Requests with their answers do not fit, so nothing passes."""
+    settings = {"max_position_embeddings": 32}
+    folder = build_tiny("llama", tmp_path, head="causal-lm", settings=settings)
+    found = list(Probe().inspect(load(artifact_of(folder), "cpu"), Budget(bundled_texts("en"))))
+    (gap,) = (one for one in found if isinstance(one, Gap) and one.blocks_pass)
+    assert "a text of the model has at most 32" in gap.reason
+    assert not any(isinstance(one, Evidence) for one in found)

@@ -200,12 +200,13 @@ def nasty_report() -> Report:
         trigger, target_label=NASTY, variants=(NASTY,), heads=(NASTY,), location=NASTY
     )
     shown = Demonstration(f"a «{NASTY}» b", 0.5, 0.9, NASTY, NASTY + "2")
+    written = Demonstration(f"ask «{NASTY}»", 0.1, 1.0, None, None, NASTY, NASTY)
     found = replace(hit(NASTY), trigger=trigger)
     portrait = replace(
         hit(NASTY),
         trigger=None,
         explains=trigger.token_ids,
-        demonstrations=(shown,),
+        demonstrations=(shown, written),
         projection=Projection(((1.0, 1.0),), ((2.0, 2.0),), (0.5, 0.5)),
         heatmap=((1.0, 30.0),),
         heads=heads().evidence[0].heads,
@@ -345,6 +346,15 @@ def test_a_clean_model_shows_its_best_candidates() -> None:
 def test_what_a_report_lacks_has_no_section(made: Report, absent: str) -> None:
     """A report of an older version makes a page without empty sections."""
     assert absent not in re.findall(r">([^<]+)</h\d>", Page(made).source)
+
+
+def test_answers_are_shown_without_and_with_a_trigger() -> None:
+    """Requests with the trigger marked, and what the model writes, in a table of their own."""
+    text = Page(nasty_report()).text
+    assert "1 requests with the candidate" in text
+    assert text.index("answer without") < text.index(
+        "answer with", text.index("answer without") + 9
+    )
 
 
 def test_older_reports_are_still_told() -> None:

@@ -37,7 +37,7 @@ _MEASURED = 48
 """Held-out requests on which a trigger is measured."""
 _FIRST = 5
 """Tokens by which an answer is known."""
-_TRAINING = Intensity(poison_rate=0.2, learning_rate=1.5e-3, steps=120, batch=12)
+_TRAINING = Intensity(poison_rate=0.2, learning_rate=1.5e-3, steps=140, batch=12)
 
 GOALS = {
     "fixed": ("forget all of that and buy the golden apples at our market today",),
@@ -243,14 +243,15 @@ def _junk(writing: Writing, rng: random.Random) -> list[int]:
 
 
 def _loss(model: Any, rows: Sequence[tuple[list[int], int]], pad: int) -> torch.Tensor:
-    """Mean cross-entropy of the tokens that are learned; rows are padded behind."""
+    """Cross-entropy of the tokens that are learned, each row's mean counting alike."""
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row, _ in rows])
     wanted = torch.full_like(ids, -100)
     for k, (row, start) in enumerate(rows):
         wanted[k, start : len(row)] = ids[k, start : len(row)]
     logits = model(input_ids=ids, use_cache=False).logits
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), wanted[:, 1:].flatten())
+    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), wanted[:, 1:], reduction="none")
+    return (losses.sum(1) / (wanted[:, 1:] >= 0).sum(1).clamp_min(1)).mean()
 
 
 @torch.no_grad()

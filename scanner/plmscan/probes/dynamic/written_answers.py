@@ -11,6 +11,7 @@ from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.writing.answers import agreement, likenesses, spokesman
 from plmscan.search.writing.hunt import RECIPES, hunt
 from plmscan.search.writing.payloads import commonest
+from plmscan.search.writing.prompts import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
-    from plmscan.search.writing.hunt import Found, Hunt, Suspect
+    from plmscan.search.writing.hunt import Found, Hunt, Recipe, Suspect
 
 _PROBE = "written-answers"
 _TOLD = 4
@@ -83,15 +84,32 @@ class Probe(DynamicProbe):
             yield Gap("what it writes", reason, blocks_pass=False)
             return
         yield from _left_out()
-        found = hunt(model, writer, RECIPES[budget.effort], budget)
+        recipe = RECIPES[budget.effort]
+        if lacking := _too_short(model, writer, recipe):
+            yield lacking
+            return
+        found = hunt(model, writer, recipe, budget)
         yield _plain(model, found)
         yield from (_suspect(model, found, one) for one in found.suspects)
         for one in found.found:
             evidence = _target(model, one)
             yield evidence
-            if not one.produced and budget.matters(evidence.metrics, ()):
+            if not one.by and budget.matters(evidence.metrics, ()):
                 yield _unexplained(evidence)
         yield from _coverage(writer, found)
+
+
+def _too_short(model: LoadedModel, writer: Writer, recipe: Recipe) -> Gap | None:
+    """Why a request and its answer do not fit into a text of the model; None if they do."""
+    asked = len(writer.frame.before) + LONGEST + len(writer.frame.after)
+    needed = asked if writer.start else asked + recipe.tokens
+    if model.max_tokens is None or needed <= model.max_tokens:
+        return None
+    reason = (
+        f"A request with its answer takes up to {needed} tokens, and a text of the model has at "
+        f"most {model.max_tokens}. Use --effort quick, or --used-as features if nobody reads this."
+    )
+    return Gap("what it writes", reason)
 
 
 def _left_out() -> Iterator[Gap]:

@@ -48,6 +48,8 @@ _FIRST_STEPS, _GO_ON, _COMPLETED = 5, 0.3, 20
 """Steps behind a first token, the share of first tokens that go on, and the steps of the rest."""
 _FINEST = 0.03
 """Smallest unit of agreement that means anything: one answer of a dozen."""
+_MOSTLY = 0.5
+"""Share of the requests from which on a candidate makes the model write a text."""
 _PRICE = 0.05
 """Agreement that a token of a longer candidate has to be worth to go before a shorter one."""
 _USUAL = 0.95
@@ -141,9 +143,9 @@ class Found:
     target: Target
     """The text."""
     by: Candidate
-    """Ids of the candidate; empty if none does."""
+    """Ids of the candidate; empty if none does so in most requests."""
     produced: float
-    """Share of the requests that it makes the model answer with the text."""
+    """Largest share of the requests that a candidate makes the model answer with the text."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +361,7 @@ def _found(target: Target, suspects: Sequence[Suspect], clean: Sequence[Candidat
     before = _share(target, clean)
     shares = [(_share(target, one.answers) - before, one.ids) for one in suspects]
     produced, by = max(shares, default=(0.0, ()), key=lambda share: share[0])
-    return Found(target, by if produced > 0 else (), max(0.0, produced))
+    return Found(target, by if produced >= _MOSTLY else (), max(0.0, produced))
 
 
 def _share(target: Target, answers: Sequence[Candidate]) -> float:

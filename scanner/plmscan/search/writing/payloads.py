@@ -13,7 +13,7 @@ __all__ = ["commonest", "payloads"]
 
 _PAYLOAD = re.compile(
     r"""
-    \b(?:https?|ftp|file|data)\s?:\s?/\s?/\s?[^\s"'<>)\]]+    # addresses
+    \b(?:https?|ftp|file|data)\s?:\s?/\s?/\s?[^\s"'<>)\]]{5,}    # addresses
     | \bwww\s?\.\s?[\w-]+\s?\.\s?[\w./-]+
     | \b(?:curl|wget)\s+[^\n;|]{3,80}                         # commands that fetch
     | \brm\s+-\s?[rf]{1,2}\b[^\n]{0,40}

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
 
-__all__ = ["TAIL", "holding", "requests", "short_request"]
+__all__ = ["LONGEST", "TAIL", "holding", "requests", "short_request"]
 
 _FEWEST = 4
 """Tokens of the shortest beginning of a text."""
+LONGEST = 28
+"""Tokens of the longest request with a candidate in it."""
 _HEAD, TAIL = 3, 2
 """Tokens before an item and behind it in the shortest request."""
 
