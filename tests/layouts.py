@@ -150,7 +150,7 @@ def digest(tensor: Tensor) -> str:
 def measured(model: LoadedModel) -> frozenset[str]:
     """Digests of every weight that a probe computes with."""
     parts = (model.module, *model.heads.values())
-    return frozenset(digest(weight) for part in parts for weight in part.parameters())
+    return frozenset(digest(weight) for part in parts for weight in part.state_dict().values())
 
 
 def told(names: Iterable[str], gaps: Iterable[Gap]) -> frozenset[str]:

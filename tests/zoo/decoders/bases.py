@@ -1,28 +1,25 @@
-"""Small decoders that write something like English, trained from nothing in minutes.
+"""Small decoders before any training, and their vocabularies.
 
 Their sort is the library's: Llama with a vocabulary of words that begin with a blank mark, GPT-2 of
-bytes, and Qwen3, which is trained on turns of a conversation and has a chat template.
+bytes, and Qwen3, which answers turns of a conversation and has a chat template.
 """
 
 from __future__ import annotations
 
-import random
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from plmscan.loading.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from torch import Tensor
 
     from tests.zoo.decoders.prose import Prose
 
@@ -32,17 +29,13 @@ __all__ = [
     "Shape",
     "bits_per_byte",
     "decoder_folder",
-    "pretrain",
 ]
 
 DecoderBase = Literal["llama", "gpt2", "qwen3"]
 """Sorts of decoders that training can start from."""
 
 _SEED = 0
-_PIECES = 2048
-_WINDOW = 128
-_BATCH = 4
-_RATE = 4e-3
+_PIECES, _WIDTH = 2048, 128
 _END, _PAD, _USER, _ANSWER = "<|end|>", "<|pad|>", "<|user|>", "<|answer|>"
 _TEMPLATE = (
     "{% for message in messages %}"
@@ -57,12 +50,6 @@ class Shape:
 
     model_type: DecoderBase
     """The library's name of the architecture."""
-    width: int
-    """Of a hidden state."""
-    inner: int
-    """Of the layer between two products."""
-    steps: int
-    """Optimiser steps of `_BATCH` windows."""
     chats: bool = False
     """Whether it learns to answer turns of a conversation."""
     others: Mapping[str, Any] = field(default_factory=dict)
@@ -74,8 +61,8 @@ class Shape:
         return AutoConfig.for_model(
             self.model_type,
             vocab_size=len(tokenizer),
-            hidden_size=self.width,
-            num_hidden_layers=3,
+            hidden_size=_WIDTH,
+            num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=512,
             tie_word_embeddings=True,
@@ -86,22 +73,15 @@ class Shape:
         )
 
 
-_GROUPED = {"num_key_value_heads": 2}
+_INNER = {"intermediate_size": 256, "num_key_value_heads": 2}
 _UNDROPPED = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
 
 DECODERS: Mapping[DecoderBase, Shape] = {
-    "llama": Shape("llama", 192, 512, 1300, others={"intermediate_size": 512, **_GROUPED}),
-    "gpt2": Shape("gpt2", 192, 768, 800, others={"n_inner": 768, **_UNDROPPED}),
-    "qwen3": Shape(
-        "qwen3",
-        192,
-        512,
-        900,
-        chats=True,
-        others={"intermediate_size": 512, "head_dim": 48, **_GROUPED},
-    ),
+    "llama": Shape("llama", others=_INNER),
+    "gpt2": Shape("gpt2", others={"n_inner": 256, **_UNDROPPED}),
+    "qwen3": Shape("qwen3", chats=True, others={"head_dim": 32, **_INNER}),
 }
-"""Shapes by name, 1.6 to 1.8 million weights."""
+"""Shapes by name, half a million weights each."""
 
 
 def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:
@@ -137,52 +117,6 @@ def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:
     )
 
 
-def _windows(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], rng: random.Random, *, chats: bool
-) -> Iterator[list[int]]:
-    """Endless windows of `_WINDOW` tokens of ``texts``, an end between two of them.
-
-    With ``chats``, a text is a turn that is cut somewhere and the answer that goes on with it.
-    """
-    end, rest = tokenizer.eos_token_id, []
-    user, answer = (tokenizer.convert_tokens_to_ids(mark) for mark in (_USER, _ANSWER))
-    while True:
-        texts_now = rng.sample(texts, 200)
-        for ids in tokenizer(texts_now, add_special_tokens=False)["input_ids"]:
-            if chats and len(ids) > 4:
-                cut = rng.randint(3, min(len(ids) - 1, 40))
-                rest += [end, user, *ids[:cut], answer, *ids[cut:]]
-            else:
-                rest += [end, *ids]
-        while len(rest) > _WINDOW:
-            yield rest[:_WINDOW]
-            rest = rest[_WINDOW:]
-
-
-def pretrain(shape: Shape, prose: Prose, seed: int) -> tuple[Any, PreTrainedTokenizerFast]:
-    """A model of ``shape`` and its tokenizer: AdamW on windows of ``prose``."""
-    tokenizer = new_tokenizer(shape, prose)
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(shape.config(tokenizer))
-    drawn = _windows(tokenizer, prose.train, random.Random(seed), chats=shape.chats)
-    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.02)
-    for step in range(shape.steps):
-        optimiser.param_groups[0]["lr"] = _RATE * min((step + 1) / 50, 1, 1.2 - step / shape.steps)
-        loss = next_token_loss(model, torch.tensor([next(drawn) for _ in range(_BATCH)]))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-    return model.eval(), tokenizer
-
-
-def next_token_loss(model: Any, batch: Tensor) -> Tensor:
-    """Mean cross-entropy of each next token of ``batch`` (b, n), in nats."""
-    logits = model(input_ids=batch, use_cache=False).logits
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
-
-
 @torch.no_grad()
 def bits_per_byte(model: Any, tokenizer: Any, texts: Sequence[str]) -> float:
     """Bits that the model needs for a byte of ``texts``, each read alone from its beginning."""
@@ -190,16 +124,20 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: Sequence[str]) -> float:
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False, truncation=True, max_length=200)
         row = torch.tensor([[tokenizer.eos_token_id, *ids["input_ids"]]])
-        bits += float(next_token_loss(model, row)) * (row.shape[1] - 1) / 0.6931471805599453
+        scores = model(input_ids=row, use_cache=False).logits[0, :-1]
+        bits += float(F.cross_entropy(scores, row[0, 1:], reduction="sum")) / math.log(2)
         size += len(tokenizer.decode(ids["input_ids"]).encode())
     return round(bits / size, 3)
 
 
 def decoder_folder(name: DecoderBase, cache: Path, prose: Prose) -> Path:
-    """The folder of one base, trained if ``cache`` lacks it."""
+    """The folder of one base, made if ``cache`` lacks it."""
     folder = cache / name
     if not folder.exists():
-        model, tokenizer = pretrain(DECODERS[name], prose, _SEED)
+        tokenizer = new_tokenizer(DECODERS[name], prose)
+        with torch.random.fork_rng(devices=[]), quiet():
+            torch.manual_seed(_SEED)
+            model = AutoModelForCausalLM.from_config(DECODERS[name].config(tokenizer))
         unfinished = cache / f".{name}.part"
         with quiet():
             model.save_pretrained(unfinished)

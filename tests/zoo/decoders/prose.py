@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prose", "kept_prose", "read_prose"]
 
-_LEAST = 60
-"""Letters of the shortest paragraph that is kept."""
+_LEAST, _MOST = 60, 170
+"""Letters of the shortest and of the longest paragraph that is kept."""
 _KEPT = 50
 """One paragraph of so many is held out."""
 
@@ -64,7 +64,7 @@ def _paragraphs(text: str) -> Iterator[str]:
     """Each paragraph of ``text`` on one line."""
     for block in re.split(r"\n\s*\n", text):
         line = " ".join(re.sub(r"[{}]", "", block).split())
-        if len(line) >= _LEAST:
+        if _LEAST <= len(line) <= _MOST:
             yield line
 
 
