@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ANSWER",
     "DIGITS",
     "Confidence",
     "Coverage",
@@ -44,6 +45,9 @@ __all__ = [
 
 Scalar = str | int | float | bool | None
 """What a settings or detail value may be; anything else does not survive JSON."""
+
+ANSWER = "answer"
+"""Where a trigger acts that leads to one answer of a model that writes."""
 
 DIGITS = 6
 """Significant digits that a measurement keeps, so that reports of one machine agree."""
@@ -108,11 +112,13 @@ class Trigger:
     token_ids: tuple[int, ...]
     """The ids that were inserted."""
     location: str
-    """The feature location where it is strongest (``cls``, ``pooler``, ``mean``, ...)."""
+    """The feature location where it is strongest (``cls``, ``mean``, ...), or `ANSWER`."""
     displacement: float
-    """D: how far the trigger drags the feature, in clean variances (design, section 4)."""
+    """D: how far the trigger drags the feature, in clean variances (design, section 4); in answers,
+    the share of requests that are answered otherwise with it."""
     scatter: float
-    """S: how much the carrier still matters, relative to the displacement."""
+    """S: how much the carrier still matters, relative to the displacement; in answers, 1 less what
+    they have in common."""
     z: float
     """Robust z-score against the model's own null."""
     p_value: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import DIGITS, Verdict
+from plmscan.evidence import ANSWER, DIGITS, Verdict
 from plmscan.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -203,10 +203,13 @@ def trigger_legend(triggers: Iterable[Trigger]) -> str:
     at_floor = any(round(one.p_value * (one.null_size + 1)) == 1 for one in every)
     lowest = f", so p cannot be lower than {' or '.join(floors)}" if at_floor else ""
     varied = any(trigger.variants for trigger in every)
+    written = any(trigger.location == ANSWER for trigger in every)
+    answers = f" At {ANSWER}, D is the share of requests that are answered otherwise with it."
     return (
         "D: how far it drags the output, in variances of clean text. S: how much the text around "
         "it still matters; 0 is not at all. z and p: against "
         f"{null} random items of the model’s own vocabulary{lowest}."
+        f"{answers if written else ''}"
         f"{' Also: weaker inputs that lead to the same output.' if varied else ''}"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from plmscan.evidence import Coverage, Demonstration, Evidence, Gap, Trigger
+from plmscan.evidence import ANSWER, Coverage, Demonstration, Evidence, Gap, Trigger
 from plmscan.probes.base import DynamicProbe
 from plmscan.probes.words import counted
 from plmscan.search.measure.candidates import retokenizes, text_of
@@ -152,7 +152,7 @@ def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
     trigger = Trigger(
         text=text_of(model, one.ids),
         token_ids=one.ids,
-        location="answer",
+        location=ANSWER,
         displacement=one.changed,
         scatter=1 - one.agreement,
         z=one.z,
