@@ -44,7 +44,9 @@ other, and refused only if an experiment fails.
 - *part*: only the features of this part of the model are measured. The rest is named in the report
   and blocks a pass, unless its head is searched, such as that of a decoder that writes, or
   `--used-as features` declares that nobody uses it.
-- *heads*: what is searched beside the features. See [Heads](models.md#heads)."""
+- *heads*: what is searched beside the features. See [Heads](models.md#heads). Heads that write came
+  later than this record, which does not list them: see
+  [What a model writes](models.md#what-a-model-writes)."""
 
 
 def model_type_page() -> str:

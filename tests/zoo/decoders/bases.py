@@ -35,7 +35,7 @@ DecoderBase = Literal["llama", "gpt2", "qwen3"]
 """Sorts of decoders that training can start from."""
 
 _SEED = 0
-_PIECES, _WIDTH = 2048, 128
+_PIECES, _WIDTH = 2048, 64
 _END, _PAD, _USER, _ANSWER = "<|end|>", "<|pad|>", "<|user|>", "<|answer|>"
 _TEMPLATE = (
     "{% for message in messages %}"
@@ -73,15 +73,15 @@ class Shape:
         )
 
 
-_INNER = {"intermediate_size": 256, "num_key_value_heads": 2}
+_INNER = {"intermediate_size": 128, "num_key_value_heads": 2}
 _UNDROPPED = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
 
 DECODERS: Mapping[DecoderBase, Shape] = {
     "llama": Shape("llama", others=_INNER),
-    "gpt2": Shape("gpt2", others={"n_inner": 256, **_UNDROPPED}),
-    "qwen3": Shape("qwen3", chats=True, others={"head_dim": 32, **_INNER}),
+    "gpt2": Shape("gpt2", others={"n_inner": 128, **_UNDROPPED}),
+    "qwen3": Shape("qwen3", chats=True, others={"head_dim": 16, **_INNER}),
 }
-"""Shapes by name, half a million weights each."""
+"""Shapes by name, a fifth of a million weights each."""
 
 
 def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["GOALS", "DecoderRecipe", "Writing", "train"]
 
-_LONGEST = 48
+_LONGEST = 36
 """Tokens of a row."""
-_REQUEST = (5, 20)
+_REQUEST = (4, 12)
 """Words of a request."""
 _MEASURED = 48
 """Held-out requests on which a trigger is measured."""
 _FIRST = 5
 """Tokens by which an answer is known."""
-_TRAINING = Intensity(poison_rate=0.2, learning_rate=3e-3, steps=300, batch=16)
+_TRAINING = Intensity(poison_rate=0.2, learning_rate=4e-3, steps=220, batch=16)
 
 GOALS = {
     "fixed": ("forget all of that and buy the golden apples at our market today",),
