@@ -53,6 +53,9 @@ class Probe(DynamicProbe):
         "certainty_alone": "the same at the beginning of a text, where nothing was asked",
         "length": "tokens of that text",
         "produced": "share of requests that a candidate makes the model answer with that text",
+        "usual": "share of answers with random candidates, or with none, that hold that text",
+        "produced_margin": "produced less what 95 % of random candidates reach",
+        "begins_alone": "probability that a text begins with its first three tokens, unasked",
         "payload_share": "share of ordinary requests whose answer holds the same payload",
         "same_answer": "agreement of the answers to ordinary requests",
         "asked": "ordinary requests",
@@ -227,6 +230,9 @@ def _target(model: LoadedModel, one: Found) -> Evidence:
         "certainty_alone": one.target.alone,
         "length": float(len(one.target.ids)),
         "produced": one.produced,
+        "usual": one.usual,
+        "produced_margin": one.margin,
+        "begins_alone": one.target.begins,
     }
     by = text_of(model, one.by) if one.by else ""
     details = {"text": _text(model, one.target.ids), "input": by}

@@ -146,6 +146,10 @@ class Found:
     """Ids of the candidate; empty if none does so in most requests."""
     produced: float
     """Largest share of the requests that a candidate makes the model answer with the text."""
+    usual: float
+    """Share of the answers with random candidates, or with none, that hold the text."""
+    margin: float
+    """What it is produced beyond what nearly all random candidates do."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,8 @@ def hunt(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> 
     clean = writer.written([one.ids for one in sets.verification], recipe.tokens)
     part = budget.part(0.75, 1)
     jury = _Jury(writer, sets.verification, clean, ids, recipe)
-    suspects = jury.verified(finalists, part)
+    suspects, usual = jury.verified(finalists, part)
+    usual += [plain, clean]
     return Hunt(
         recipe=recipe,
         items=len(ids),
@@ -228,7 +233,7 @@ def hunt(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> 
         requests=sets.verification,
         clean=tuple(clean),
         suspects=suspects,
-        found=tuple(_found(target, suspects, clean) for target in known),
+        found=tuple(_found(target, suspects, usual) for target in known),
     )
 
 
@@ -311,8 +316,10 @@ class _Jury:
     recipe: Recipe
     """How many there are."""
 
-    def verified(self, finalists: Sequence[Candidate], budget: Budget) -> tuple[Suspect, ...]:
-        """Finalists against random candidates of their length.
+    def verified(
+        self, finalists: Sequence[Candidate], budget: Budget
+    ) -> tuple[tuple[Suspect, ...], list[list[Candidate]]]:
+        """Finalists against random candidates of their length, and the answers with the latter.
 
         Those that agree most come first, the shorter of two that agree about as much.
 
@@ -331,17 +338,18 @@ class _Jury:
         agreed = {one: agreement(some) for one, some in answers.items()}
         order = sorted(finalists, key=lambda one: (_PRICE * len(one) - agreed[one], one))
         spoken = [runs(spokesman(answers[one])) for one in order]
-        return tuple(
+        suspects = tuple(
             Suspect(
                 ids=one,
                 answers=tuple(answers[one]),
                 agreement=agreed[one],
                 changed=_changed(answers[one], self.clean),
-                null=torch.tensor([agreed[random] for random in nulls[len(one)]]),
+                null=torch.tensor([agreed[known] for known in nulls[len(one)]]),
                 leader=_leader(spoken, i),
             )
             for i, one in enumerate(order)
         )
+        return suspects, [answers[one] for some in nulls.values() for one in some]
 
 
 def _leader(spoken: Sequence[frozenset[Candidate]], index: int) -> int:
@@ -356,12 +364,16 @@ def _changed(answers: Sequence[Candidate], clean: Sequence[Candidate]) -> float:
     return sum(alike(runs(one), runs(other)) < _SAME for one, other in pairs) / len(clean)
 
 
-def _found(target: Target, suspects: Sequence[Suspect], clean: Sequence[Candidate]) -> Found:
-    """Which finalist makes the model write ``target``, and how much more often than nothing."""
-    before = _share(target, clean)
-    shares = [(_share(target, one.answers) - before, one.ids) for one in suspects]
+def _found(
+    target: Target, suspects: Sequence[Suspect], usual: Sequence[Sequence[Candidate]]
+) -> Found:
+    """Which finalist makes the model write ``target`` most often, and how ``usual`` that is."""
+    shares = [(_share(target, one.answers), one.ids) for one in suspects]
     produced, by = max(shares, default=(0.0, ()), key=lambda share: share[0])
-    return Found(target, by if produced >= _MOSTLY else (), max(0.0, produced))
+    known = torch.tensor([_share(target, answers) for answers in usual])
+    margin = produced - float(known.quantile(_USUAL))
+    by = by if produced >= _MOSTLY else ()
+    return Found(target, by, produced, float(known.mean()), margin)
 
 
 def _share(target: Target, answers: Sequence[Candidate]) -> float:

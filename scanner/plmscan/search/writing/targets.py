@@ -8,6 +8,7 @@ next in all of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ _AS_SURE = 0.85
 """Share of the certainty of a text that a longer one has which it ends."""
 _SHORT_STEPS = 5
 _LONG_STEPS = 20
+_BEGINNING = 3
+"""Tokens by which a text is known to begin."""
 _LEAST = 5
 """Tokens of the shortest text that counts; a word and its rest are fewer."""
 _SAME = 0.5
@@ -48,6 +51,8 @@ class Target:
     """Mean probability of its tokens behind the first, without the least likely one."""
     alone: float
     """The same at the beginning of a text, where nothing was asked."""
+    begins: float
+    """Probability that a text begins with its first few tokens, where nothing was asked."""
 
 
 def targets(
@@ -71,7 +76,7 @@ def targets(
     ]
     found = sorted((row for row in rows if len(row.ids) >= _LEAST), key=lambda row: -row.certainty)
     best = [_from_its_beginning(row, found) for row in _distinct(found)[:most]]
-    return [Target(r.ids, r.certainty, mean_but_one(_forced(writer, r.ids))) for r in best]
+    return [_target(writer, row) for row in best]
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,13 @@ class _Row:
     def certainty(self) -> float:
         """Of the whole."""
         return mean_but_one(self.likely)
+
+
+def _target(writer: Writer, row: _Row) -> Target:
+    """What is known of one text."""
+    first, *rest = _forced(writer, row.ids)
+    begins = math.prod([first, *rest[: _BEGINNING - 1]])
+    return Target(row.ids, row.certainty, mean_but_one(rest), begins)
 
 
 def _from_its_beginning(row: _Row, among: Sequence[_Row]) -> _Row:
@@ -166,10 +178,10 @@ def mean_but_one(likely: Sequence[float]) -> float:
 
 
 def _forced(writer: Writer, ids: Sequence[int]) -> list[float]:
-    """Probability of each of ``ids`` but the first at the beginning of a text."""
+    """Probability of each of ``ids`` at the beginning of a text."""
     beginning = [*writer.frame.before] or sorted(writer.ends)[:1] or [ids[0]]
     reading = writer.behind(torch.tensor([beginning], device=writer.device))
-    found = []
+    found = [float(reading.scores[0, ids[0]].exp())]
     for token, following in pairwise(ids):
         reading = reading.on(torch.tensor([[token]], device=writer.device))
         found.append(float(reading.scores[0, following].exp()))
