@@ -32,6 +32,7 @@ OPTIONS = (
     "precision",
     "language",
     "reference",
+    "base",
     "used-as",
     "rules",
     "baseline",
@@ -102,6 +103,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         # Isolated: nothing in the working folder or in PYTHONPATH is imported.
         *(sys.executable, "-I", "-X", "utf8", "-m", "plmscan", "check"),
         *(f"--{name}={value}" for name, value in given if value),
+        *(f"--adapter={one}" for one in asked("adapter").split()),
         *(["--offline"] if is_on("offline") else []),
         *(["--all-files"] if is_on("all-files") else []),
         *(["--fail-fast"] if is_on("fail-fast") else []),

@@ -15,6 +15,8 @@ from plmscan.probes import (
     comparison_probe,
     dynamic_ids,
     dynamic_probe,
+    related_ids,
+    related_probe,
     static_ids,
     static_probe,
     text_ids,
@@ -46,6 +48,7 @@ _KINDS = {
     "Probes of files": static_ids(),
     "Probes that run the model": dynamic_ids(),
     "Probes that compare with a clean base": comparison_ids(),
+    "Probes of models that belong to it": related_ids(),
     "Probes of given texts": text_ids(),
 }
 _MADE = "<!-- Written by tools/generate_docs.py. Change {source} instead. -->"
@@ -192,6 +195,8 @@ def _probe(probe_id: str) -> AnyProbe:
         return static_probe(probe_id)
     if probe_id in dynamic_ids():
         return dynamic_probe(probe_id)
+    if probe_id in related_ids():
+        return related_probe(probe_id)
     return text_probe(probe_id) if probe_id in text_ids() else comparison_probe(probe_id)
 
 

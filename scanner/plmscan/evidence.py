@@ -352,6 +352,15 @@ class ModelIdentity:
     """Every file that was read, sorted by path."""
     others: tuple[ListedFile, ...] = ()
     """Every other file that is there, sorted by path; no loader was found that would open it."""
+    base: ModelIdentity | None = None
+    """What an adapter was put on; None for a model, and where it could not be had."""
+    adapters: tuple[ModelIdentity, ...] = ()
+    """Adapters that were put on top, in their order."""
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether a model and adapters were measured together."""
+        return self.base is not None or bool(self.adapters)
 
 
 @dataclass(frozen=True)

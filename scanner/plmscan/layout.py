@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from plmscan.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 __all__ = [
+    "ADAPTER",
     "ALONE",
     "MODULES",
     "NOTES",
@@ -34,6 +35,8 @@ __all__ = [
     "read_layout",
 ]
 
+ADAPTER = "adapter_config.json"
+"""The file by which PEFT knows an adapter, which is put on a model that lies elsewhere."""
 MODULES = "modules.json"
 """The file in which sentence-transformers lists the parts of a model."""
 ROUTER_CONFIGS = ("router_config.json", "config.json")
@@ -93,6 +96,10 @@ class Layout:
     """Parts that ``modules.json`` and routers name, in their order; empty without the file."""
     unread: tuple[Unread, ...] = ()
     """What libraries would load and the scan does not, in the order of the files."""
+    is_adapter: bool = False
+    """Whether an adapter lies at `home`, and no model."""
+    siblings: tuple[str, ...] = ()
+    """Folders of the other adapters beside that one, sorted."""
 
     def at_home(self, name: str) -> str:
         """The name inside the model of the file ``name`` of the Transformer's folder."""
@@ -119,12 +126,16 @@ def leaves(path: str) -> bool:
     return path.startswith(("/", "\\", "~")) or ":" in first or climbs(path)
 
 
-def read_layout(names: Collection[str], read: Callable[[str], object]) -> Layout:
+def read_layout(
+    names: Collection[str], read: Callable[[str], object], adapter: str | None = None
+) -> Layout:
     """How the files ``names`` are loaded.
 
     Args:
         names: all files of the model.
         read: the JSON value in one of them.
+        adapter: folder of the adapter that is meant where there are several; None for the one in
+            the model's own folder, or for the first.
 
     Raises:
         ArtifactError: ``modules.json`` or the configuration of a router cannot be used.
@@ -132,15 +143,20 @@ def read_layout(names: Collection[str], read: Callable[[str], object]) -> Layout
     found = list(_listed(names, read)) if MODULES in names else []
     modules = tuple(module for module in found if isinstance(module, Module))
     models = [f for f in _model_folders(names) if _model_type(inside(f, "config.json"), read)]
-    named = [m.folder for m in modules if m.folder in models or _has_config(m.folder, names, read)]
-    home = named[0] if named else ""
+    adapters = _adapter_folders(names)
+    there = {*models, *adapters}
+    named = [m.folder for m in modules if m.folder in there or _has_config(m.folder, names, read)]
+    home = named[0] if named else _alone(models, adapters)
+    home = home if adapter is None else adapter
     unread = [module for module in found if isinstance(module, Unread)]
     if modules and not named:
         reason = f"It names no Transformer, so what its users run is not measured. {_BY_ITSELF}"
         unread.append(Unread(MODULES, reason))
-    others = dict.fromkeys([*named, *models])
+    others = dict.fromkeys(folder for folder in [*named, *models] if folder not in adapters)
     unread += [_second(folder, home) for folder in others if folder != home]
-    return Layout(home, modules, tuple(unread))
+    is_adapter = home in adapters
+    siblings = tuple(f for f in adapters if f != home) if is_adapter else ()
+    return Layout(home, modules, tuple(unread), is_adapter, siblings)
 
 
 def _second(folder: str, home: str) -> Unread:
@@ -157,6 +173,18 @@ def _model_folders(names: Collection[str]) -> list[str]:
     configs = (PurePosixPath(name) for name in names if PurePosixPath(name).name == "config.json")
     folders = ("" if c.parent == PurePosixPath() else c.parent.as_posix() for c in configs)
     return sorted(f for f in folders if any(inside(f, weights) in names for weights in _WEIGHTS))
+
+
+def _adapter_folders(names: Collection[str]) -> list[str]:
+    """Folders that hold an adapter and no model of their own, sorted."""
+    files = (PurePosixPath(name) for name in names if PurePosixPath(name).name == ADAPTER)
+    folders = ("" if f.parent == PurePosixPath() else f.parent.as_posix() for f in files)
+    return sorted(f for f in folders if not any(inside(f, w) in names for w in _WEIGHTS))
+
+
+def _alone(models: Collection[str], adapters: Sequence[str]) -> str:
+    """Where the measured part lies without ``modules.json``: an adapter's folder may be deeper."""
+    return adapters[0] if adapters and not models else ""
 
 
 def _has_config(folder: str, names: Collection[str], read: Callable[[str], object]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import Waived
@@ -74,6 +74,14 @@ class Waivers:
     """Those that are about the model."""
     known: Known | None = None
     """Its baseline; None without one."""
+    others: tuple[Waiver, ...] = ()
+    """Those that are about other models, such as the base of an adapter."""
+
+    def of(self, model: str) -> Waivers:
+        """What may waive findings of another ``model``."""
+        every = (*self.written, *self.others)
+        mine = tuple(waiver for waiver in every if waiver.is_about(model))
+        return replace(self, model=model, written=mine, others=())
 
     @property
     def in_force(self) -> tuple[Waiver, ...]:

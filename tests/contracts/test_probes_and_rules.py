@@ -17,6 +17,8 @@ from plmscan.probes import (
     comparison_probe,
     dynamic_ids,
     dynamic_probe,
+    related_ids,
+    related_probe,
     static_ids,
     static_probe,
     text_ids,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from plmscan.probes.base import AnyProbe
 
 RULES = {rule.id: rule for rule in load_rules()}
-PROBES = (*static_ids(), *comparison_ids(), *dynamic_ids(), *text_ids())
+PROBES = (*static_ids(), *comparison_ids(), *dynamic_ids(), *related_ids(), *text_ids())
 SHOWN_ONLY = {"demonstration"}
 """Probes whose evidence people look at, and no rule judges."""
 
@@ -45,6 +47,8 @@ def probe(probe_id: str) -> AnyProbe:
         return text_probe(probe_id)
     if probe_id in comparison_ids():
         return comparison_probe(probe_id)
+    if probe_id in related_ids():
+        return related_probe(probe_id)
     return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
 
 

@@ -185,7 +185,6 @@ def test_pickled_weights_are_loaded_only_when_allowed(
         ({"cut": {"get": 9}}, NAME, "", HubUnreachableError, "failed twice to deliver"),
         ({"delay": 1.0}, NAME, "", HubUnreachableError, "timed out"),
         ({"files": {"README.md": b""}}, NAME, "", ArtifactError, "holds no config.json"),
-        ({"files": {"adapter_config.json": b"{}"}}, NAME, "", ArtifactError, "is an adapter"),
         ({"files": {"config.json": b"{"}}, NAME, "", ArtifactError, "not valid JSON"),
         (
             {"files": {"config.json": b'{"transformers_weights": "../a.safetensors"}'}},

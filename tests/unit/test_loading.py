@@ -183,10 +183,6 @@ UNSUPPORTED = {
     ),
     "text generator": (config(is_decoder=True), "is_decoder"),
     "relative positions": (config(position_embedding_type="relative_key"), "relative positions"),
-    "adapter alone": (
-        lambda folder: (folder / "config.json").rename(folder / "adapter_config.json"),
-        "adapter",
-    ),
 }
 
 CASES = [

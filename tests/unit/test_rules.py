@@ -137,7 +137,7 @@ def test_a_file_that_is_no_rule_is_named(tmp_path: Path, text: str, complaint: s
         (
             {"probe": "trigger-swep"},
             "probe names trigger-swep, which",
-            "Probes are attention-heads",
+            "Probes are adapter-base",
         ),
         ({"when": {"zz": {"gte": 8}}}, "when.zz is no metric of trigger-sweep", "conjunction, cor"),
         ({"message": "{loudness}."}, "message names {loudness}, which is neither", "location, nu"),

@@ -150,6 +150,27 @@ def test_without_loadable_weights_the_files_can_still_be_checked(
 
 
 @pytest.mark.parametrize(
+    ("files", "weights", "words"),
+    [
+        ({"adapter_model.safetensors": ""}, ["adapter_model.safetensors"], ""),
+        ({"adapter_model.bin": ""}, [], "pickled (adapter_model.bin)"),
+        ({}, [], "no weights (adapter_model.safetensors)"),
+        (CONFIG | {"adapter_model.safetensors": ""}, ["adapter_model.safetensors"], ""),
+    ],
+)
+def test_an_adapter_is_known_by_its_settings(
+    tmp_path: Path, files: dict[str, str], weights: list[str], words: str
+) -> None:
+    """Also beside the config of its base, which no library reads there."""
+    artifact = resolve(str(write(tmp_path, {"adapter_config.json": "{}"} | files)), SourceOptions())
+
+    assert artifact.is_adapter
+    assert list(artifact.weights) == weights
+    assert words in (artifact.weights_problem or "")
+    assert artifact.config == {}
+
+
+@pytest.mark.parametrize(
     ("files", "words"),
     [
         ({}, "holds no files"),
@@ -158,7 +179,6 @@ def test_without_loadable_weights_the_files_can_still_be_checked(
             {"modules.json": '[{"path": "0", "type": "x.StaticEmbedding"}]'},
             "consists of StaticEmbedding by modules.json, and of no Transformer",
         ),
-        ({"adapter_config.json": "{}"}, "is an adapter"),
         ({"config.json": "{"}, "config.json is not valid JSON"),
         ({"config.json": "\udcff"}, "config.json is not valid JSON"),
         ({"config.json": "[" * 100_000}, "config.json nests too deeply"),

@@ -13,9 +13,11 @@ from plmscan.config import Lock, read_lock, write_lock
 from plmscan.config.lock import LOCK_NAME
 from plmscan.reports import Detail
 from plmscan.scan import Progress, Settings
-from plmscan.source import resolve
+from plmscan.source import named_base, resolve_stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from plmscan.cli.scanning.plan import Asked, Target
     from plmscan.cli.terminal.progress import Watcher
     from plmscan.source import Artifact
@@ -38,18 +40,41 @@ def lock_models(
     path = output or (Path(LOCK_NAME) if config is None else config.lock)
     joins = asked.models and path.exists()
     before = read_lock(path) if joins else Lock(path, {})
-    lock = before.with_models(_resolved(target, asked, detail) for target in found)
+    every = (entry for target in found for entry in _resolved(target, asked, detail))
+    lock = before.with_models(every)
     write_lock(lock)
     return path, len(lock.models)
 
 
-def _resolved(target: Target, asked: Asked, detail: Detail) -> tuple[str, str | None, Artifact]:
-    """One model as it is now: how it is asked for, in which revision, and what it is."""
-    options = Settings(**{**target.options, **asked.options}).source_options
+def _resolved(
+    target: Target, asked: Asked, detail: Detail
+) -> Iterator[tuple[str, str | None, Artifact]]:
+    """One model as it is now: how it is asked for, in which revision, and what it is.
+
+    Behind it what it is put on, and what is put on it.
+    """
+    settings = Settings(**{**target.options, **asked.options})
+    options = settings.source_options
     with watching(detail) as watcher:
-        artifact = resolve(target.source, options, partial(_tell, watcher))
-    say(f"{target.source}: {artifact.revision or 'a folder'}, {len(artifact.files)} files")
-    return target.source, options.revision, artifact
+        tell = partial(_tell, watcher)
+        artifact = resolve_stack(target.source, options, settings.base, settings.adapter, tell)
+    found = [(target.source, options.revision, artifact)]
+    if artifact.base is not None:
+        found.append((settings.base or _named(artifact), None, artifact.base))
+    elif artifact.is_adapter:
+        say(f"note: {target.source} is locked without its base: {artifact.base_problem}")
+    found += [
+        (source, None, one) for source, one in zip(settings.adapter, artifact.adapters, strict=True)
+    ]
+    for source, _, one in found:
+        say(f"{source}: {one.revision or 'a folder'}, {len(one.files)} files")
+    yield from found
+
+
+def _named(adapter: Artifact) -> str:
+    """The base that an adapter names, as a user would type it."""
+    named = named_base(adapter)
+    return named if isinstance(named, str) else named.source
 
 
 def _tell(watcher: Watcher, fraction: float, note: str) -> None:

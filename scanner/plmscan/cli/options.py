@@ -16,6 +16,7 @@ from plmscan.evidence import Severity
 from plmscan.reports import Format
 
 __all__ = [
+    "Adapter",
     "AllFiles",
     "AllowPickle",
     "AskedBackend",
@@ -25,6 +26,7 @@ __all__ = [
     "AskedPrecision",
     "Attest",
     "Bar",
+    "Base",
     "Baseline",
     "CacheDir",
     "Clean",
@@ -163,6 +165,20 @@ Reference = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL", help="Clean base model, folder or Hub repository, to compare with."
+    ),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Model that an adapter is put on, folder or Hub repository (the one that it names).",
+    ),
+]
+Adapter = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADAPTER",
+        help="Adapter to put on the model, folder or Hub repository; may be repeated, in order.",
     ),
 ]
 Bar = Annotated[FailOn | None, typer.Option(help="The mildest severity that fails (high).")]

@@ -76,11 +76,18 @@ class Lock:
         self, models: Iterable[tuple[str, str | None, Artifact | ModelIdentity]]
     ) -> Lock:
         """The same lock with ``models`` added or replaced: source, asked revision, files."""
-        home = self.path.parent
         new = {
-            key_of(source, asked, home): LockedModel.of(model) for source, asked, model in models
+            self._key(source, asked, model): LockedModel.of(model)
+            for source, asked, model in models
         }
         return Lock(self.path, {**self.models, **new})
+
+    def _key(self, source: str, asked: str | None, model: Artifact | ModelIdentity) -> str:
+        """The name of ``model``; one of the Hub has no folder's, though there be such a folder."""
+        if model.revision is None:
+            return key_of(source, asked, self.path.parent)
+        name, revision = split_revision(source, asked)
+        return name if revision is None else f"{name}@{revision}"
 
     def entry(self, source: str, revision: str | None = None) -> LockedModel | None:
         """What is locked of ``source``, as the command line or the configuration names it.

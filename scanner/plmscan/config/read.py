@@ -143,10 +143,17 @@ def _setting(document: Document, keys: Keys, table: SettingsTable, name: str) ->
         return None if value == "none" else Severity[value.upper()]
     if name in ("texts", "rules", "cache_dir"):
         return _path(document, (*keys, name.replace("_", "-")), value)
-    if name == "reference":
-        source, revision = _source(document, (*keys, name), value)
-        return source if revision is None else f"{source}@{revision}"
+    if name in ("reference", "base"):
+        return _other(document, (*keys, name), value)
+    if name == "adapter":
+        return tuple(_other(document, (*keys, name), one) for one in value)
     return float(value) if name == "time_limit" else value
+
+
+def _other(document: Document, keys: Keys, typed: str) -> str:
+    """Another model that ``typed`` at ``keys`` means, as it would be typed here."""
+    source, revision = _source(document, keys, typed)
+    return source if revision is None else f"{source}@{revision}"
 
 
 def _path(document: Document, keys: Keys, written: str) -> Path:

@@ -107,6 +107,16 @@ _Languages = Annotated[
 ]
 
 
+def _each(value: object) -> object:
+    """One name, or a list of them, as a tuple."""
+    return (value,) if isinstance(value, str) else _listed(value)
+
+
+_Sources = Annotated[
+    tuple[_Words, ...], BeforeValidator(_each, json_schema_input_type=_Words | list[_Words])
+]
+
+
 class SettingsTable(_Table):
     """How to check a model; what is not given is plmscan's own choice."""
 
@@ -132,6 +142,12 @@ class SettingsTable(_Table):
     reference: _Words | None = None
     """Clean base model to compare with: a folder, seen from that of the configuration, or
     ``org/name@revision`` on the Hub."""
+    base: _Words | None = None
+    """Model that an adapter is put on, where that is not the one that it names: a folder, seen from
+    that of the configuration, or ``org/name@revision`` on the Hub."""
+    adapter: _Sources = ()
+    """Adapter to put on the model, or a list of several in their order: folders, seen from that of
+    the configuration, or ``org/name@revision`` on the Hub."""
     rules: _Text | None = None
     """Folder of further rules, seen from the folder of the configuration."""
     allow_pickle: bool = False

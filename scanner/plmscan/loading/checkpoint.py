@@ -16,7 +16,7 @@ from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.readers import WRITES, Candidate, Kind, Reader, read_by, same
 from plmscan.loading.recognition import is_measurable, recognised
 from plmscan.loading.use import Use
-from plmscan.loading.weights import FETCH_AGAIN, base_class, filled, read_weights
+from plmscan.loading.weights import FETCH_AGAIN, base_class, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from plmscan.evidence import Gap
-    from plmscan.source import Artifact
+    from plmscan.loading.adapters import Fitted
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
@@ -51,6 +51,8 @@ class Checkpoint:
     """What the files hold beside them, and why it is not measured."""
     has_pooler: bool
     """Whether the pooler has the weights of the files."""
+    prompt: int = 0
+    """Virtual tokens that stand before every text; the last rows of the word embeddings."""
 
     @property
     def measured(self) -> PreTrainedModel:
@@ -58,14 +60,14 @@ class Checkpoint:
         return cast("PreTrainedModel", self.base.get_submodule(self.part))
 
 
-def read_checkpoint(artifact: Artifact, *, allow_pickle: bool, use: Use = Use.HEADS) -> Checkpoint:
-    """Build the model that ``artifact`` describes from exactly its weight files.
+def read_checkpoint(fitted: Fitted, use: Use = Use.HEADS) -> Checkpoint:
+    """Build a model from exactly the weights of its files, those of adapters included.
 
     Raises:
-        ArtifactError: the files are broken or contradict each other.
+        ArtifactError: the weights are broken or contradict each other.
         UnsupportedModelError: plmscan has no adapter for the model.
     """
-    held = read_weights(artifact, allow_pickle=allow_pickle)
+    held = fitted.weights
     config, tensors = held.config, held.tensors
     model_class = base_class(config)
     _require_layers(config, tensors)
@@ -76,7 +78,8 @@ def read_checkpoint(artifact: Artifact, *, allow_pickle: bool, use: Use = Use.HE
     heads, account = _read_heads(built, held.settings.get("architectures"), use)
     _require_finite((base, *heads.values()))
     gaps = tuple(account.gaps())
-    return Checkpoint(config, base, part, built.pooler, heads, gaps, built.has_pooler)
+    has_pooler = built.has_pooler
+    return Checkpoint(config, base, part, built.pooler, heads, gaps, has_pooler, fitted.prompt)
 
 
 def _require_layers(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> None:

@@ -11,9 +11,10 @@ import torch
 from plmscan.errors import ArtifactError, PlmscanError, UnsupportedModelError
 from plmscan.evidence import Gap
 from plmscan.loading.account import summary
+from plmscan.loading.adapters import Fitted, put_on
 from plmscan.loading.behind import default_prompt, read_behind
 from plmscan.loading.bench import word_rows
-from plmscan.loading.checkpoint import Checkpoint, read_checkpoint
+from plmscan.loading.checkpoint import read_checkpoint
 from plmscan.loading.decisions import Answer, Score, decision_of, token_labels_of
 from plmscan.loading.experiments import bfloat16_holds, traits_of
 from plmscan.loading.heads import OnEmbedding, asked_of_base
@@ -26,14 +27,17 @@ from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
 from plmscan.loading.use import task_of, use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
+from plmscan.loading.weights import read_weights
 from plmscan.loading.writing import framed, writer_of
 from plmscan.source import require_contents
+from plmscan.vocabularies import find_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from transformers import PreTrainedModel
 
+    from plmscan.loading.checkpoint import Checkpoint
     from plmscan.loading.decisions import Decision
     from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
@@ -67,20 +71,48 @@ def load(
         UnsupportedModelError: plmscan has no adapter for the model.
         PlmscanError: ``device`` is not there, or ``precision`` is none.
     """
-    place, use = _device(device), use_of(artifact, used_as)
-    whole, artifact = artifact, artifact.measured
-    require_contents(artifact.files, artifact.weights)
+    whole = artifact.used
+    place, use = _device(device), use_of(whole, used_as)
     halved = halves(precision, place)
     with explained("The model cannot be loaded", "Fetch or save the model again."):
-        checkpoint = read_checkpoint(artifact, allow_pickle=allow_pickle, use=use)
+        fitted = _fitted(artifact, allow_pickle=allow_pickle)
+        checkpoint = read_checkpoint(fitted, use)
         rows = word_rows(checkpoint.measured)
-        vocabulary = read_vocabulary(artifact, checkpoint.config, rows)
+        vocabulary = read_vocabulary(_spelling(artifact), checkpoint.config, rows)
+        vocabulary = vocabulary.behind(range(rows - checkpoint.prompt, rows))
         model = _assemble(checkpoint, vocabulary, place)
         model = _with_modules(model, whole, allow_pickle=allow_pickle)
         model = with_setfit_head(_asking(model), whole, use)
         _require_output(model)
         model = _writing(_tried(model, vocabulary), vocabulary)
-        return replace(model, halved=halved and bfloat16_holds(model.module, vocabulary, place))
+        halved = halved and bfloat16_holds(model.module, vocabulary, place)
+        return replace(model, halved=halved, put_on=fitted.told)
+
+
+def _fitted(artifact: Artifact, *, allow_pickle: bool) -> Fitted:
+    """The weights of a model with the adapters on it.
+
+    Raises:
+        ArtifactError: files are broken, or an adapter is made for another base.
+        UnsupportedModelError: an adapter has no base, or cannot be read.
+    """
+    if artifact.is_adapter and artifact.base is None:
+        msg = artifact.base_problem or "An adapter computes nothing without its base."
+        raise UnsupportedModelError(msg, "Name its base with --base.")
+    for part in artifact.stack:
+        measured = part.measured
+        require_contents(measured.files, measured.weights)
+    bottom, *adapters = artifact.stack
+    fitted = Fitted(read_weights(bottom.measured, allow_pickle=allow_pickle))
+    for adapter in adapters:
+        fitted = put_on(fitted, adapter, allow_pickle=allow_pickle)
+    return fitted
+
+
+def _spelling(artifact: Artifact) -> Artifact:
+    """Whose tokenizer is used: that of the last adapter that brings one, else the base's."""
+    parts = [part.measured for part in artifact.stack[::-1]]
+    return next((part for part in parts[:-1] if find_vocabulary(part) is not None), parts[-1])
 
 
 def _device(name: str) -> torch.device:

@@ -126,6 +126,8 @@ class LoadedModel:
     """Whether its classifier asks more of the base model than others do."""
     writer: Writer | None = None
     """How it writes; None where it does not, or where that is not read."""
+    put_on: tuple[str, ...] = ()
+    """What adapters were put on it, a sentence each."""
     halved: bool = False
     """Whether `half_precision` is to change anything."""
     meter: TokenMeter = field(default_factory=TokenMeter)

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["WRITES", "Candidate", "Kind", "Reader", "candidates", "read_by", "same"]
+__all__ = [
+    "WRITES",
+    "Candidate",
+    "Kind",
+    "Reader",
+    "candidates",
+    "classes_of",
+    "read_by",
+    "same",
+]
 
 
 class Kind(StrEnum):
@@ -116,12 +125,17 @@ class Candidate:
 def candidates(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> tuple[Candidate, ...]:
     """Every class with a head that an ``AutoModelFor...`` would take for ``config``."""
     found: dict[Any, Candidate] = {}
-    for kind, classes in _CLASSES.items():
-        for model_class in _classes_for(config, classes):
-            reader = None if model_class in found else read_by(model_class, config, tensors)
-            if reader is not None:
-                found[model_class] = Candidate(kind, reader)
+    for kind, model_class in classes_of(config):
+        reader = None if model_class in found else read_by(model_class, config, tensors)
+        if reader is not None:
+            found[model_class] = Candidate(kind, reader)
     return tuple(found.values())
+
+
+def classes_of(config: PretrainedConfig) -> Iterator[tuple[Kind, Any]]:
+    """Every class with a head that the library has for ``config``, and what its head does."""
+    for kind, classes in _CLASSES.items():
+        yield from ((kind, model_class) for model_class in _classes_for(config, classes))
 
 
 def _classes_for(config: PretrainedConfig, classes: object) -> tuple[Any, ...]:

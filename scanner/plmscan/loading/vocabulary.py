@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,6 +54,11 @@ class Vocabulary:
         """Ids of ordinary tokens that a table of so many ``rows`` holds, ascending."""
         ids = set(self.tokenizer.get_vocab().values()) - self.special_ids
         return sorted(i for i in ids if i < rows)
+
+    def behind(self, ids: Sequence[int]) -> Vocabulary:
+        """The same with ``ids`` that no text can hold in front of every text."""
+        special = self.special_ids | {*ids}
+        return replace(self, prefix_ids=(*ids, *self.prefix_ids), special_ids=special)
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,6 @@ def read_weights(artifact: Artifact, *, allow_pickle: bool) -> Weights:
 def _read_settings(artifact: Artifact) -> dict[str, Any]:
     """The model's config, whose type the library knows without code of the model's own."""
     if not artifact.has("config.json"):
-        if artifact.has("adapter_config.json"):
-            msg = "The folder holds an adapter (adapter_config.json) without the model it adapts."
-            raise UnsupportedModelError(msg, "Merge the adapter into its base model and scan that.")
         msg = "There is no config.json, so it is unknown how to build the model."
         raise ArtifactError(msg, "Name the folder or repository that holds the model itself.")
     settings = artifact.config

@@ -6,7 +6,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
-from plmscan.probes import comparison, dynamic, static, texts
+from plmscan.probes import comparison, dynamic, related, static, texts
 from plmscan.uncollected import uncollected
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ComparisonProbe,
         DynamicProbe,
         FollowUpProbe,
+        RelatedProbe,
         StaticProbe,
         TextProbe,
     )
@@ -25,6 +26,8 @@ __all__ = [
     "comparison_probe",
     "dynamic_ids",
     "dynamic_probe",
+    "related_ids",
+    "related_probe",
     "static_ids",
     "static_probe",
     "text_ids",
@@ -47,6 +50,11 @@ def comparison_ids() -> tuple[str, ...]:
     return _ids(comparison)
 
 
+def related_ids() -> tuple[str, ...]:
+    """Ids of the probes that tell of checks of other models, sorted."""
+    return _ids(related)
+
+
 def text_ids() -> tuple[str, ...]:
     """Ids of the probes that read given texts, sorted."""
     return _ids(texts)
@@ -65,6 +73,11 @@ def dynamic_probe(probe_id: str) -> DynamicProbe | FollowUpProbe:
 def comparison_probe(probe_id: str) -> ComparisonProbe:
     """The probe of a comparison named ``probe_id``; imports torch."""
     return cast("ComparisonProbe", _load(comparison, probe_id))
+
+
+def related_probe(probe_id: str) -> RelatedProbe:
+    """The probe of other models named ``probe_id``."""
+    return cast("RelatedProbe", _load(related, probe_id))
 
 
 def text_probe(probe_id: str) -> TextProbe:

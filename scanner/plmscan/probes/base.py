@@ -3,12 +3,12 @@
 A probe measures one property and yields `Evidence` (numbers), `Gap` (what it could not measure,
 and why) and `Coverage` (what it searched).  It never judges: thresholds live in ``rules/*.yaml``.
 
-Adding a probe is one file in ``probes/static``, ``probes/dynamic``, ``probes/comparison`` or
-``probes/texts`` that defines one class named ``Probe``; the file name, with hyphens, is its id.
-Contract tests hold it to the rest: declared metrics and details, a reference, a docstring whose
-second paragraph says why the measurement points at a backdoor, one positive and one negative
-fixture, and a rule, unless what it yields is only shown; then nothing that goes wrong in it may
-withhold a pass.
+Adding a probe is one file in ``probes/static``, ``probes/dynamic``, ``probes/comparison``,
+``probes/related`` or ``probes/texts`` that defines one class named ``Probe``; the file name, with
+hyphens, is its id.  Contract tests hold it to the rest: declared metrics and details, a reference,
+a docstring whose second paragraph says why the measurement points at a backdoor, one positive and
+one negative fixture, and a rule, unless what it yields is only shown; then nothing that goes wrong
+in it may withhold a pass.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plmscan.budget import Budget
     from plmscan.evidence import Evidence, Observation
     from plmscan.loading import LoadedModel
+    from plmscan.probes.relations import Related
     from plmscan.source import Artifact
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ComparisonProbe",
     "DynamicProbe",
     "FollowUpProbe",
+    "RelatedProbe",
     "StaticProbe",
     "TextProbe",
 ]
@@ -123,6 +125,14 @@ class ComparisonProbe(_Probe):
         """
 
 
+class RelatedProbe(_Probe):
+    """Tells what checks of other models say that belong to the model: its base, for instance."""
+
+    @abstractmethod
+    def tell(self, related: Sequence[Related]) -> Iterator[Observation]:
+        """Measure what those checks came to."""
+
+
 class TextProbe(_Probe):
     """Reads given texts with the model."""
 
@@ -137,5 +147,5 @@ class TextProbe(_Probe):
         """
 
 
-AnyProbe = StaticProbe | DynamicProbe | FollowUpProbe | ComparisonProbe | TextProbe
+AnyProbe = StaticProbe | DynamicProbe | FollowUpProbe | ComparisonProbe | RelatedProbe | TextProbe
 """What can be run."""

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from plmscan.errors import RuleError
-from plmscan.probes import comparison_ids, dynamic_ids, static_ids, text_ids
+from plmscan.probes import comparison_ids, dynamic_ids, related_ids, static_ids, text_ids
 from plmscan.rules import rules_in, unknown_metrics, with_packaged
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _ids() -> Mapping[str, tuple[str, ...]]:
         "static": static_ids(),
         "comparison": comparison_ids(),
         "dynamic": dynamic_ids(),
+        "related": related_ids(),
         "texts": text_ids(),
     }
 

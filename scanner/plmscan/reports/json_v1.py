@@ -168,6 +168,10 @@ class ModelV1(_Model):
     """Every file that was read, sorted by path."""
     others: tuple[ListedV1, ...] = ()
     """Every other file that is there, sorted by path."""
+    base: ModelV1 | None = None
+    """What an adapter was put on; absent in older reports."""
+    adapters: tuple[ModelV1, ...] = ()
+    """Adapters that were put on top, in their order; absent in older reports."""
 
 
 class TriggerV1(_Model):

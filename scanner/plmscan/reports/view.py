@@ -15,6 +15,7 @@ from itertools import chain, compress, groupby
 from typing import TYPE_CHECKING
 
 from plmscan.evidence import ProbeStatus, Report, Verdict
+from plmscan.kinds import Kind
 from plmscan.reports.wording import (
     MOST,
     TEXTS_LEGEND,
@@ -270,6 +271,18 @@ def _facts(model: ModelIdentity) -> Iterator[tuple[str, str]]:
     if kinds:
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         yield "besides", f"{len(model.others):,} not read ({told})"
+    if model.base is not None:
+        yield "base", _part(model.base)
+    for adapter in model.adapters:
+        yield "adapter", _part(adapter)
+
+
+def _part(model: ModelIdentity) -> str:
+    """Another model that was measured together with it."""
+    weights = [f for f in model.files if f.kind == Kind.SAFETENSORS]
+    digests = some([f"{file.path} sha256 {file.sha256[:16]}" for file in weights])
+    commit = f"commit {model.revision}" if model.revision else ""
+    return f"{model.id} ({', '.join(filter(None, (commit, digests)))})"
 
 
 def _triggers(report: Report) -> TableView:

@@ -74,6 +74,8 @@ _OPTIONS = (
     "texts",
     "language",
     "reference",
+    "base",
+    "adapter",
     "used_as",
     "rules",
 )
@@ -100,7 +102,9 @@ def command(report: Report, width: int) -> str:
     for name in _OPTIONS:
         value = settings.get(name)
         if value is not None and _DEFAULTS.get(name) != value:
-            parts += [[f"--{renamed.get(name, name).replace('_', '-')}", _typed(value)]]
+            option = f"--{renamed.get(name, name).replace('_', '-')}"
+            each = str(value).split(",") if name == "adapter" else [_typed(value)]
+            parts += [[option, one] for one in each]
     flags = (
         name
         for name in ("allow_pickle", "all_files", "files_only", "fail_fast")

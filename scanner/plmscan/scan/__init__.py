@@ -25,12 +25,15 @@ from plmscan.probes import (
     comparison_probe,
     dynamic_ids,
     dynamic_probe,
+    related_ids,
+    related_probe,
     static_ids,
     static_probe,
     text_ids,
     text_probe,
 )
 from plmscan.probes.base import FollowUpProbe
+from plmscan.probes.relations import Related
 from plmscan.probes.words import counted
 from plmscan.scan.cache import Cache, is_lasting, key_of
 from plmscan.scan.events import (
@@ -44,6 +47,7 @@ from plmscan.scan.events import (
 )
 from plmscan.scan.execution import Executor, Facts, ModelJob
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
+from plmscan.scan.related import relatives, unchecked_siblings
 from plmscan.scan.reporting import (
     identified,
     make_report,
@@ -52,7 +56,7 @@ from plmscan.scan.reporting import (
     versions,
 )
 from plmscan.scan.settings import Settings
-from plmscan.source import resolve
+from plmscan.source import resolve, resolve_stack
 from plmscan.uncollected import uncollected
 from plmscan.waivers import NO_WAIVERS
 
@@ -61,7 +65,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Evidence, Finding, Observation, Scalar
     from plmscan.loading import LoadedModel
-    from plmscan.probes.base import ComparisonProbe, DynamicProbe
+    from plmscan.probes.base import ComparisonProbe, DynamicProbe, RelatedProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact, SourceOptions
     from plmscan.waivers import Waivers
@@ -88,6 +92,7 @@ __all__ = [
 ]
 
 _LOADING = "loading"
+_NO_WEIGHTS = "there are no weights to load."
 _READ_WEIGHTS = frozenset({"pickle-globals", "safetensors-header"})
 """File probes that must have read the weights to their end before a library may open them."""
 
@@ -204,17 +209,13 @@ def scan_events(
         TextsError: the carrier texts cannot be used.
     """
     settings = settings or Settings()
+    desk = _Desk(cache, executor, on_progress)
     rules = rules_for(settings)
     texts = _Texts.read(settings)
-    artifact = _resolve(source, settings.source_options, on_progress)
+    artifact = _resolve_stack(source, settings, on_progress)
     size = sum(file.size for file in artifact.files)
     yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
     reference = _resolve_reference(settings, on_progress)
-    # The key needs every file of plmscan, which nobody should wait for who keeps no verdicts.
-    key = "" if cache is None else key_of(artifact, settings, rules, versions(), reference)
-    if cache is not None and (kept := cache.get(key)) is not None:
-        yield Done(kept, cached=True)
-        return
     job = ModelJob(
         artifact,
         reference,
@@ -225,11 +226,42 @@ def scan_events(
         rules=rules,
         seconds=settings.time_limit,
     )
-    runs = yield from _runs(job, executor, on_progress)
-    report = make_report(job, runs, executor.identify(artifact), executor.told(artifact, reference))
-    if cache is not None and is_lasting(report):
-        cache.put(key, report)
+    yield from _scanned(source, job, desk)
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """With whom a scan deals."""
+
+    cache: Cache | None
+    """Keeps verdicts; None to measure in any case."""
+    executor: Executor
+    """Opens the files."""
+    on_progress: Callable[[Progress], None]
+    """Hears of progress inside a step."""
+
+
+def _scanned(source: str, job: ModelJob, desk: _Desk) -> Iterator[Event]:
+    """Answer from the cache, or read the files and run the model; the last event is `Done`."""
+    # The key needs every file of plmscan, which nobody should wait for who keeps no verdicts.
+    key = "" if desk.cache is None else _key(job)
+    if desk.cache is not None and (kept := desk.cache.get(key)) is not None:
+        yield Done(kept, cached=True)
+        return
+    watch = _Watch.of(job.seconds, desk.on_progress)
+    runs = yield from _runs(job, desk.executor, desk.on_progress)
+    if _has_relatives(job, runs):
+        runs += yield from _related(source, replace(job, seconds=watch.left()), runs, desk)
+    facts = {part.id: desk.executor.identify(part) for part in job.artifact.stack}
+    report = make_report(job, runs, facts, desk.executor.told(job.artifact, job.reference))
+    if desk.cache is not None and is_lasting(report):
+        desk.cache.put(key, report)
     yield Done(report)
+
+
+def _key(job: ModelJob) -> str:
+    """Everything that the report of ``job`` depends on, hashed."""
+    return key_of(job.artifact, job.settings, job.rules, versions(), job.reference)
 
 
 def _runs(job: ModelJob, executor: Executor, on_progress: Callable[[Progress], None]) -> _Runs:
@@ -255,6 +287,72 @@ def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) ->
     if settings.inspected is None:
         return (yield from _model_stage(job, stage))
     return (yield from _text_stage(job.artifact, job.inspected, stage))
+
+
+def _resolve_stack(
+    source: str, settings: Settings, on_progress: Callable[[Progress], None]
+) -> Artifact:
+    """The files behind ``source``, and those of what it is put on and of what is put on it."""
+    options, tell = settings.source_options, _Watch(None, on_progress).teller("source")
+    if settings.files_only and not settings.adapter:
+        return resolve(source, options, tell)
+    return resolve_stack(source, options, settings.base, settings.adapter, tell)
+
+
+def _has_relatives(job: ModelJob, runs: Sequence[ProbeRun]) -> bool:
+    """Whether other models have to be checked as well, and this one was run."""
+    settings = job.settings
+    asked = settings.adapter_folder is None and settings.inspected is None
+    others = len(job.artifact.stack) > 1 or job.artifact.layout.siblings
+    was_run = any(run.id == _LOADING and run.status is not ProbeStatus.SKIPPED for run in runs)
+    return bool(asked and others and (was_run or settings.files_only))
+
+
+def _related(source: str, job: ModelJob, before: Sequence[ProbeRun], desk: _Desk) -> _Runs:
+    """Check every model that belongs to the one of ``job``, each by itself."""
+    (probe_id,) = related_ids()
+    yield ProbeStarted(probe_id)
+    watch = _Watch.of(job.seconds, desk.on_progress)
+    finding = _early_verdict(before, job)
+    if finding is not None:
+        run = _left_out(probe_id, finding)
+    elif watch.is_over():
+        run = _late(probe_id)
+    else:
+        began = time.perf_counter()
+        run = _told(source, job, watch, desk, probe_id)
+        run = replace(run, seconds=seconds_since(began))
+    yield ProbeFinished(run)
+    return (run,)
+
+
+def _told(source: str, job: ModelJob, watch: _Watch, desk: _Desk, probe_id: str) -> ProbeRun:
+    """What became of the checks of the models that belong to the one of ``job``."""
+    tell, found = watch.teller(probe_id), list[Related]()
+    quiet = replace(desk, on_progress=lambda progress: tell(progress.fraction, progress.note))
+
+    def observations(probe: RelatedProbe) -> Iterator[Observation]:
+        for one in relatives(job.artifact, job.settings):
+            if watch.is_over():
+                yield Gap(f"{one.relation}", "The time limit ran out before it was checked.")
+                continue
+            artifact = one.artifact or _resolve_stack(source, one.settings, quiet.on_progress)
+            its = replace(
+                job,
+                artifact=artifact,
+                reference=None,
+                settings=one.settings,
+                rules=rules_for(one.settings),
+                seconds=watch.left(),
+            )
+            report = next(e.report for e in _scanned(source, its, quiet) if isinstance(e, Done))
+            found.append(Related(one.relation, report))
+        yield from probe.tell(found)
+        for folder in unchecked_siblings(job.artifact):
+            reason = "It is one adapter too many to be checked as well. Check it by itself."
+            yield Gap(f"adapter in {folder}", reason)
+
+    return run_probe(probe_id, related_probe, observations)
 
 
 def _resolve(
@@ -294,8 +392,11 @@ def _reason_to_stop(
     bar = settings.fail_on or Severity.CRITICAL
     if _worst(runs, rules, bar, settings.waivers) is not None:
         return "the files were already condemned, so the model was not loaded."
-    if not artifact.weights:
-        return "there are no weights to load."
+    for part in artifact.stack:
+        if part.base_problem is not None:
+            return part.base_problem
+        if not part.weights:
+            return f"{part.id}: {part.weights_problem}" if part is not artifact else _NO_WEIGHTS
     if any(_left_weights_unread(run, artifact) for run in runs):
         return "its weight files could not be checked, so they were not loaded."
     return None
@@ -474,7 +575,7 @@ def _load(
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
         status, reason = status_of(error, _LOADING)
         return None, (), ProbeRun(_LOADING, status, reason, seconds_since(began), 0)
-    files = counted(len(artifact.weights), "weight file")
+    files = counted(sum(len(part.weights) for part in artifact.stack), "weight file")
     heads = f"; heads: {', '.join(sorted(model.heads))}" if model.heads else ""
     search = "bfloat16, judged in float32" if model.halved else "float32"
     where = ", ".join(model.locations)
@@ -485,8 +586,9 @@ def _load(
         Gap(f"features at {location}", why, blocks_pass=False)
         for location, why in model.skipped_locations.items()
     )
-    around = unmeasured_modules(artifact, model)
-    found: list[Observation] = [loaded, tried, carriers, *skipped, *model.gaps, *around]
+    around = unmeasured_modules(artifact.used, model)
+    on_top = map(Coverage, model.put_on)
+    found: list[Observation] = [loaded, *on_top, tried, carriers, *skipped, *model.gaps, *around]
     return model, choice.texts, finished(_LOADING, found, seconds_since(began))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,6 +48,8 @@ def key_of(
 ) -> str:
     """Everything that a report of ``artifact``, compared with ``reference``, depends on, hashed."""
     waivers = settings.waivers
+    if len(artifact.stack) == 1:  # nobody looks at another model
+        waivers = replace(waivers, others=())
     parts = {
         "artifact": _facts(artifact),
         "reference": None if reference is None else _facts(reference),
@@ -78,7 +80,11 @@ def _code() -> list[str]:
 
 def _facts(artifact: Artifact) -> dict[str, object]:
     """What a report says of the files, wherever they lie on this machine."""
-    return _without(asdict(artifact), "root") | {"programs": sorted(artifact.programs)}
+    below = None if artifact.base is None else _facts(artifact.base)
+    above = [_facts(adapter) for adapter in artifact.adapters]
+    told = asdict(replace(artifact, base=None, adapters=(), programs={}))
+    others = {"programs": sorted(artifact.programs), "base": below, "adapters": above}
+    return _without(told, "root") | others
 
 
 def _without(told: dict[str, object], name: str) -> dict[str, object]:

@@ -31,12 +31,18 @@ if TYPE_CHECKING:
         ComparisonProbe,
         DynamicProbe,
         FollowUpProbe,
+        RelatedProbe,
         StaticProbe,
         TextProbe,
     )
 
     _Probe = TypeVar(
-        "_Probe", StaticProbe, DynamicProbe | FollowUpProbe, ComparisonProbe, TextProbe
+        "_Probe",
+        StaticProbe,
+        DynamicProbe | FollowUpProbe,
+        ComparisonProbe,
+        RelatedProbe,
+        TextProbe,
     )
 
 __all__ = ["broke", "finished", "run_probe", "seconds_since", "status_of"]

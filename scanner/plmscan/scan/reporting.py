@@ -15,6 +15,7 @@ from plmscan.policy import decide
 from plmscan.probes import (
     comparison_ids,
     dynamic_ids,
+    related_ids,
     static_ids,
     text_ids,
 )
@@ -43,6 +44,8 @@ _LIBRARIES = (
     "tokenizers",
     "safetensors",
     "huggingface-hub",
+    "peft",
+    "gguf",
     "py7zr",
     "lz4",
 )
@@ -55,7 +58,7 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, or names a probe, metric or detail that is unknown.
     """
     rules = checked_rules(settings.rules)
-    run = {*static_ids(), *_model_ids(settings)}
+    run = {*static_ids(), *_model_ids(settings), *related_ids()}
     return tuple(rule for rule in rules if rule.probe in run)
 
 
@@ -70,27 +73,39 @@ def _model_ids(settings: Settings) -> tuple[str, ...]:
 
 
 def make_report(
-    job: ModelJob, runs: tuple[ProbeRun, ...], facts: Facts, bounds: Mapping[str, Scalar]
+    job: ModelJob,
+    runs: tuple[ProbeRun, ...],
+    facts: Mapping[str, Facts],
+    bounds: Mapping[str, Scalar],
 ) -> Report:
-    """Everything about the scan in one value."""
-    artifact, settings = job.artifact, job.settings
-    decision = _decide(runs, job.rules, settings)
+    """Everything about the scan in one value; ``facts`` are those of each model by its id."""
+    settings, model = job.settings, _identity(job.artifact, facts)
+    decision = _decide(runs, job.rules, settings, model)
     return Report(
         verdict=decision.verdict,
         reasons=decision.reasons,
-        model=ModelIdentity(
-            artifact.id,
-            artifact.revision,
-            facts.architecture,
-            facts.parameters,
-            artifact.files,
-            artifact.not_fetched,
-        ),
+        model=model,
         findings=decision.findings,
         probes=runs,
         settings={**settings.told(), **_told_judgement(settings), **bounds},
         versions=versions(),
         nearest=decision.nearest,
+    )
+
+
+def _identity(artifact: Artifact, facts: Mapping[str, Facts]) -> ModelIdentity:
+    """What identifies ``artifact``, and what is measured together with it."""
+    found = facts.get(artifact.id, Facts())
+    base = None if artifact.base is None else _identity(artifact.base, facts)
+    return ModelIdentity(
+        artifact.id,
+        artifact.revision,
+        found.architecture if base is None else base.architecture,
+        found.parameters,
+        artifact.files,
+        artifact.not_fetched,
+        base,
+        tuple(_identity(adapter, facts) for adapter in artifact.adapters),
     )
 
 
@@ -107,7 +122,8 @@ def rejudge(
     """
     files_only = report.settings.get("files_only") is True
     declared = report.settings.get("used_as") == "features"
-    inspected, reference = (report.settings.get(name) for name in ("inspected", "reference"))
+    names = ("inspected", "reference", "adapter_folder")
+    inspected, reference, folder = (report.settings.get(name) for name in names)
     asked = Settings(
         rules=rules,
         fail_on=fail_on,
@@ -115,9 +131,10 @@ def rejudge(
         used_as="features" if declared else None,
         inspected=None if inspected is None else Path(str(inspected)),
         reference=None if reference is None else str(reference),
+        adapter_folder=None if folder is None else str(folder),
         waivers=waivers,
     )
-    decision = _decide(report.probes, rules_for(asked), asked)
+    decision = _decide(report.probes, rules_for(asked), asked, report.model)
     return replace(
         report,
         verdict=decision.verdict,
@@ -129,9 +146,15 @@ def rejudge(
     )
 
 
-def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings) -> Decision:
+def _decide(
+    runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Settings, model: ModelIdentity
+) -> Decision:
     """The policy, with the probes that these settings require: those that a rule judges."""
     asked = static_ids() if settings.files_only else _model_ids(settings)
+    if _has_relatives(settings, model):
+        asked += related_ids()
+    else:
+        rules = [rule for rule in rules if rule.probe not in related_ids()]
     judged = {rule.probe for rule in rules}
     required = [probe_id for probe_id in asked if probe_id in judged]
     bar, waivers = settings.fail_on, settings.waivers
@@ -142,6 +165,12 @@ def _decide(runs: tuple[ProbeRun, ...], rules: Collection[Rule], settings: Setti
     if decision.verdict is Verdict.PASS:
         return replace(decision, reasons=(f"{note} {decision.reasons[0]}",))
     return replace(decision, reasons=(*decision.reasons, note))
+
+
+def _has_relatives(settings: Settings, model: ModelIdentity) -> bool:
+    """Whether checks of other models had to be made as well."""
+    alone = settings.inspected is not None or settings.adapter_folder is not None
+    return model.is_stacked and not alone
 
 
 def _restriction(settings: Settings) -> str:

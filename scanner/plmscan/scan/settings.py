@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plmscan.evidence import Scalar
+    from plmscan.source import Pinned
     from plmscan.waivers import Waivers
 
 __all__ = ["Settings"]
 
-_UNTOLD = frozenset({"cache_dir", "waivers", "locked"})
+_UNTOLD = frozenset({"cache_dir", "waivers", "locked", "pinned"})
 """The cache's place on disk changes no result; a waived finding says by whom, and the probe of the
 lock file what it compared."""
 
@@ -70,12 +71,21 @@ class Settings:
     """Branch, tag or commit of a Hub model."""
     reference: str | None = None
     """Clean base model to compare with: a folder, or ``org/name@revision`` on the Hub."""
+    base: str | None = None
+    """What an adapter is put on: a folder, or ``org/name@revision`` on the Hub; None for what the
+    adapter names itself."""
+    adapter: tuple[str, ...] = ()
+    """Adapters that are put on the model, in their order: folders, or ``org/name@revision``."""
+    adapter_folder: str | None = None
+    """Folder of the adapter that is meant, where a repository has several; None for the first."""
     rules: Path | None = None
     """Folder of further rules."""
     waivers: Waivers = NO_WAIVERS
     """Findings that do not count: waived ones and those of a baseline."""
     locked: Mapping[str, str] | None = None
     """SHA-256 of each file of the model as a lock file has it; None without one."""
+    pinned: Mapping[str, Pinned] = field(default_factory=dict)
+    """What a lock file holds of other models, by their names: a base or adapters among them."""
 
     @property
     def source_options(self) -> SourceOptions:
@@ -88,12 +98,16 @@ class Settings:
             locked=self.locked,
             backend=self.backend,
             all_files=self.all_files,
+            pinned=self.pinned,
+            adapter_folder=self.adapter_folder,
         )
 
     @property
     def reference_options(self) -> SourceOptions:
         """How to find and fetch the reference, of which only its weights matter."""
-        return replace(self.source_options, revision=None, locked=None, all_files=False)
+        return replace(
+            self.source_options, revision=None, locked=None, all_files=False, adapter_folder=None
+        )
 
     def told(self) -> dict[str, Scalar]:
         """The settings as a report shows them; what it shows elsewhere is left out."""

@@ -12,8 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plmscan.errors import ModelNotFoundError, SourceError
-from plmscan.source.artifact import Artifact, HubIssue, HubStatus, ListedFile, SourceOptions
+from plmscan.errors import ModelNotFoundError, PlmscanError, SourceError
+from plmscan.source.artifact import (
+    Artifact,
+    HubIssue,
+    HubStatus,
+    ListedFile,
+    Pinned,
+    SourceOptions,
+)
 from plmscan.source.contents import (
     HollowError,
     hollow,
@@ -22,9 +29,10 @@ from plmscan.source.contents import (
 )
 from plmscan.source.files import is_read
 from plmscan.source.folder import from_folder
+from plmscan.source.stack import Finder, Named, named_base, put_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Artifact",
@@ -32,15 +40,19 @@ __all__ = [
     "HubIssue",
     "HubStatus",
     "ListedFile",
+    "Named",
+    "Pinned",
     "SourceOptions",
     "hollow",
     "is_folder",
     "is_read",
     "looks_like_path",
     "name_of",
+    "named_base",
     "refuse_hollow",
     "require_contents",
     "resolve",
+    "resolve_stack",
     "split_revision",
 ]
 
@@ -69,6 +81,56 @@ def resolve(
     return replace(found, locked=options.locked, backend=options.backend)
 
 
+def resolve_stack(
+    source: str,
+    options: SourceOptions,
+    base: str | None = None,
+    adapters: tuple[str, ...] = (),
+    on_progress: Callable[[float, str], None] = _ignore_progress,
+) -> Artifact:
+    """The same with the base that an adapter is put on, and with ``adapters`` on top.
+
+    Args:
+        source: a model or an adapter.
+        options: how to find and fetch it.
+        base: what an adapter is put on; None for what it names itself, on the Hub.
+        adapters: further adapters, in their order.
+        on_progress: as for `resolve`.
+
+    Raises:
+        SourceError: something that the user named could not be found or put together.
+        ArtifactError: its files are broken, or no model.
+    """
+    finder = Finder(
+        lambda name, how: resolve(name, how, on_progress),
+        lambda name, how: _on_hub(name, how, on_progress),
+        _listed_on_hub,
+    )
+    found = resolve(source, options, on_progress)
+    return put_together(found, options, base, adapters, finder)
+
+
+def _on_hub(
+    source: str, options: SourceOptions, on_progress: Callable[[float, str], None]
+) -> Artifact:
+    """A model of the Hub, whatever folder has its name."""
+    from plmscan.source.hub import from_hub  # noqa: PLC0415 - folders need no Hub client
+
+    name, revision = split_revision(source)
+    found = from_hub(name, revision, options, on_progress)
+    return replace(found, locked=options.locked, backend=options.backend)
+
+
+def _listed_on_hub(named: Named, options: SourceOptions) -> Mapping[str, str] | None:
+    """SHA-256 by path of the weights of the base that an adapter names; None if nobody tells."""
+    from plmscan.source.hub import weights_listed  # noqa: PLC0415 - folders need no Hub client
+
+    try:
+        return None if options.offline else weights_listed(named.name, named.revision, options)
+    except PlmscanError:
+        return None
+
+
 def _find(
     source: str, options: SourceOptions, on_progress: Callable[[float, str], None]
 ) -> Artifact:
@@ -81,7 +143,7 @@ def _find(
         if options.revision is not None:
             msg = f"{source} is a folder, and a folder has no revision {options.revision}."
             raise SourceError(msg, "Drop --revision, or rename the folder to scan the Hub's model.")
-        return from_folder(source, folder, on_progress, allow_pickle=options.allow_pickle)
+        return from_folder(source, folder, on_progress, options)
     if _is_there(folder, Path.exists):
         msg = f"{source} is not a folder."
         raise ModelNotFoundError(msg, "Name the folder that holds config.json and the weights.")

@@ -27,6 +27,7 @@ __all__ = [
     "HubIssue",
     "HubStatus",
     "ListedFile",
+    "Pinned",
     "SourceOptions",
     "read_object",
     "read_value",
@@ -40,6 +41,16 @@ _LARGEST_TOKENIZER = 256 * 2**20
 _LARGEST_JSON = 32 * 2**20
 """Of all others: the index of a model with a trillion parameters has half of this.  They are read
 where the model is looked for, and a parsed list takes twenty times what it takes in the file."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What a lock file holds of a model."""
+
+    revision: str | None
+    """Commit SHA of a Hub model; None for a folder."""
+    files: Mapping[str, str]
+    """SHA-256 by path."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,10 @@ class SourceOptions:
     """Runtime that the user loads the model with, as sentence-transformers calls it."""
     all_files: bool = False
     """Whether every file of a Hub model is fetched, also those that nothing loads."""
+    pinned: Mapping[str, Pinned] = field(default_factory=dict)
+    """What a lock file holds of the base and the adapters, by their names."""
+    adapter_folder: str | None = None
+    """Folder of the adapter that is meant, of several; None for the first."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,15 @@ class Artifact:
     """Copies of the part that is a program, by path, of large pickles among `not_fetched`."""
     unread: tuple[Unread, ...] = ()
     """Files among `not_fetched` that could run, and nobody knows what they hold."""
+    base: Artifact | None = None
+    """What an adapter is put on; None for a model, and where it could not be had."""
+    base_problem: str | None = None
+    """Why an adapter has no ``base``, and what to do; None if it has, and for a model."""
+    adapters: tuple[Artifact, ...] = ()
+    """Adapters that are put on top of it, in their order."""
+    named_digests: Mapping[str, str] | None = None
+    """Of a base: SHA-256 by path that the Hub lists for the base that the adapter names; None
+    where that could not be asked."""
 
     @property
     def measured(self) -> Artifact:
@@ -136,6 +160,27 @@ class Artifact:
             locked=None,
             layout=replace(self.layout, home=""),
         )
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is an adapter, which computes nothing by itself."""
+        return self.layout.is_adapter
+
+    @property
+    def stack(self) -> tuple[Artifact, ...]:
+        """All that is loaded together: a model, then the adapters on it in their order."""
+        below = (self.base,) if self.is_adapter and self.base is not None else ()
+        return (*below, self, *self.adapters)
+
+    @property
+    def on_top(self) -> tuple[Artifact, ...]:
+        """The adapters among these."""
+        return tuple(part for part in self.stack if part.is_adapter)
+
+    @property
+    def used(self) -> Artifact:
+        """Whose layout and tokenizer count: those of the last adapter that brings its own."""
+        return next((part for part in self.on_top[::-1] if part.layout.modules), self.stack[0])
 
     @property
     def readable(self) -> dict[str, Path]:
@@ -173,11 +218,15 @@ class Artifact:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The ``config.json`` of the Transformer that is measured.
+        """The ``config.json`` of the Transformer that is measured; empty for an adapter.
+
+        Libraries take that of the base, whatever lies beside the adapter.
 
         Raises:
             ArtifactError: it is broken.
         """
+        if self.is_adapter:
+            return {}
         return self.read_json(self.layout.at_home("config.json"))
 
 

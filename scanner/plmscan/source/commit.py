@@ -109,6 +109,19 @@ class Commit:
             files = (entry for entry in entries if isinstance(entry, RepoFile))
             return root, _checked(list(islice(files, _MOST_FILES + 1)), self.session)
 
+    def told(self) -> Listing:
+        """All files as the Hub itself lists them, large ones with their SHA-256.
+
+        Raises:
+            SourceError: the Hub does not tell, or tells what cannot be.
+        """
+        with self.session.call():
+            entries = self.api.list_repo_tree(
+                self.session.model.id, revision=self.sha, recursive=True
+            )
+            files = (entry for entry in entries if isinstance(entry, RepoFile))
+            return _checked(list(islice(files, _MOST_FILES + 1)), self.session)
+
     def fetch(self, sizes: Mapping[str, int], on_progress: Callable[[float, str], None]) -> None:
         """Make sure that the named files are in the cache.
 

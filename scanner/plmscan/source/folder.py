@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plmscan.layout import Layout
+    from plmscan.source.artifact import SourceOptions
 
 __all__ = ["from_folder", "require_config"]
 
@@ -25,18 +26,19 @@ _MOST = 5
 
 
 def from_folder(
-    typed: str, root: Path, on_progress: Callable[[float, str], None], *, allow_pickle: bool
+    typed: str, root: Path, on_progress: Callable[[float, str], None], options: SourceOptions
 ) -> Artifact:
-    """The model in the folder ``root``, which the user named ``typed``.
+    """The model or adapter in the folder ``root``, which the user named ``typed``.
 
     Raises:
         ArtifactError: the folder holds no model, or one that cannot be trusted to be whole.
     """
     there = walk(root)
     sizes = {name: size for name, size in there.items() if size is not None}
-    layout = read_layout(sizes, partial(read_value, root))
+    layout = read_layout(sizes, partial(read_value, root), options.adapter_folder)
     require_config(typed, sizes, layout)
-    weights, problem = choose(sizes, partial(read_object, root), layout, allow_pickle=allow_pickle)
+    read = partial(read_object, root)
+    weights, problem = choose(sizes, read, layout, allow_pickle=options.allow_pickle)
     held = kinds(root, sizes)
     ours = {n: s for n, s in sizes.items() if belongs(n) or held[n] in LOADABLE}
     others = (n for n in there if n not in ours)
@@ -59,13 +61,10 @@ def require_config(model: str, names: Collection[str], layout: Layout) -> None:
     Raises:
         ArtifactError: there is no ``config.json`` where the measured model is.
     """
-    if layout.at_home("config.json") in names:
+    if layout.is_adapter or layout.at_home("config.json") in names:
         return
     if not names:
         problem, remedy = "holds no files", "Name the folder that holds config.json."
-    elif "adapter_config.json" in names:
-        problem = "is an adapter, not a whole model"
-        remedy = "Merge it into its base model, and scan the result."
     elif layout.modules and not any(m.name.endswith("Transformer") for m in layout.modules):
         parts = ", ".join(module.name for module in layout.modules[:_MOST])
         problem = f"consists of {parts} by {MODULES}, and of no Transformer"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from plmscan.source.commit import Listed, Listing
     from plmscan.source.rest import Rest
 
-__all__ = ["from_hub"]
+__all__ = ["from_hub", "weights_listed"]
 
 _LARGEST_CODE = 2**20
 """Python files above this are looked at like those that nothing loads."""
@@ -60,7 +60,7 @@ def from_hub(
         sizes = {path: listed.size for path, listed in listing.items()}
         read = {p: s for p, s in sizes.items() if options.all_files or _is_worth_fetching(p, s)}
         commit.fetch(read, part_of(on_progress, 0.0, 0.7 if options.all_files else 0.1))
-        layout = read_layout(sizes, partial(_value, root, read))
+        layout = read_layout(sizes, partial(_value, root, read), options.adapter_folder)
         require_config(f"{name} at commit {commit.sha[:12]}", listing, layout)
         weights, problem = choose(
             sizes, partial(read_object, root), layout, allow_pickle=options.allow_pickle
@@ -90,6 +90,18 @@ def from_hub(
         programs=rest.programs,
         unread=(*rest.unread, *_oversized(others, rest)),
     )
+
+
+def weights_listed(name: str, revision: str | None, options: SourceOptions) -> dict[str, str]:
+    """SHA-256 by path of the safetensors files that the Hub lists for the model ``name``.
+
+    Raises:
+        SourceError: it could not be found or asked.
+    """
+    with hub_session(wanted(name, revision, options)) as session:
+        listing = pin(session).told()
+    large = ((path, one) for path, one in listing.items() if one.is_large)
+    return {path: one.identity for path, one in large if path.endswith(".safetensors")}
 
 
 def _value(root: Path, fetched: Mapping[str, int], name: str) -> object:

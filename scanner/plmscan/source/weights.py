@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from plmscan.errors import ArtifactError
-from plmscan.layout import leaves
+from plmscan.layout import ADAPTER, leaves
 from plmscan.source.files import holds_weights
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ __all__ = ["choose"]
 _FORMATS = (
     ("model.safetensors", "model.safetensors.index.json", ".safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin"),
+)
+_OF_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+_BOTH = (
+    f"The model holds an adapter ({ADAPTER}) beside weights of its own: where peft is installed, "
+    "transformers puts it on another model, and elsewhere it takes these weights. Keep the two in "
+    "folders of their own."
 )
 _SAVE_AGAIN = "Save the model again with save_pretrained, or download it again."
 
@@ -49,6 +55,9 @@ def choose(
     """
     start = layout.at_home("")
     at_home = {name.removeprefix(start) for name in names if name.startswith(start)}
+    if layout.is_adapter:
+        found, problem = _of_adapter(at_home, allow_pickle=allow_pickle)
+        return tuple(map(layout.at_home, found)), problem
     found, problem = _chosen(
         at_home, lambda name: read(layout.at_home(name)), allow_pickle=allow_pickle
     )
@@ -60,8 +69,8 @@ def _chosen(
 ) -> tuple[tuple[str, ...], str | None]:
     """The same in the folder of the measured model, with names that start there."""
     explicit = read("config.json").get("transformers_weights")
-    if "adapter_config.json" in names:
-        return (), "The model holds an adapter (adapter_config.json), and none is read yet."
+    if ADAPTER in names:
+        return (), _BOTH
     if explicit is not None:
         return _explicit(explicit, names, read), None
     for single, index, suffix in _FORMATS if allow_pickle else _FORMATS[:1]:
@@ -70,6 +79,20 @@ def _chosen(
         if index in names:
             return _shards(index, suffix, names, read), None
     return (), _nothing(names)
+
+
+def _of_adapter(
+    names: Collection[str], *, allow_pickle: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """The file of an adapter among ``names``, as PEFT chooses it."""
+    safe, pickled = _OF_ADAPTERS
+    if safe in names:
+        return (safe,), None
+    if pickled not in names:
+        return (), f"The adapter has no weights ({safe})."
+    if allow_pickle:
+        return (pickled,), None
+    return (), f"The adapter is pickled ({pickled}), which needs --allow-pickle."
 
 
 def _nothing(names: Collection[str]) -> str:

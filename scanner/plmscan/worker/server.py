@@ -198,8 +198,8 @@ class _Server:
         from plmscan.scan import measure  # noqa: PLC0415 - not before probes
 
         job, reference = task.job, task.job.reference
-        roots = [job.artifact.root, *([] if reference is None else [reference.root])]
-        self.confinement.about(*roots)
+        models = [*job.artifact.stack, *([] if reference is None else [reference])]
+        self.confinement.about(*(model.root for model in models))
         with _bounded_model(task) as limit:
             self.tell(Bounded(limit))
             steps, runs = measure(with_its_share(task), self.tell), None

@@ -158,13 +158,13 @@ def test_dropped_settings_are_told(
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "told", "remedy"),
     [
-        ("adapter_config.json", "beside the model"),
-        ("adapters/fr/adapter_config.json", "in adapters/fr"),
+        ("adapter_config.json", "beside the model", "in a folder of its own"),
+        ("adapters/fr/adapter_config.json", "in adapters/fr", "Check that folder by itself"),
     ],
 )
-def test_an_adapter_is_named(tmp_path: Path, file: str, told: str) -> None:
+def test_an_adapter_is_named(tmp_path: Path, file: str, told: str, remedy: str) -> None:
     """Libraries put it on top of a model, and nobody measured the two together."""
     write_json(tmp_path / "config.json", {"model_type": "bert"})
     write_json(tmp_path / file, {"base_model_name_or_path": "org/base"})
@@ -172,7 +172,7 @@ def test_an_adapter_is_named(tmp_path: Path, file: str, told: str) -> None:
     assert gap.blocks_pass
     assert told in gap.reason
     assert "org/base" in gap.reason
-    assert "Merge it" in gap.reason
+    assert remedy in gap.reason
 
 
 def test_a_broken_adapter_is_named_too(tmp_path: Path) -> None:

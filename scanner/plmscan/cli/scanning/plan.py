@@ -24,7 +24,7 @@ from plmscan.config.lock import LOCK_NAME, pinned
 from plmscan.errors import PlmscanError
 from plmscan.plain_text import NotTextError, decoded
 from plmscan.scan import Settings
-from plmscan.source import name_of
+from plmscan.source import Pinned, name_of
 from plmscan.survey import Place
 from plmscan.waivers import Waivers
 
@@ -145,10 +145,30 @@ def _job(target: Target, asked: Asked, lock: Lock | None, waivers: Waivers) -> J
     source, revision = pinned(target.source, asked_revision, entry)
     name = name_of(source)
     about = tuple(waiver for waiver in waivers.written if waiver.is_about(name))
-    own = replace(waivers, model=name, written=about)
+    others = tuple(waiver for waiver in waivers.written if waiver not in about)
+    own = replace(waivers, model=name, written=about, others=others)
     locked, place = (None, None) if entry is None else (entry.files, entry.place)
-    settings = Settings(**options, revision=revision, waivers=own, locked=locked)
+    settings = Settings(
+        **options,
+        revision=revision,
+        waivers=own,
+        locked=locked,
+        pinned=_pinned(lock, options),
+    )
     return Job(source, settings, target.place or place)
+
+
+def _pinned(lock: Lock | None, options: Mapping[str, Any]) -> dict[str, Pinned]:
+    """What the lock file holds of models that this one may be put together with, by name.
+
+    An adapter names its base itself, so all of the Hub are among them.
+    """
+    if lock is None:
+        return {}
+    named = (options.get("base"), *options.get("adapter", ()))
+    typed = {source: entry for source in named if source and (entry := lock.entry(source))}
+    found = {**lock.models, **typed}
+    return {name: Pinned(one.revision, one.files) for name, one in found.items()}
 
 
 def _configuration(named: Path | None, sources: Sequence[str]) -> Config | None:

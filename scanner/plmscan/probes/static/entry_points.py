@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from plmscan import loader_settings
 from plmscan.errors import ArtifactError
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.layout import ADAPTER, inside
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import some
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _ID = "entry-points"
-_ADAPTER = "adapter_config.json"
 _MISTRAL = "tekken.json"
 """The vocabulary of mistral-common."""
 _TRANSFORMER = re.compile(r"sentence_.*config\.json")
@@ -81,7 +81,7 @@ class Probe(StaticProbe):
         yield from _left_out(artifact)
         for file in artifact.files:
             name = PurePosixPath(file.path).name
-            if name == _ADAPTER:
+            if name == ADAPTER and file.path not in _measured(artifact):
                 yield _adapter(artifact, file.path)
             elif name == _MISTRAL:
                 yield Gap(file.path, _OF_MISTRAL)
@@ -131,6 +131,13 @@ def _left_out(artifact: Artifact) -> Iterator[Gap]:
             yield Gap(name, f"{reason}{remedy}", blocks_pass=blocks)
 
 
+def _measured(artifact: Artifact) -> set[str]:
+    """Adapters of the files that are put on their base, and checked."""
+    layout = artifact.layout
+    folders = (layout.home, *layout.siblings) if layout.is_adapter else ()
+    return {inside(folder, ADAPTER) for folder in folders}
+
+
 def _adapter(artifact: Artifact, name: str) -> Gap:
     """An adapter, which libraries put on top of a model."""
     try:
@@ -139,9 +146,15 @@ def _adapter(artifact: Artifact, name: str) -> Gap:
         base = None
     on_top = f" of {base[:_BASES_NAMED]}" if isinstance(base, str) and base else " of a model"
     folder = str(PurePosixPath(name).parent)
-    where = "beside the model" if folder == (artifact.layout.home or ".") else f"in {folder}"
+    beside = folder == (artifact.layout.home or ".")
+    where = "beside the model" if beside else f"in {folder}"
+    remedy = (
+        "Keep it in a folder of its own, and check that."
+        if beside
+        else f"Check that folder by itself (plmscan check MODEL/{folder})."
+    )
     return Gap(
         name,
-        f"It makes the files {where} an adapter, which libraries put on top{on_top}; plmscan reads "
-        "no adapters yet. Merge it into its base model (merge_and_unload), and check the result.",
+        f"It makes the files {where} an adapter, which libraries put on top{on_top}; it was not "
+        f"measured with that. {remedy}",
     )

@@ -94,6 +94,10 @@ class Probe(StaticProbe):
         artifact = artifact.measured
         name = find_vocabulary(artifact)
         if name is None:
+            if artifact.is_adapter:
+                reason = "The adapter brings none: that of its base is used."
+                yield Gap("tokenizer", reason, blocks_pass=False)
+                return
             yield Gap("tokenizer", _why_not_read(artifact))
             return
         data = read_tokens(artifact.path(name))

@@ -1,0 +1,1 @@
+"""Probes that tell of checks of other models that belong to the one that is checked."""
