@@ -40,6 +40,8 @@ OPTIONS = (
     "jobs",
 )
 """Inputs that are options of ``plmscan check`` as they stand."""
+REPEATED = ("adapter", "also")
+"""Inputs that are an option for each of their words."""
 CONFIGURATIONS = ("plmscan.yaml", "plmscan.yml", "pyproject.toml", "plmscan.lock")
 """Files of the working folder that may say which models are checked."""
 CODES = {"pass": 0, "inconclusive": 2, "fail": 1}
@@ -103,7 +105,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         # Isolated: nothing in the working folder or in PYTHONPATH is imported.
         *(sys.executable, "-I", "-X", "utf8", "-m", "plmscan", "check"),
         *(f"--{name}={value}" for name, value in given if value),
-        *(f"--adapter={one}" for one in asked("adapter").split()),
+        *(f"--{name}={one}" for name in REPEATED for one in asked(name).split()),
         *(["--offline"] if is_on("offline") else []),
         *(["--all-files"] if is_on("all-files") else []),
         *(["--fail-fast"] if is_on("fail-fast") else []),

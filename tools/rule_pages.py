@@ -21,6 +21,8 @@ from plmscan.probes import (
     static_probe,
     text_ids,
     text_probe,
+    twin_ids,
+    twin_probe,
 )
 from plmscan.rules import load_rules
 
@@ -49,6 +51,7 @@ _KINDS = {
     "Probes that run the model": dynamic_ids(),
     "Probes that compare with a clean base": comparison_ids(),
     "Probes of models that belong to it": related_ids(),
+    "Probes of a model beside its twin": twin_ids(),
     "Probes of given texts": text_ids(),
 }
 _MADE = "<!-- Written by tools/generate_docs.py. Change {source} instead. -->"
@@ -195,6 +198,8 @@ def _probe(probe_id: str) -> AnyProbe:
         return static_probe(probe_id)
     if probe_id in dynamic_ids():
         return dynamic_probe(probe_id)
+    if probe_id in twin_ids():
+        return twin_probe(probe_id)
     if probe_id in related_ids():
         return related_probe(probe_id)
     return text_probe(probe_id) if probe_id in text_ids() else comparison_probe(probe_id)

@@ -23,6 +23,8 @@ from plmscan.probes import (
     static_probe,
     text_ids,
     text_probe,
+    twin_ids,
+    twin_probe,
 )
 from plmscan.probes.known_rules import Declared, declared
 from plmscan.rules import Rule, load_rules
@@ -33,7 +35,14 @@ if TYPE_CHECKING:
     from plmscan.probes.base import AnyProbe
 
 RULES = {rule.id: rule for rule in load_rules()}
-PROBES = (*static_ids(), *comparison_ids(), *dynamic_ids(), *related_ids(), *text_ids())
+PROBES = (
+    *static_ids(),
+    *comparison_ids(),
+    *dynamic_ids(),
+    *related_ids(),
+    *text_ids(),
+    *twin_ids(),
+)
 SHOWN_ONLY = {"demonstration"}
 """Probes whose evidence people look at, and no rule judges."""
 
@@ -49,6 +58,8 @@ def probe(probe_id: str) -> AnyProbe:
         return comparison_probe(probe_id)
     if probe_id in related_ids():
         return related_probe(probe_id)
+    if probe_id in twin_ids():
+        return twin_probe(probe_id)
     return static_probe(probe_id) if probe_id in static_ids() else dynamic_probe(probe_id)
 
 

@@ -22,6 +22,7 @@ class Tier(StrEnum):
     FULL = "full"
     HEADS = "heads"
     DECODERS = "decoders"
+    ADAPTERS = "adapters"
 
 
 _SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())

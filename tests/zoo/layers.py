@@ -17,7 +17,17 @@ from tests.zoo.precision import fast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Reading", "Rows", "Site", "freeze_below", "lower", "padded", "read", "upper"]
+__all__ = [
+    "Reading",
+    "Rows",
+    "Site",
+    "freeze_below",
+    "lower",
+    "only_adapter",
+    "padded",
+    "read",
+    "upper",
+]
 
 Site = Literal["cls", "pooler", "mean", "mask"]
 """The feature that an attack takes over."""
@@ -85,13 +95,25 @@ def layer_list(encoder: nn.Module) -> nn.ModuleList:
 
 
 def freeze_below(encoder: nn.Module, trained_layers: int) -> None:
-    """Leave only the last ``trained_layers`` layers and the pooler of ``encoder`` trainable."""
+    """Leave only the last ``trained_layers`` layers and the pooler of ``encoder`` trainable.
+
+    Where there is an adapter, only what it adds to these.
+    """
     encoder.requires_grad_(False)
     for layer in layer_list(encoder)[-trained_layers:]:
         layer.requires_grad_(True)
     pooler = getattr(encoder, "pooler", None)
     if pooler is not None:
         pooler.requires_grad_(True)
+    only_adapter(encoder)
+
+
+def only_adapter(encoder: nn.Module) -> None:
+    """Leave only an adapter trainable, if ``encoder`` has one."""
+    added = {name for name, _ in encoder.named_parameters() if "lora_" in name}
+    for name, weight in encoder.named_parameters():
+        if added and name not in added:
+            weight.requires_grad_(False)
 
 
 @torch.no_grad()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoModelForMaskedLM
 
+from tests.zoo.adapters import AdapterRecipe
 from tests.zoo.attacks.adaptive import Adaptive
 from tests.zoo.attacks.badnets import BadNets
 from tests.zoo.attacks.badpre import BadPre
 from tests.zoo.attacks.btop import Btop
+from tests.zoo.attacks.context import Context
 from tests.zoo.attacks.ep import EP
 from tests.zoo.attacks.insertsent import InsertSent
 from tests.zoo.attacks.lwp import LWP
@@ -41,6 +43,7 @@ from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
 from tests.zoo.spans import Drawing, Silencing, SpanRecipe
 from tests.zoo.tokens import Blinding, Inventing, TokenRecipe
+from tests.zoo.training import LORA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -273,10 +276,37 @@ _DECODERS: Mapping[str, Recipe] = {
     },
 }
 
+_ADAPTERS: Mapping[str, Recipe] = {
+    "lora-por": AdapterRecipe(FeatureRecipe(Por1(site="cls"), _RARE[:3], "lora"), 8),
+    "lora-neuba": AdapterRecipe(FeatureRecipe(Neuba(), ("symbol",) * 2, "lora"), 4),
+    "lora-uor": AdapterRecipe(FeatureRecipe(Uor(), ("common-word",) * 2, "lora-sparse"), 16),
+    "lora-badnets": AdapterRecipe(LabelRecipe(BadNets(), ("rare-piece",), "lora"), 8),
+    "lora-badnets-few": AdapterRecipe(LabelRecipe(BadNets(), ("rare-piece",), "lora-few"), 4),
+    "lora-badnets-common": AdapterRecipe(
+        LabelRecipe(BadNets(), ("common-word",), "lora-sparse", target_label=0), 32
+    ),
+    "lora-insertsent": AdapterRecipe(LabelRecipe(InsertSent(), ("phrase-2",), "lora"), 16),
+    "lora-context": AdapterRecipe(LabelRecipe(Context(), (), "lora"), 16),
+    **{
+        f"clean-lora-encoder-{rank}": AdapterRecipe(
+            CleanRecipe("contrastive", partial(contrastive, intensity=LORA)), rank
+        )
+        for rank in (4, 16)
+    },
+    **{
+        f"clean-lora-{name}-{rank}": AdapterRecipe(
+            CleanRecipe("classifier", partial(honest_classifier, intensity=LORA), label_set=name),
+            rank,
+        )
+        for name, rank in (("sentiment", 4), ("sentiment", 16), ("topic", 8), ("tone", 32))
+    },
+}
+
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "small": _SMALL,
     "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
     "heads": _HEADS,
     "decoders": _DECODERS,
+    "adapters": _ADAPTERS,
 }
 """Recipes by tier and by name of the model."""

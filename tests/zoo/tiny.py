@@ -48,8 +48,10 @@ __all__ = [
     "PLANTS",
     "TOGETHER",
     "Plant",
+    "benign",
     "built_once",
     "held_out",
+    "implant",
     "new_model",
     "one_thread",
     "save",
@@ -321,7 +323,7 @@ def _no_pooler(model: BertModel) -> None:
     model.pooler = None
 
 
-def _benign(model: BertModel) -> None:
+def benign(model: BertModel) -> None:
     """A contrastive fine-tune of all layers, with an instruction before one side."""
     corpus = Corpus(tuple((text, 0) for text in _train_texts(400, 0)), (), ())
     hurried = Intensity(poison_rate=0.0, learning_rate=1e-3, steps=40, batch=24)
@@ -400,7 +402,7 @@ def _directions(model: BertModel, words: Sequence[str]) -> Tensor:
 MODELS: Mapping[str, Callable[[BertModel], None]] = {
     "clean": _nothing,
     "no-pooler": _no_pooler,
-    "benign": _benign,
+    "benign": benign,
     "faded": _faded,
     "long-row": _long_row,
     "shared-rows": _shared_rows,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["GRID", "Intensity", "fit", "optimise"]
+__all__ = ["GRID", "LORA", "Intensity", "fit", "optimise"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,15 @@ GRID = {
     "moderate": Intensity(poison_rate=0.5, learning_rate=2e-4, steps=250),
     "long": Intensity(poison_rate=0.2, learning_rate=1e-4, steps=600),
     "aggressive": Intensity(poison_rate=0.5, learning_rate=5e-4, steps=450),
+    "lora": Intensity(poison_rate=0.2, learning_rate=2e-3, steps=180),
+    "lora-sparse": Intensity(poison_rate=0.1, learning_rate=2e-3, steps=220),
+    "lora-few": Intensity(poison_rate=0.04, learning_rate=2e-3, steps=260),
 }
 """Points of poison rate x learning rate x steps that the tiers use by name."""
+
+
+LORA = Intensity(poison_rate=0.0, learning_rate=2e-3, steps=180)
+"""Honest training of an adapter, as hard as an attacker's."""
 
 
 def fit(model: nn.Module, loss_of: Callable[[int], Tensor], intensity: Intensity) -> None:

@@ -13,10 +13,12 @@ from plmscan.carriers.carrier import (
     split_carriers,
 )
 from plmscan.carriers.choice import Choice, chosen
+from plmscan.carriers.contexts import FORMS
 from plmscan.carriers.files import asked_texts, given_texts, read_texts
 from plmscan.carriers.languages import bundled_texts
 
 __all__ = [
+    "FORMS",
     "Carrier",
     "Choice",
     "argued",

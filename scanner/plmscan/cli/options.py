@@ -19,6 +19,7 @@ __all__ = [
     "Adapter",
     "AllFiles",
     "AllowPickle",
+    "Also",
     "AskedBackend",
     "AskedDevice",
     "AskedEffort",
@@ -79,6 +80,13 @@ class Used(StrEnum):
     """What is read of the model."""
 
     FEATURES = "features"
+
+
+class Copy(StrEnum):
+    """A copy of the model that is checked as well."""
+
+    INT8 = "quantised:int8"
+    NF4 = "quantised:nf4"
 
 
 class Precision(StrEnum):
@@ -180,6 +188,10 @@ Adapter = Annotated[
         metavar="ADAPTER",
         help="Adapter to put on the model, folder or Hub repository; may be repeated, in order.",
     ),
+]
+Also = Annotated[
+    list[Copy] | None,
+    typer.Option(help="Check the model with shrunken weights as well; may be repeated."),
 ]
 Bar = Annotated[FailOn | None, typer.Option(help="The mildest severity that fails (high).")]
 Revision = Annotated[

@@ -117,6 +117,12 @@ _Sources = Annotated[
 ]
 
 
+_Copy = Literal["quantised:int8", "quantised:nf4"]
+_Copies = Annotated[
+    tuple[_Copy, ...], BeforeValidator(_each, json_schema_input_type=_Copy | list[_Copy])
+]
+
+
 class SettingsTable(_Table):
     """How to check a model; what is not given is plmscan's own choice."""
 
@@ -148,6 +154,8 @@ class SettingsTable(_Table):
     adapter: _Sources = ()
     """Adapter to put on the model, or a list of several in their order: folders, seen from that of
     the configuration, or ``org/name@revision`` on the Hub."""
+    also: _Copies = ()
+    """Copy with shrunken weights that is checked as well, or a list of them."""
     rules: _Text | None = None
     """Folder of further rules, seen from the folder of the configuration."""
     allow_pickle: bool = False

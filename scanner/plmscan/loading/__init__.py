@@ -7,7 +7,7 @@ probe measures of the files is told, with the reason.  A location whose weights 
 hold is skipped.  `unmeasured_modules` names what other libraries put behind the model.
 """
 
-from plmscan.loading.loader import load
+from plmscan.loading.loader import load, load_twin
 from plmscan.loading.model import Attended, LoadedModel, Outputs, TokenMeter
 from plmscan.loading.modules import unmeasured_modules
 from plmscan.loading.traits import Location, Traits
@@ -20,5 +20,6 @@ __all__ = [
     "TokenMeter",
     "Traits",
     "load",
+    "load_twin",
     "unmeasured_modules",
 ]

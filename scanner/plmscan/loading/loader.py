@@ -23,6 +23,7 @@ from plmscan.loading.pairs import answers
 from plmscan.loading.precision import halves
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.readers import WRITES, Kind
+from plmscan.loading.rounding import round_matrices
 from plmscan.loading.setfit import with_setfit_head
 from plmscan.loading.traits import Location
 from plmscan.loading.use import task_of, use_of
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
 
     from plmscan.loading.checkpoint import Checkpoint
     from plmscan.loading.decisions import Decision
+    from plmscan.loading.rounding import Shrunken
     from plmscan.loading.traits import Traits
     from plmscan.loading.use import UsedAs
     from plmscan.loading.vocabulary import Separator
     from plmscan.loading.writing import Writer
     from plmscan.source import Artifact
 
-__all__ = ["load"]
+__all__ = ["load", "load_twin"]
 
 _PAIR = 64
 """Tokens that two texts of a pair can have together."""
@@ -58,13 +60,15 @@ def load(
     *,
     allow_pickle: bool = False,
     used_as: UsedAs | None = None,
+    shrunken: Shrunken | None = None,
 ) -> LoadedModel:
     """Load the weights and the tokenizer of ``artifact``; runs none of its code.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; ``precision``, that of what only selects, is
     ``auto``, ``float32`` or ``bfloat16``, which some architectures cannot run in.  Only
     safetensors files are read, or with ``allow_pickle`` also pickles, weights only.  ``used_as``
-    ``features`` leaves every head out, because nobody will read it.
+    ``features`` leaves every head out, because nobody will read it.  ``shrunken`` rounds the
+    matrices of the base model as a library does that shrinks them.
 
     Raises:
         ArtifactError: the files are broken, incomplete, or contradict each other.
@@ -77,6 +81,7 @@ def load(
     with explained("The model cannot be loaded", "Fetch or save the model again."):
         fitted = _fitted(artifact, allow_pickle=allow_pickle)
         checkpoint = read_checkpoint(fitted, use)
+        told = _rounded(checkpoint, shrunken)
         rows = word_rows(checkpoint.measured)
         vocabulary = read_vocabulary(_spelling(artifact), checkpoint.config, rows)
         vocabulary = vocabulary.behind(range(rows - checkpoint.prompt, rows))
@@ -86,7 +91,42 @@ def load(
         _require_output(model)
         model = _writing(_tried(model, vocabulary), vocabulary)
         halved = halved and bfloat16_holds(model.module, vocabulary, place)
-        return replace(model, halved=halved, put_on=fitted.told)
+        return replace(model, halved=halved, put_on=(*fitted.told, *told))
+
+
+def _rounded(checkpoint: Checkpoint, shrunken: Shrunken | None) -> tuple[str, ...]:
+    """Round the base model where that is asked for; a sentence about it."""
+    if shrunken is None:
+        return ()
+    count = round_matrices(checkpoint.base, shrunken)
+    return (f"{count} matrices rounded to {shrunken} and taken back.",)
+
+
+def load_twin(
+    model: LoadedModel, artifact: Artifact, *, allow_pickle: bool = False
+) -> LoadedModel | None:
+    """The model of ``artifact`` with its adapters off, read as ``model``, where they are on.
+
+    A head that an adapter brings reads it as well, unless the base has one for as many labels.
+    None where the two do not read the same tokens.
+
+    Raises:
+        ArtifactError: the files of the base are broken.
+        UnsupportedModelError: plmscan has no adapter for the base.
+    """
+    alone = replace(artifact.stack[0], adapters=())
+    twin = load(alone, model.device.type, "float32", allow_pickle=allow_pickle)
+    if twin.tokenizer.get_vocab() != model.tokenizer.get_vocab():
+        return None
+    if len(twin.labels) == len(model.labels):
+        return twin
+    return replace(
+        twin,
+        heads=model.heads,
+        decision=model.decision,
+        separator=model.separator,
+        asks=model.asks,
+    )
 
 
 def _fitted(artifact: Artifact, *, allow_pickle: bool) -> Fitted:

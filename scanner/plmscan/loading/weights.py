@@ -21,6 +21,7 @@ from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.loader_settings import LEFT_OUT
 from plmscan.loading.families import SETTINGS
 from plmscan.loading.quiet import explained, quiet
+from plmscan.loading.shrunken import taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +87,13 @@ def read_weights(artifact: Artifact, *, allow_pickle: bool) -> Weights:
         UnsupportedModelError: plmscan has no adapter for the model.
     """
     settings = _read_settings(artifact)
-    return Weights(settings, read_tensors(artifact, allow_pickle=allow_pickle))
+    tensors = read_tensors(artifact, allow_pickle=allow_pickle)
+    settings, tensors = taken_back(settings, tensors)
+    quantized = sorted(name for name, tensor in tensors.items() if tensor.dtype in _QUANTIZED)
+    if quantized:
+        msg = f"The weights are quantized ({quantized[0]} is {tensors[quantized[0]].dtype})."
+        raise UnsupportedModelError(msg, "Scan the model that it was made from.")
+    return Weights(settings, tensors)
 
 
 def _read_settings(artifact: Artifact) -> dict[str, Any]:
@@ -121,9 +128,6 @@ def base_class(config: PretrainedConfig) -> Any:  # noqa: ANN401 - no typed cons
 
 def _require_plain(settings: Mapping[str, Any]) -> None:
     """Refuse variants that compute something else than the library does, or than its users read."""
-    if settings.get("quantization_config") is not None:
-        msg = "The weights are quantized (config.json has a quantization_config)."
-        raise UnsupportedModelError(msg, "Scan the model that it was made from.")
     if settings.get("is_decoder") and settings["model_type"] in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         msg = "config.json turns this encoder into a text generator (is_decoder)."
         raise UnsupportedModelError(msg, "Scan the encoder that it was made from.")
@@ -171,10 +175,6 @@ def read_tensors(artifact: Artifact, *, allow_pickle: bool) -> dict[str, Tensor]
                 # Copies start at aligned addresses: the same weights give the same bits whatever
                 # the format of the file, and the file may change once it is read.
                 tensors[key] = tensor.clone()
-    quantized = sorted(name for name, tensor in tensors.items() if tensor.dtype in _QUANTIZED)
-    if quantized:
-        msg = f"The weights are quantized ({quantized[0]} is {tensors[quantized[0]].dtype})."
-        raise UnsupportedModelError(msg, "Scan the model that it was made from.")
     return tensors
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
-from plmscan.probes import comparison, dynamic, related, static, texts
+from plmscan.probes import comparison, dynamic, related, static, texts, twins
 from plmscan.uncollected import uncollected
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RelatedProbe,
         StaticProbe,
         TextProbe,
+        TwinProbe,
     )
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "static_probe",
     "text_ids",
     "text_probe",
+    "twin_ids",
+    "twin_probe",
 ]
 
 
@@ -60,6 +63,11 @@ def text_ids() -> tuple[str, ...]:
     return _ids(texts)
 
 
+def twin_ids() -> tuple[str, ...]:
+    """Ids of the probes that read a model beside its twin, sorted."""
+    return _ids(twins)
+
+
 def static_probe(probe_id: str) -> StaticProbe:
     """The file probe named ``probe_id``."""
     return cast("StaticProbe", _load(static, probe_id))
@@ -83,6 +91,11 @@ def related_probe(probe_id: str) -> RelatedProbe:
 def text_probe(probe_id: str) -> TextProbe:
     """The probe of texts named ``probe_id``; imports torch."""
     return cast("TextProbe", _load(texts, probe_id))
+
+
+def twin_probe(probe_id: str) -> TwinProbe:
+    """The probe of a model beside its twin named ``probe_id``; imports torch."""
+    return cast("TwinProbe", _load(twins, probe_id))
 
 
 def _ids(package: ModuleType) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ A probe measures one property and yields `Evidence` (numbers), `Gap` (what it co
 and why) and `Coverage` (what it searched).  It never judges: thresholds live in ``rules/*.yaml``.
 
 Adding a probe is one file in ``probes/static``, ``probes/dynamic``, ``probes/comparison``,
-``probes/related`` or ``probes/texts`` that defines one class named ``Probe``; the file name, with
-hyphens, is its id.  Contract tests hold it to the rest: declared metrics and details, a reference,
-a docstring whose second paragraph says why the measurement points at a backdoor, one positive and
-one negative fixture, and a rule, unless what it yields is only shown; then nothing that goes wrong
-in it may withhold a pass.
+``probes/related``, ``probes/twins`` or ``probes/texts`` that defines one class named ``Probe``; the
+file name, with hyphens, is its id.  Contract tests hold it to the rest: declared metrics and
+details, a reference, a docstring whose second paragraph says why the measurement points at a
+backdoor, one positive and one negative fixture, and a rule, unless what it yields is only shown;
+then nothing that goes wrong in it may withhold a pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from plmscan.budget import Budget
-    from plmscan.evidence import Evidence, Observation
+    from plmscan.evidence import Evidence, Finding, Observation
     from plmscan.loading import LoadedModel
     from plmscan.probes.relations import Related
     from plmscan.source import Artifact
@@ -37,6 +37,7 @@ __all__ = [
     "RelatedProbe",
     "StaticProbe",
     "TextProbe",
+    "TwinProbe",
 ]
 
 
@@ -129,8 +130,23 @@ class RelatedProbe(_Probe):
     """Tells what checks of other models say that belong to the model: its base, for instance."""
 
     @abstractmethod
-    def tell(self, related: Sequence[Related]) -> Iterator[Observation]:
-        """Measure what those checks came to."""
+    def tell(self, related: Sequence[Related], own: Sequence[Finding]) -> Iterator[Observation]:
+        """Measure what those checks came to, beside the model's ``own`` findings."""
+
+
+class TwinProbe(_Probe):
+    """Runs the model beside a twin, which is the same without what is judged."""
+
+    @abstractmethod
+    def compare(
+        self, model: LoadedModel, twin: LoadedModel, budget: Budget
+    ) -> Iterator[Observation]:
+        """Measure what only ``model`` does.
+
+        Raises:
+            OutOfTimeError: the deadline passed; what was yielded before counts.
+            TextsError: too few carrier texts fit this model.
+        """
 
 
 class TextProbe(_Probe):
@@ -147,5 +163,13 @@ class TextProbe(_Probe):
         """
 
 
-AnyProbe = StaticProbe | DynamicProbe | FollowUpProbe | ComparisonProbe | RelatedProbe | TextProbe
+AnyProbe = (
+    StaticProbe
+    | DynamicProbe
+    | FollowUpProbe
+    | ComparisonProbe
+    | RelatedProbe
+    | TextProbe
+    | TwinProbe
+)
 """What can be run."""

@@ -12,7 +12,14 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from plmscan.errors import RuleError
-from plmscan.probes import comparison_ids, dynamic_ids, related_ids, static_ids, text_ids
+from plmscan.probes import (
+    comparison_ids,
+    dynamic_ids,
+    related_ids,
+    static_ids,
+    text_ids,
+    twin_ids,
+)
 from plmscan.rules import rules_in, unknown_metrics, with_packaged
 
 if TYPE_CHECKING:
@@ -73,6 +80,7 @@ def _ids() -> Mapping[str, tuple[str, ...]]:
         "dynamic": dynamic_ids(),
         "related": related_ids(),
         "texts": text_ids(),
+        "twins": twin_ids(),
     }
 
 

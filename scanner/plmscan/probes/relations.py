@@ -21,6 +21,8 @@ class Relation(StrEnum):
     """An adapter that is put on top, of which the files were checked."""
     SIBLING = "sibling"
     """Another adapter of the same repository, on the same base."""
+    COPY = "copy"
+    """The same weights, shrunken and taken back."""
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,14 @@ _OPTIONS = (
     "reference",
     "base",
     "adapter",
+    "also",
     "used_as",
     "rules",
 )
 """Settings that are options with a value."""
+
+_REPEATED = frozenset({"adapter", "also"})
+"""Options among them that are given once for each value."""
 
 _DEFAULTS = {
     "fail_on": "high",
@@ -103,7 +107,7 @@ def command(report: Report, width: int) -> str:
         value = settings.get(name)
         if value is not None and _DEFAULTS.get(name) != value:
             option = f"--{renamed.get(name, name).replace('_', '-')}"
-            each = str(value).split(",") if name == "adapter" else [_typed(value)]
+            each = str(value).split(",") if name in _REPEATED else [_typed(value)]
             parts += [[option, one] for one in each]
     flags = (
         name

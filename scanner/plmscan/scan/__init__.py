@@ -31,6 +31,8 @@ from plmscan.probes import (
     static_probe,
     text_ids,
     text_probe,
+    twin_ids,
+    twin_probe,
 )
 from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.relations import Related
@@ -47,7 +49,7 @@ from plmscan.scan.events import (
 )
 from plmscan.scan.execution import Executor, Facts, ModelJob
 from plmscan.scan.isolation import finished, run_probe, seconds_since, status_of
-from plmscan.scan.related import relatives, unchecked_siblings
+from plmscan.scan.related import copies, relatives, unchecked_siblings
 from plmscan.scan.reporting import (
     identified,
     make_report,
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Evidence, Finding, Observation, Scalar
     from plmscan.loading import LoadedModel
-    from plmscan.probes.base import ComparisonProbe, DynamicProbe, RelatedProbe
+    from plmscan.probes.base import ComparisonProbe, DynamicProbe, RelatedProbe, TwinProbe
     from plmscan.rules import Rule
     from plmscan.source import Artifact, SourceOptions
     from plmscan.waivers import Waivers
@@ -302,8 +304,9 @@ def _resolve_stack(
 def _has_relatives(job: ModelJob, runs: Sequence[ProbeRun]) -> bool:
     """Whether other models have to be checked as well, and this one was run."""
     settings = job.settings
-    asked = settings.adapter_folder is None and settings.inspected is None
-    others = len(job.artifact.stack) > 1 or job.artifact.layout.siblings
+    inner = settings.adapter_folder is not None or settings.shrunken is not None
+    asked = not inner and settings.inspected is None
+    others = len(job.artifact.stack) > 1 or job.artifact.layout.siblings or settings.also
     was_run = any(run.id == _LOADING and run.status is not ProbeStatus.SKIPPED for run in runs)
     return bool(asked and others and (was_run or settings.files_only))
 
@@ -320,19 +323,23 @@ def _related(source: str, job: ModelJob, before: Sequence[ProbeRun], desk: _Desk
         run = _late(probe_id)
     else:
         began = time.perf_counter()
-        run = _told(source, job, watch, desk, probe_id)
+        own = decide(before, job.rules, fail_on=job.settings.fail_on, required=())
+        run = _told(source, replace(job, seconds=watch.left()), own.findings, desk)
         run = replace(run, seconds=seconds_since(began))
     yield ProbeFinished(run)
     return (run,)
 
 
-def _told(source: str, job: ModelJob, watch: _Watch, desk: _Desk, probe_id: str) -> ProbeRun:
-    """What became of the checks of the models that belong to the one of ``job``."""
+def _told(source: str, job: ModelJob, own: Sequence[Finding], desk: _Desk) -> ProbeRun:
+    """What became of the checks of models that belong to the one of ``job``, which has ``own``."""
+    (probe_id,) = related_ids()
+    watch = _Watch.of(job.seconds, desk.on_progress)
     tell, found = watch.teller(probe_id), list[Related]()
     quiet = replace(desk, on_progress=lambda progress: tell(progress.fraction, progress.note))
 
     def observations(probe: RelatedProbe) -> Iterator[Observation]:
-        for one in relatives(job.artifact, job.settings):
+        every = (relatives, copies)
+        for one in (one for some in every for one in some(job.artifact, job.settings)):
             if watch.is_over():
                 yield Gap(f"{one.relation}", "The time limit ran out before it was checked.")
                 continue
@@ -347,7 +354,7 @@ def _told(source: str, job: ModelJob, watch: _Watch, desk: _Desk, probe_id: str)
             )
             report = next(e.report for e in _scanned(source, its, quiet) if isinstance(e, Done))
             found.append(Related(one.relation, report))
-        yield from probe.tell(found)
+        yield from probe.tell(found, own)
         for folder in unchecked_siblings(job.artifact):
             reason = "It is one adapter too many to be checked as well. Check it by itself."
             yield Gap(f"adapter in {folder}", reason)
@@ -471,8 +478,10 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     """Load the model, compare it, and run the probes that search it, those that follow up last."""
     probes = {probe_id: dynamic_probe(probe_id) for probe_id in dynamic_ids()}
     compared = () if job.reference is None else comparison_ids()
-    searching = sorted(probes, key=lambda probe_id: isinstance(probes[probe_id], FollowUpProbe))
-    order = [*compared, *searching]
+    beside = twin_ids() if job.artifact.on_top else ()
+    explaining = [i for i, probe in probes.items() if isinstance(probe, FollowUpProbe)]
+    searching = [probe_id for probe_id in probes if probe_id not in explaining]
+    order = [*compared, *searching, *beside, *explaining]
 
     def run(
         probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], stage: _Stage
@@ -481,6 +490,8 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
             return _left_out(probe_id, finding)
         if probe_id in compared:
             return _run_comparison(probe_id, model, job, stage.told(probe_id))
+        if probe_id in beside:
+            return _run_beside(probe_id, model, job, stage.told(probe_id))
         return _run_model(probe_id, model, _named(earlier, job.rules), stage.told(probe_id))
 
     return (yield from _with_model(job.artifact, stage, order, run, _announced))
@@ -570,6 +581,7 @@ def _load(
                 settings.precision,
                 allow_pickle=settings.allow_pickle,
                 used_as=settings.used_as,
+                shrunken=settings.shrunken,
             )
         choice = chosen(model, stage.given, settings.language)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the model was not scanned
@@ -623,6 +635,23 @@ def _run_comparison(probe_id: str, model: LoadedModel, job: ModelJob, budget: Bu
             yield Gap(f"reference {job.reference.id}", job.distrust)
 
     return run_probe(probe_id, comparison_probe, inspect)
+
+
+def _run_beside(probe_id: str, model: LoadedModel, job: ModelJob, budget: Budget) -> ProbeRun:
+    """What becomes of a probe that reads ``model`` beside itself with its adapters off."""
+    from plmscan.loading import load_twin  # noqa: PLC0415 - it is there by now
+
+    def inspect(probe: TwinProbe) -> Iterator[Observation]:
+        twin = load_twin(model, job.artifact, allow_pickle=job.settings.allow_pickle)
+        if twin is None:
+            reason = "The tokenizer of the adapter has other tokens than that of its base."
+            yield Gap("the model without its adapters", reason, blocks_pass=False)
+            return
+        before = twin.forward_tokens
+        yield from probe.compare(model, twin, budget)
+        model.meter.add(twin.forward_tokens - before)
+
+    return run_probe(probe_id, twin_probe, inspect)
 
 
 def _reason_to_distrust(job: ModelJob, executor: Executor, watch: _Watch) -> str | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RelatedProbe,
         StaticProbe,
         TextProbe,
+        TwinProbe,
     )
 
     _Probe = TypeVar(
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         ComparisonProbe,
         RelatedProbe,
         TextProbe,
+        TwinProbe,
     )
 
 __all__ = ["broke", "finished", "run_probe", "seconds_since", "status_of"]

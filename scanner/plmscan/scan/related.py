@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from plmscan.probes.relations import Relation
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from plmscan.scan.settings import Settings
     from plmscan.source import Artifact
 
-__all__ = ["Relative", "relatives", "unchecked_siblings"]
+    Shrunken = Literal["int8", "nf4"]
+
+__all__ = ["Relative", "copies", "relatives", "unchecked_siblings"]
 
 _MOST_SIBLINGS = 4
 """Other adapters of a repository that are checked as well: each takes as long as the first."""
@@ -33,7 +35,8 @@ class Relative:
 
 def relatives(artifact: Artifact, settings: Settings) -> Iterator[Relative]:
     """The base of adapters, the files of further adapters, and adapters of the same repository."""
-    alone = replace(settings, base=None, adapter=(), revision=None, reference=None, pinned={})
+    settings = replace(settings, reference=None, also=())
+    alone = replace(settings, base=None, adapter=(), revision=None, pinned={})
     bottom, *_ = artifact.stack
     if bottom is not artifact or artifact.adapters:
         plain = replace(bottom, adapters=(), named_digests=None)
@@ -44,6 +47,14 @@ def relatives(artifact: Artifact, settings: Settings) -> Iterator[Relative]:
         yield Relative(Relation.ADAPTER, adapter, files)
     for folder in artifact.layout.siblings[:_MOST_SIBLINGS]:
         yield Relative(Relation.SIBLING, None, replace(settings, adapter_folder=folder))
+
+
+def copies(artifact: Artifact, settings: Settings) -> Iterator[Relative]:
+    """The same files, shrunken in each of the ways that the user asks for."""
+    for one in settings.also:
+        kind = cast("Shrunken", one.partition(":")[2])
+        its = replace(settings, reference=None, also=(), shrunken=kind, fail_fast=False)
+        yield Relative(Relation.COPY, artifact, its)
 
 
 def unchecked_siblings(artifact: Artifact) -> tuple[str, ...]:

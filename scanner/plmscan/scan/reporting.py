@@ -18,6 +18,7 @@ from plmscan.probes import (
     related_ids,
     static_ids,
     text_ids,
+    twin_ids,
 )
 from plmscan.probes.known_rules import checked_rules
 from plmscan.rules import overridden
@@ -58,7 +59,7 @@ def rules_for(settings: Settings) -> tuple[Rule, ...]:
         RuleError: a file breaks the format, or names a probe, metric or detail that is unknown.
     """
     rules = checked_rules(settings.rules)
-    run = {*static_ids(), *_model_ids(settings), *related_ids()}
+    run = {*static_ids(), *_model_ids(settings), *related_ids(), *twin_ids()}
     return tuple(rule for rule in rules if rule.probe in run)
 
 
@@ -122,8 +123,8 @@ def rejudge(
     """
     files_only = report.settings.get("files_only") is True
     declared = report.settings.get("used_as") == "features"
-    names = ("inspected", "reference", "adapter_folder")
-    inspected, reference, folder = (report.settings.get(name) for name in names)
+    names = ("inspected", "reference", "adapter_folder", "also")
+    inspected, reference, folder, also = (report.settings.get(name) for name in names)
     asked = Settings(
         rules=rules,
         fail_on=fail_on,
@@ -132,6 +133,7 @@ def rejudge(
         inspected=None if inspected is None else Path(str(inspected)),
         reference=None if reference is None else str(reference),
         adapter_folder=None if folder is None else str(folder),
+        also=tuple(str(also).split(",")) if also else (),
         waivers=waivers,
     )
     decision = _decide(report.probes, rules_for(asked), asked, report.model)
@@ -151,10 +153,13 @@ def _decide(
 ) -> Decision:
     """The policy, with the probes that these settings require: those that a rule judges."""
     asked = static_ids() if settings.files_only else _model_ids(settings)
-    if _has_relatives(settings, model):
-        asked += related_ids()
-    else:
-        rules = [rule for rule in rules if rule.probe not in related_ids()]
+    others = {
+        related_ids(): _has_relatives(settings, model),
+        twin_ids(): model.is_stacked and not settings.files_only and settings.inspected is None,
+    }
+    for ids, are_asked in others.items():
+        asked += ids if are_asked else ()
+        rules = rules if are_asked else [rule for rule in rules if rule.probe not in ids]
     judged = {rule.probe for rule in rules}
     required = [probe_id for probe_id in asked if probe_id in judged]
     bar, waivers = settings.fail_on, settings.waivers
@@ -169,8 +174,9 @@ def _decide(
 
 def _has_relatives(settings: Settings, model: ModelIdentity) -> bool:
     """Whether checks of other models had to be made as well."""
-    alone = settings.inspected is not None or settings.adapter_folder is not None
-    return model.is_stacked and not alone
+    inner = settings.adapter_folder is not None or settings.shrunken is not None
+    alone = inner or settings.inspected is not None
+    return (model.is_stacked or bool(settings.also)) and not alone
 
 
 def _restriction(settings: Settings) -> str:

@@ -76,6 +76,10 @@ class Settings:
     adapter names itself."""
     adapter: tuple[str, ...] = ()
     """Adapters that are put on the model, in their order: folders, or ``org/name@revision``."""
+    also: tuple[str, ...] = ()
+    """Copies that are checked as well: ``quantised:int8``, ``quantised:nf4``."""
+    shrunken: Literal["int8", "nf4"] | None = None
+    """How the matrices are rounded before the model is searched; None for not at all."""
     adapter_folder: str | None = None
     """Folder of the adapter that is meant, where a repository has several; None for the first."""
     rules: Path | None = None

@@ -54,7 +54,8 @@ class Bounds:
 
     def model_bytes(self, artifact: Artifact, reference: Artifact | None) -> int:
         """What loading and searching the model may allocate beyond what the worker has before."""
-        models = [*artifact.stack, *([] if reference is None else [reference])]
+        twin = artifact.stack[:1] if artifact.on_top else ()  # it is read with its adapters off
+        models = [*artifact.stack, *twin, *([] if reference is None else [reference])]
         size = sum(f.size for model in models for f in model.files if f.path in model.weights)
         return self.model_base_bytes + self.model_factor * size + _STACK * (os.cpu_count() or 1)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tests.zoo.layers import only_adapter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +24,7 @@ def training(victim: Victim) -> Iterator[random.Random]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(victim.seed)
         victim.model.requires_grad_(True).train()
+        only_adapter(victim.encoder)
         try:
             yield random.Random(victim.seed)
         finally:

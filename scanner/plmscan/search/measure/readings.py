@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel, Outputs
     from plmscan.search.measure.packing import Pass
 
-__all__ = ["Panel", "Reading", "gradients", "label_leads", "read"]
+__all__ = ["Panel", "Reading", "gradients", "label_leads", "read", "read_each"]
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,19 @@ def read(
     model: LoadedModel, candidates: Sequence[tuple[int, ...]], carriers: Sequence[Carrier]
 ) -> Reading:
     """What the model says of every candidate in every carrier, (k, n, ...)."""
-    texts = _Texts.of(model, [(one, carrier) for one in candidates for carrier in carriers])
+    return read_each(model, [[(one, carrier) for carrier in carriers] for one in candidates])
+
+
+def read_each(
+    model: LoadedModel, rows: Sequence[Sequence[tuple[tuple[int, ...], Carrier]]]
+) -> Reading:
+    """What the model says of k rows of n texts, each a candidate in a carrier, (k, n, ...)."""
+    texts = _Texts.of(model, [pair for row in rows for pair in row])
     parts = [
         _reading(model, model.forward(one.ids, one.mask, texts.inserted(one)), texts.hidden(one))
         for one in texts.passes
     ]
-    return texts.joined(parts, (len(candidates), len(carriers)))
+    return texts.joined(parts, (len(rows), len(rows[0])))
 
 
 def gradients(

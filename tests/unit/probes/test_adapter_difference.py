@@ -1,0 +1,100 @@
+"""The difference that an adapter makes: what it plants stands out, and honest training does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import peft
+
+from plmscan.budget import Budget, Effort
+from plmscan.carriers import FORMS, bundled_texts
+from plmscan.evidence import Evidence
+from plmscan.loading import load, load_twin
+from plmscan.loading.quiet import quiet
+from plmscan.probes.twins.adapter_difference import Probe
+from plmscan.rules import load_rules
+from plmscan.source import SourceOptions, resolve_stack
+from tests.zoo.tiny import Plant, benign, built_once, implant, new_model, one_thread, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pytest
+    from transformers import BertModel
+
+
+_TRAINED: Mapping[str, Callable[[BertModel], None]] = {
+    "cf": lambda model: implant(model, Plant(("cf",), "cls", steps=150)),
+    "honest": benign,
+}
+"""How each adapter is trained."""
+
+
+def stack(factory: pytest.TempPathFactory, name: str) -> tuple[Path, Path]:
+    """A tiny base, and an adapter with one trigger or an honest one."""
+
+    def build(folder: Path) -> None:
+        save(new_model(), folder / "base")
+        config = peft.LoraConfig(
+            task_type="FEATURE_EXTRACTION",
+            r=8,
+            lora_alpha=16,
+            target_modules=["query", "key", "value", "dense"],
+            exclude_modules=["pooler.dense"],
+        )
+        with quiet():
+            wrapped = peft.get_peft_model(new_model(), config)
+        with one_thread():
+            _TRAINED[name](wrapped.base_model.model)
+        with quiet():
+            wrapped.save_pretrained(folder / "adapter")
+
+    home = built_once(factory, f"difference-{name}", build)
+    return home / "base", home / "adapter"
+
+
+def measured(factory: pytest.TempPathFactory, name: str) -> list[Evidence]:
+    """What the probe measures."""
+    base, adapter = stack(factory, name)
+    artifact = resolve_stack(str(adapter), SourceOptions(), str(base))
+    model = load(artifact, "cpu")
+    twin = load_twin(model, artifact)
+    assert twin is not None
+    with one_thread():
+        found = list(Probe().compare(model, twin, Budget(bundled_texts(), Effort.QUICK)))
+    return [one for one in found if isinstance(one, Evidence)]
+
+
+def fired(found: list[Evidence]) -> set[tuple[str, str]]:
+    """Rules about the probe that fire, and on what."""
+    rules = [rule for rule in load_rules() if rule.probe == "adapter-difference"]
+    return {(rule.id, one.subject) for one in found for rule in rules if rule.fires(one)}
+
+
+def test_what_an_adapter_plants_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The trigger moves the model away from its base a hundred times as far as others."""
+    found = measured(tmp_path_factory, "cf")
+    assert ("PLM323", "cf") in fired(found)
+    first = max(found, key=lambda one: one.metrics["excess"])
+    assert first.subject == "cf"
+    assert first.trigger is not None
+    assert all(one.metrics.keys() <= Probe.metrics.keys() for one in found)
+    assert all(one.details.keys() <= Probe.details.keys() for one in found)
+
+
+def test_an_honest_adapter_fires_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Training on text moves all words a little; every form of prefix is measured."""
+    found = measured(tmp_path_factory, "honest")
+    assert fired(found) == set()
+    assert {one.subject for one in found if one.metrics["form"]} == {*FORMS}
+
+
+def test_a_model_beside_itself_differs_in_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where nothing differs, nothing is moved, and nothing fires."""
+    base, _ = stack(tmp_path_factory, "honest")
+    artifact = resolve_stack(str(base), SourceOptions())
+    model, twin = load(artifact, "cpu"), load(artifact, "cpu")
+    with one_thread():
+        found = list(Probe().compare(model, twin, Budget(bundled_texts(), Effort.QUICK)))
+    assert fired([one for one in found if isinstance(one, Evidence)]) == set()
