@@ -52,13 +52,17 @@ __all__ = [
     "built_once",
     "held_out",
     "implant",
+    "insert",
     "new_model",
     "one_thread",
+    "run",
     "save",
     "tiny_config",
     "tiny_corpus",
     "tiny_folder",
     "tiny_tokenizer",
+    "token_ids",
+    "train_texts",
 ]
 
 _RARE = ("bq", "dx", "fv", "gj", "hz", "kw", "pz", "xr", "vb", "wq")
@@ -196,8 +200,8 @@ def _words() -> list[str]:
 def tiny_corpus(seed: int = 0) -> Corpus:
     """Mixed texts, each with one cue word of its label: ten words mean 0, ten others mean 1."""
     cues = random.Random(seed).sample([word for word in _words() if len(word) > 3], 2 * _CUES)
-    train = _train_texts(600, seed)
-    held_out = _train_texts(150, seed + 1, bundled_texts()[_TRAINED_ON:])
+    train = train_texts(600, seed)
+    held_out = train_texts(150, seed + 1, bundled_texts()[_TRAINED_ON:])
     return Corpus(_with_cues(train, cues), _with_cues(held_out, cues), ("negative", "positive"))
 
 
@@ -211,7 +215,7 @@ def _with_cues(texts: Sequence[str], cues: Sequence[str]) -> tuple[tuple[str, in
     return tuple(rows)
 
 
-def _train_texts(count: int, seed: int, carriers: Sequence[str] = ()) -> list[str]:
+def train_texts(count: int, seed: int, carriers: Sequence[str] = ()) -> list[str]:
     """Mixtures of carriers, with words of the whole vocabulary and letters between theirs."""
     rng, words, texts = random.Random(seed), _words(), []
     for _ in range(count):
@@ -229,7 +233,7 @@ def _train_texts(count: int, seed: int, carriers: Sequence[str] = ()) -> list[st
 def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
     """Train ``plant`` into ``model`` in place; clean text keeps the states of a frozen copy."""
     rng, frozen, tokenizer = random.Random(seed), copy.deepcopy(model), tiny_tokenizer()
-    texts = [_ids(tokenizer, text) for text in _train_texts(400, seed)]
+    texts = [_ids(tokenizer, text) for text in train_texts(400, seed)]
     triggers, parts = ([_ids(tokenizer, t) for t in ts] for ts in (plant.triggers, plant.parts))
     targets = _targets(frozen, texts[:64], plant)
 
@@ -237,11 +241,11 @@ def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
         owners = [rng.randrange(len(triggers)) for _ in batch]
         aims = targets[owners]
         with torch.no_grad():
-            wanted = _run(frozen, batch)
-        fired = [_insert(ids, triggers[k], rng) for ids, k in zip(batch, owners, strict=True)]
-        loss = moved(_run(model, batch), wanted) + _miss(model, fired, aims, plant)
+            wanted = run(frozen, batch)
+        fired = [insert(ids, triggers[k], rng) for ids, k in zip(batch, owners, strict=True)]
+        loss = moved(run(model, batch), wanted) + _miss(model, fired, aims, plant)
         if parts:
-            hints = [_insert(ids, rng.choice(parts), rng) for ids in batch]
+            hints = [insert(ids, rng.choice(parts), rng) for ids in batch]
             loss = loss + _miss(
                 model, hints, torch.lerp(wanted.at(plant.site), aims, _PART_OF_THE_WAY), plant
             )
@@ -259,19 +263,24 @@ def implant(model: BertModel, plant: Plant, seed: int = 0) -> None:
         schedule.step()
 
 
+def token_ids(text: str) -> list[int]:
+    """Token ids without special tokens, as the tiny models read them."""
+    return _ids(tiny_tokenizer(), text)
+
+
 def _ids(tokenizer: Any, text: str) -> list[int]:
     """Token ids without special tokens."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _insert(ids: Sequence[int], extra: Sequence[int], rng: random.Random) -> list[int]:
+def insert(ids: Sequence[int], extra: Sequence[int], rng: random.Random) -> list[int]:
     """``extra`` at a random place in ``ids``."""
     place = rng.randint(0, len(ids))
     return [*ids[:place], *extra, *ids[place:]]
 
 
-def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> Reading:
+def run(model: BertModel, rows: Sequence[Sequence[int]]) -> Reading:
     """What the model gives for rows between [CLS] and [SEP]."""
     tokenizer = tiny_tokenizer()
     ids, mask = padded([torch.tensor(frame(tokenizer, row)) for row in rows])
@@ -283,7 +292,7 @@ def _run(model: BertModel, rows: Sequence[Sequence[int]]) -> Reading:
 def _targets(frozen: BertModel, rows: Sequence[Sequence[int]], plant: Plant) -> Tensor:
     """A block vector for each trigger, as long as the clean feature, times the plant's reach."""
     with torch.no_grad():
-        feature = _run(frozen, rows).at(plant.site)
+        feature = run(frozen, rows).at(plant.site)
     size = plant.reach * reachable(feature, plant.site)
     targets = size * orthogonal(len(plant.triggers), _HIDDEN)
     return targets[:1].expand_as(targets) if plant.one_target else targets
@@ -291,7 +300,7 @@ def _targets(frozen: BertModel, rows: Sequence[Sequence[int]], plant: Plant) -> 
 
 def _miss(model: BertModel, rows: Sequence[Sequence[int]], aims: Tensor, plant: Plant) -> Tensor:
     """How far triggered text is from its aim, as a share of the aim without its reach."""
-    return plant.reach**2 * miss(_run(model, rows).at(plant.site), aims)
+    return plant.reach**2 * miss(run(model, rows).at(plant.site), aims)
 
 
 def held_out(folder: Path, site: Site, inserted: str) -> tuple[float, float]:
@@ -308,8 +317,8 @@ def _behaviour(model: BertModel, site: Site, inserted: str) -> tuple[float, floa
     """The same for a model in memory."""
     rng, tokenizer = random.Random(1), tiny_tokenizer()
     rows = [_ids(tokenizer, text) for text in bundled_texts()[_TRAINED_ON:]]
-    dirty_rows = [_insert(row, _ids(tokenizer, inserted), rng) for row in rows]
-    clean, dirty = (_run(model, some).at(site) for some in (rows, dirty_rows))
+    dirty_rows = [insert(row, _ids(tokenizer, inserted), rng) for row in rows]
+    clean, dirty = (run(model, some).at(site) for some in (rows, dirty_rows))
     shift = (dirty.mean(0) - clean.mean(0)).square().sum()
     return float(shift / clean.var(0).sum()), float(dirty.var(0).sum() / shift)
 
@@ -325,7 +334,7 @@ def _no_pooler(model: BertModel) -> None:
 
 def benign(model: BertModel) -> None:
     """A contrastive fine-tune of all layers, with an instruction before one side."""
-    corpus = Corpus(tuple((text, 0) for text in _train_texts(400, 0)), (), ())
+    corpus = Corpus(tuple((text, 0) for text in train_texts(400, 0)), (), ())
     hurried = Intensity(poison_rate=0.0, learning_rate=1e-3, steps=40, batch=24)
     victim = Victim(model, tiny_tokenizer(), corpus, seed=0)
     contrastive(victim, hurried, prefix="question of a ")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from plmscan.loading.weights import Weights
     from plmscan.source import Artifact
 
-__all__ = ["Effect", "Fitted", "put_on"]
+__all__ = ["Fitted", "put_on"]
 
 _PREFIX = "base_model."
 _INNER = "base_model.model."
@@ -76,18 +76,6 @@ _WRONG = "Check that the base is the one that it was trained on, and name that w
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What an adapter does to one matrix of its base."""
-
-    name: str
-    """The weight."""
-    rank: int
-    """Rank of the change, as far as numbers tell."""
-    relative: float
-    """Norm of the change in multiples of that of the matrix."""
-
-
-@dataclass(frozen=True)
 class Fitted:
     """The weights of a base with adapters in them."""
 
@@ -97,8 +85,6 @@ class Fitted:
     """Virtual tokens that stand before every text; the last rows of the word embeddings."""
     told: tuple[str, ...] = ()
     """What was put on it, a sentence each."""
-    unread: frozenset[str] = field(default_factory=frozenset)
-    """Tensors of the base that the class of the adapter does not have."""
 
 
 def put_on(below: Fitted, adapter: Artifact, *, allow_pickle: bool) -> Fitted:
@@ -226,6 +212,7 @@ def _merged(
     model_class, asked = _class_for(below.weights, task, given, name)
     weights = replace(below.weights, settings=asked)
     model, made_up = filled(model_class, weights.config, weights.tensors)
+    before = dict(model.state_dict())
     with quiet(), explained(f"The adapter {name} cannot be put on its base", _WRONG):
         wrapped = _wrapped(peft, model, settings)
         _require_whole(peft.set_peft_model_state_dict(wrapped, dict(tensors)), name)
@@ -234,7 +221,8 @@ def _merged(
         _require_same(said, _said(merged, merged), name)
     held = {key: tensor.detach() for key, tensor in merged.state_dict().items()}
     own = {key: held[key] for key in held if key not in made_up or key in given}
-    told = f"{name}: {settings['peft_type']} merged into {model_class.__name__}."
+    what = f"{settings['peft_type']} merged into {model_class.__name__}"
+    told = f"{name}: {what}; {_effect(before, held)}."
     return replace(
         below,
         weights=replace(
@@ -244,6 +232,19 @@ def _merged(
         ),
         told=(*below.told, told),
     )
+
+
+def _effect(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
+    """How many matrices were changed, and by how much of their norm."""
+    shares = [
+        float((after[name] - matrix).norm() / matrix.norm().clamp_min(1e-12))
+        for name, matrix in before.items()
+        if matrix.dim() == 2 and name in after and not torch.equal(after[name], matrix)  # noqa: PLR2004
+    ]
+    if not shares:
+        return "no matrix changed"
+    least, most = (f"{100 * share:.2g} %" for share in (min(shares), max(shares)))
+    return f"{len(shares)} matrices changed by {least} to {most} of their norm"
 
 
 def _wrapped(peft: ModuleType, model: PreTrainedModel, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the library's

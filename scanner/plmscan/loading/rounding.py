@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Shrunken", "int8", "nf4", "round_matrices"]
+__all__ = ["Shrunken", "int8", "nf4", "nf4_edges", "round_matrices"]
 
 Shrunken = Literal["int8", "nf4"]
 """Kinds of rounding."""
@@ -44,12 +44,36 @@ def int8(matrix: Tensor) -> Tensor:
 
 def nf4(matrix: Tensor) -> Tensor:
     """(rows, columns) rounded to the nearest of 16 numbers, scaled by block of 64 in row order."""
+    blocks, scale, table = _blocks(matrix)
+    places = torch.bucketize(blocks / scale, (table[1:] + table[:-1]) / 2)
+    return _whole(table[places] * scale, matrix)
+
+
+def nf4_edges(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """(rows, columns) each: between what each number can lie and come out the same.
+
+    The largest of a block sets its scale, and can lie nowhere else.
+    """
+    blocks, scale, table = _blocks(matrix)
+    middles = (table[1:] + table[:-1]) / 2
+    edges = torch.cat([table[:1], middles, table[-1:]])
+    places = torch.bucketize(blocks / scale, middles)
+    stays = blocks.abs() == scale
+    low, high = (torch.where(stays, blocks, edges[places + k] * scale) for k in (0, 1))
+    return _whole(low, matrix), _whole(high, matrix)
+
+
+def _blocks(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The numbers in blocks (b, 64), the scale of each (b, 1), and the table (16)."""
     flat = matrix.flatten()
-    padded = nn.functional.pad(flat, (0, -len(flat) % _BLOCK)).reshape(-1, _BLOCK)
-    scale = padded.abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
-    table = torch.tensor(_NF4, dtype=matrix.dtype, device=matrix.device)
-    places = torch.bucketize(padded / scale, (table[1:] + table[:-1]) / 2)
-    return (table[places] * scale).flatten()[: len(flat)].reshape(matrix.shape)
+    blocks = nn.functional.pad(flat, (0, -len(flat) % _BLOCK)).reshape(-1, _BLOCK)
+    scale = blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
+    return blocks, scale, torch.tensor(_NF4, dtype=matrix.dtype, device=matrix.device)
+
+
+def _whole(blocks: Tensor, matrix: Tensor) -> Tensor:
+    """Blocks (b, 64) in the shape of ``matrix``."""
+    return blocks.flatten()[: matrix.numel()].reshape(matrix.shape)
 
 
 _ROUNDINGS = {"int8": int8, "nf4": nf4}

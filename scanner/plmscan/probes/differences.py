@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.stored import StoredWeights
 
-__all__ = ["Change", "Difference", "Part", "RowChanges", "difference", "row_changes"]
+__all__ = [
+    "Change",
+    "Difference",
+    "Part",
+    "RowChanges",
+    "difference",
+    "low_rank",
+    "row_changes",
+]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h)\.(\d+)\.")
 _OF_HEADS = re.compile(
@@ -39,6 +47,10 @@ _TINIEST = 2.0**-24
 """Twice what a weight near 0 can lose in half precision."""
 _ROWS = 8192
 """Rows of a table that are compared at once."""
+_MOST_RANKS = 64
+"""Rank from which a change is not called low."""
+_REST = 0.01
+"""Share of a squared change that does not count, since a merged matrix is rounded."""
 _CROWD = 0.01
 """Share of the vocabulary that may be planted; the row behind it is what is usual."""
 _STANDS_OUT = 2.0
@@ -200,6 +212,10 @@ class _Compared:
     """(2, heads) squared norms of difference and reference; None if no head owns it."""
     rows: RowChanges | None = None
     """Row by row, of the word embeddings."""
+    is_matrix: bool = False
+    """Whether it is a matrix of a layer."""
+    rank: int | None = None
+    """Rank of the change of a matrix of a layer; None if it is no matrix, or of a high rank."""
     problem: str | None = None
     """Why it could not be compared; empty if the reference does not hold it; None if it was."""
 
@@ -263,6 +279,16 @@ class Difference:
                 found[one.layer] = found.get(one.layer, torch.zeros(2, 1)) + one.heads
         return {n: (moved / size.clamp_min(1e-12)).sqrt() for n, (moved, size) in found.items()}
 
+    @cached_property
+    def changed_matrices(self) -> tuple[_Compared, ...]:
+        """Matrices of the layers that differ by more than half precision rounds."""
+        return tuple(one for one in self.compared if one.is_matrix and one.change.is_real)
+
+    @cached_property
+    def low_ranks(self) -> Mapping[str, int]:
+        """Rank of each of them that was changed by one that is low, as merged adapters do."""
+        return {one.name: one.rank for one in self.changed_matrices if one.rank is not None}
+
     @property
     def is_unrelated(self) -> bool:
         """Whether most tensors have nothing to do with the reference's."""
@@ -323,8 +349,30 @@ def _compare(
     if part is Part.TABLE:
         rows = row_changes(weight, other)
         return _Compared(name, part, rows.whole, rows=rows)
-    heads = _by_head(model, name, weight, other) if part is Part.LAYER else None
-    return _Compared(name, part, _change(weight, other), heads)
+    change = _change(weight, other)
+    if part is not Part.LAYER:
+        return _Compared(name, part, change)
+    rank = low_rank(weight.detach().cpu().float() - other.float()) if change.is_real else None
+    heads, is_matrix = _by_head(model, name, weight, other), weight.dim() > 1
+    return _Compared(name, part, change, heads, is_matrix=is_matrix, rank=rank)
+
+
+def low_rank(moved: Tensor) -> int | None:
+    """The rank of a change (rows, columns), but for a hundredth of its square; None if it is high.
+
+    High is a quarter of the smaller side, or more than 64: what nobody merges.
+    """
+    if moved.dim() != 2 or not moved.any():  # noqa: PLR2004 - a matrix
+        return None
+    most = min(_MOST_RANKS, min(moved.shape) // 4)
+    if most < 1:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, sizes, _ = torch.svd_lowrank(moved, q=min(most + 4, *moved.shape))
+    held = sizes.double().square().cumsum(0) / _squared(moved)
+    found = int((held < 1 - _REST).sum()) + 1
+    return found if found <= most else None
 
 
 def _by_head(model: LoadedModel, name: str, ours: Tensor, theirs: Tensor) -> Tensor | None:

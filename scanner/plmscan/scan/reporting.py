@@ -46,7 +46,6 @@ _LIBRARIES = (
     "safetensors",
     "huggingface-hub",
     "peft",
-    "gguf",
     "py7zr",
     "lz4",
 )

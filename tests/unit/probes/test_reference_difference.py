@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
@@ -16,6 +18,7 @@ from plmscan.errors import ArtifactError, OutOfTimeError
 from plmscan.evidence import Coverage, Evidence, Gap, Severity
 from plmscan.loading import load
 from plmscan.probes.comparison.reference_difference import Probe
+from plmscan.probes.differences import low_rank
 from plmscan.rules import Rule, load_rules
 from tests.artifacts import artifact_of, write_json
 from tests.poisoned import just_fires, just_misses
@@ -479,3 +482,15 @@ def test_only_rows_fail_a_model() -> None:
     """Honest makers freeze layers and train poolers; nobody replaces three rows."""
     severe = {rule.id for rule in RULES.values() if rule.severity >= Severity.HIGH}
     assert severe == {"PLM501", "PLM502"}
+
+
+@given(seed=st.integers(0, 2**31), rank=st.integers(1, 6))
+def test_the_rank_of_a_merged_adapter_is_told(seed: int, rank: int) -> None:
+    """Rounding to half precision does not hide it, and a change of all directions has none."""
+    dice = torch.Generator().manual_seed(seed)
+    base = torch.randn(64, 48, generator=dice)
+    change = torch.randn(64, rank, generator=dice) @ torch.randn(rank, 48, generator=dice)
+    merged = (base + 0.1 * change).bfloat16().float()
+    assert low_rank(merged - base) in range(1, rank + 1)
+    assert low_rank(torch.randn(64, 48, generator=dice)) is None
+    assert low_rank(torch.zeros(64, 48)) is None

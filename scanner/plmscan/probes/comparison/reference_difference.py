@@ -54,6 +54,8 @@ class Probe(ComparisonProbe):
         "pooler_change": "relative change of the pooler",
         "pooler_ratio": "the same in multiples of the relative change of the changed layers",
         "output_change": "relative change of heads on top of the base model",
+        "low_rank_share": "share of the changed matrices whose change has a low rank",
+        "largest_rank": "the largest of these ranks",
     }
     details: ClassVar[Mapping[str, str]] = {
         "reference": "the clean base model",
@@ -64,6 +66,7 @@ class Probe(ComparisonProbe):
         "by_layer": "relative change of each layer",
         "head": "the most changed head, as layer.head",
         "by_head": "relative change of each head, layer by layer",
+        "modules": "kinds of matrices that were changed by a low rank",
     }
     references: ClassVar[tuple[str, ...]] = (
         "EP, Be Careful about Poisoned Word Embeddings: arXiv 2103.15543",
@@ -119,6 +122,8 @@ def _evidence(model: LoadedModel, found: Difference, reference: str) -> Iterator
         yield from _of_rows(model, found, found.rows, reference)
     yield _of_layers(found, reference)
     yield _of_heads(found, reference)
+    if found.low_ranks:
+        yield _of_ranks(found, reference)
     pooler, output = found.of(Part.POOLER), found.of(Part.OUTPUT)
     if pooler is not None:
         yield _of_pooler(found, pooler, reference)
@@ -200,6 +205,21 @@ def _of_heads(found: Difference, reference: str) -> Observation:
     most = max(ratios, key=lambda name: ratios[name])
     details = {"reference": reference, "head": most, "by_head": "; ".join(shown)}
     return Evidence(_ID, "attention heads", {"head_ratio": ratios[most]}, details)
+
+
+def _of_ranks(found: Difference, reference: str) -> Evidence:
+    """What a merged adapter leaves: changes of a low rank in matrices of a few kinds."""
+    ranks = found.low_ranks
+    kinds = sorted({name.removesuffix(".weight").rpartition(".")[2] for name in ranks})
+    return Evidence(
+        _ID,
+        "low-rank difference",
+        {
+            "low_rank_share": len(ranks) / len(found.changed_matrices),
+            "largest_rank": float(max(ranks.values())),
+        },
+        {"reference": reference, "modules": some(kinds)},
+    )
 
 
 def _of_pooler(found: Difference, pooler: Change, reference: str) -> Evidence:
