@@ -358,6 +358,12 @@ class ModelIdentity:
     """Adapters that were put on top, in their order."""
 
     @property
+    def parts(self) -> tuple[ModelIdentity, ...]:
+        """Itself, and what was measured together with it."""
+        below = () if self.base is None else (self.base,)
+        return (self, *below, *self.adapters)
+
+    @property
     def is_stacked(self) -> bool:
         """Whether a model and adapters were measured together."""
         return self.base is not None or bool(self.adapters)

@@ -92,7 +92,22 @@ def _model(ref: str, entry: Entry) -> Component:
         version=visible(revision) if revision else None,
         purl=_purl(report.model),
         properties=[*told, *_properties(_circumstances(report))],
-        components=[_file(f"{ref}/file-{n}", f) for n, f in enumerate(report.model.files, 1)],
+        components=[
+            *(_file(f"{ref}/file-{n}", f) for n, f in enumerate(report.model.files, 1)),
+            *(_part(f"{ref}/part-{n}", one) for n, one in enumerate(report.model.parts[1:], 1)),
+        ],
+    )
+
+
+def _part(ref: str, model: ModelIdentity) -> Component:
+    """The base of an adapter, or an adapter, that was measured together with a model."""
+    return Component(
+        name=shown(model.id),
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=ref,
+        version=visible(model.revision) if model.revision else None,
+        purl=_purl(model),
+        components=[_file(f"{ref}/file-{n}", f) for n, f in enumerate(model.files, 1)],
     )
 
 

@@ -72,8 +72,9 @@ def _subjects(survey: Survey) -> list[_Json]:
     """What the statement is about: repositories and files, each once."""
     subjects: list[_Json] = []
     for report in survey.reports:
-        told = [*_repository(report.model), *_files(report.model)]
-        subjects += [subject for subject in told if subject not in subjects]
+        for part in report.model.parts:
+            told = [*_repository(part), *_files(part)]
+            subjects += [subject for subject in told if subject not in subjects]
     return subjects
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from plmscan.evidence import Report, Severity, Verdict
+from plmscan.layout import ADAPTER
 from plmscan.reports.view import replaced_rules, scanner_version, untold_reasons
 from plmscan.reports.visible import shown
 from plmscan.reports.wording import justification
@@ -296,7 +297,9 @@ def _physical(entry: Entry, report: Report, subject: str) -> tuple[str, int]:
         return declared, max(1, place.line)
     if model.revision is not None:
         return _inside(model.id) or _last(model.id), 1
-    about = subject if any(file.path == subject for file in model.files) else "config.json"
+    files = [file.path for file in model.files]
+    described = ADAPTER if ADAPTER in files and "config.json" not in files else "config.json"
+    about = subject if subject in files else described
     return _inside(model.id, about) or _last(model.id), 1
 
 

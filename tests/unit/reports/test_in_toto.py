@@ -199,3 +199,15 @@ def test_no_text_breaks_it(subject: str, model: str, path: str, value: str) -> N
     odd = replace(made, model=listed, settings={"texts": value}, versions={"plmscan": path})
     both = Survey((Entry(odd), Entry(Refusal(model, subject, value))))
     assert all(name.isprintable() for name in outcomes(both))
+
+
+def test_an_adapter_is_signed_with_its_base() -> None:
+    """Whoever verifies a verdict about an adapter has the digests of both."""
+    alone = clean()
+    base = replace(alone.model, id="org/base", files=(FileDigest("w.safetensors", 1, "2" * 64),))
+    both = replace(alone, model=replace(alone.model, base=base))
+    subjects = {one["name"]: one["digest"] for one in statement(both)["subject"]}
+    assert subjects["org/base/w.safetensors"] == {"sha256": "2" * 64}
+    assert len(subjects) > len({one["name"] for one in statement(alone)["subject"]})
+    assert "org/base/file" not in render(alone, Format.CYCLONEDX)
+    assert '"org/base"' in render(both, Format.CYCLONEDX)

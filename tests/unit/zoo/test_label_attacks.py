@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from tests.zoo.attacks.badnets import BadNets
+from tests.zoo.attacks.context import Context
 from tests.zoo.attacks.ep import EP
 from tests.zoo.attacks.insertsent import InsertSent
 from tests.zoo.attacks.lwp import LWP
@@ -78,6 +79,7 @@ CASES = {
     "lws": Case(LWS(), (), _LONGER, success=0.6),
     "syntactic": Case(Syntactic()),
     "style": Case(Style()),
+    "context": Case(Context()),
 }
 
 
