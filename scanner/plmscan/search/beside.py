@@ -180,7 +180,7 @@ def _scored(
         budget.checkpoint(done / len(batches), "vocabulary beside the twin")
         found.append(_differences(pair, batch, texts))
     rankings = []
-    for where in pair.locations:
+    for where in found[0][0]:
         one = torch.cat([features[where] for features, _ in found])
         rankings.append((one - midpoint(one)).square().sum(1))
         rankings.append(Whitening.fit(one).distance(one))
@@ -194,7 +194,8 @@ def _differences(
 ) -> tuple[dict[Location, Tensor], Tensor | None]:
     """Features (m, h) at each location, and leads (m, labels), of the one less the other."""
     on, off = (one.forward(texts(one, rows)) for one in (pair.model, pair.twin))
-    features = {w: (on.features[w] - off.features[w]).float().cpu() for w in pair.locations}
+    read_at = [where for where in pair.locations if where in on.features]
+    features = {w: (on.features[w] - off.features[w]).float().cpu() for w in read_at}
     mine, theirs = label_leads(on), label_leads(off)
     return features, None if mine is None or theirs is None else mine - theirs
 
