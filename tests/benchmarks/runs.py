@@ -125,7 +125,17 @@ class Bench:
         """The check as a command line; an absolute path is never taken for a Hub repository."""
         command = [sys.executable, "-m", "plmscan", "check", str(model.resolve())]
         command += ["--effort", self.effort, "--format", "json", "--output", str(self.report(name))]
+        command += _base(model)
         return command + (["--texts", str(self.texts.resolve())] if self.texts else [])
+
+
+def _base(model: Path) -> list[str]:
+    """The option that names the base of an adapter, which lies where it was trained."""
+    settings = model / "adapter_config.json"
+    if not settings.exists():
+        return []
+    told = json.loads(settings.read_text(encoding="utf-8"))
+    return ["--base", str(told["base_model_name_or_path"])]
 
 
 def fingerprint(model: Path, texts: Path | None, *settings: str | int | None) -> str:
