@@ -37,6 +37,24 @@ KINDS: dict[str, dict[str, Any]] = {
         "feedforward_modules": ["output.dense"],
     },
     "loha": {"peft_type": "LOHA", "r": 2, "target_modules": _MATRICES},
+    "adalora": {
+        "peft_type": "ADALORA",
+        "init_r": 4,
+        "target_r": 4,
+        "total_step": 10,
+        "target_modules": _MATRICES,
+    },
+    "lokr": {"peft_type": "LOKR", "r": 2, "target_modules": _MATRICES},
+    "oft": {"peft_type": "OFT", "oft_block_size": 4, "target_modules": _MATRICES},
+    "boft": {"peft_type": "BOFT", "boft_block_size": 4, "target_modules": _MATRICES},
+    "hra": {"peft_type": "HRA", "r": 2, "target_modules": _MATRICES},
+    "norms": {"peft_type": "LN_TUNING", "target_modules": ["LayerNorm"]},
+    "tokens": {
+        "peft_type": "TRAINABLE_TOKENS",
+        "token_indices": [5, 6],
+        "target_modules": ["word_embeddings"],
+    },
+    "p-tuning": {"peft_type": "P_TUNING", "num_virtual_tokens": 3, "encoder_hidden_size": 16},
     "prompt": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3},
 }
 """Settings of an adapter, by kind."""

@@ -41,19 +41,22 @@ _INNER = "base_model.model."
 _PROMPT = "prompt_embeddings"
 """The tensor of virtual tokens."""
 _MERGED = frozenset({
-    "LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA", "VERA", "LN_TUNING",
+    "LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA", "LN_TUNING",
     "TRAINABLE_TOKENS",
 })  # fmt: skip
 """Kinds whose change of the weights the library can merge."""
+_LOW_RANK = frozenset({"LORA", "ADALORA"})
+"""Kinds among them with the settings of LoRA."""
 _PROMPTS = frozenset({"PROMPT_TUNING", "P_TUNING"})
 """Kinds that put virtual tokens before every text."""
 _UNDERSTOOD = frozenset({
-    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "ensure_weight_tying",
-    "exclude_modules", "fan_in_fan_out", "inference_mode", "layers_pattern", "layers_to_transform",
-    "lora_alpha", "lora_bias", "lora_dropout", "megatron_core", "modules_to_save", "peft_type",
-    "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config",
-    "target_modules", "target_parameters", "task_type", "trainable_token_indices", "use_dora",
-    "use_rslora",
+    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "beta1", "beta2", "bias", "deltaT",
+    "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_r",
+    "layers_pattern", "layers_to_transform", "lora_alpha", "lora_bias", "lora_dropout",
+    "megatron_core", "modules_to_save", "orth_reg_weight", "peft_type", "peft_version",
+    "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules",
+    "target_parameters", "target_r", "task_type", "tfinal", "tinit", "total_step",
+    "trainable_token_indices", "use_dora", "use_rslora",
 })  # fmt: skip
 """Settings of LoRA that are honoured by merging; others have to be empty."""
 _DRAWN = ("gaussian", "pissa", "olora", "orthogonal", "eva")
@@ -70,6 +73,8 @@ _TRIED = 6
 """Tokens of the text on which the merged model is tried."""
 _ROUNDING = 1e-3
 """Share of the size of the output by which merging may change it."""
+_MOST_COUNTS = 16
+"""Numbers of labels that are tried: a head has few matrices, and an adapter few sizes."""
 _SHOWN = 80
 _MERGE = "Merge it into its base (merge_and_unload), and check the result."
 _WRONG = "Check that the base is the one that it was trained on, and name that with --base."
@@ -118,7 +123,7 @@ def _require_known(kind: object, settings: Mapping[str, Any]) -> None:
         if settings.get(key):
             msg = f"{ADAPTER} asks for code ({key}), which plmscan never runs."
             raise UnsupportedModelError(msg, "Take the setting out, if the adapter needs no code.")
-    if kind == "LORA":
+    if kind in _LOW_RANK:
         _require_plain(settings)
 
 
@@ -244,14 +249,14 @@ def _effect(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
     if not shares:
         return "no matrix changed"
     least, most = (f"{100 * share:.2g} %" for share in (min(shares), max(shares)))
-    return f"{len(shares)} matrices changed by {least} to {most} of their norm"
+    count = "1 matrix" if len(shares) == 1 else f"{len(shares)} matrices"
+    return f"{count} changed by {least} to {most} of the norm"
 
 
 def _wrapped(peft: ModuleType, model: PreTrainedModel, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the library's
     """``model`` with an adapter of these settings in it, whose numbers are still drawn."""
-    usual = {**settings, "inference_mode": True, "auto_mapping": None, "runtime_config": None}
-    usual = {key: value for key, value in usual.items() if key != "runtime_config"}
-    config = peft.PeftConfig.from_peft_type(**usual)
+    kept = {k: v for k, v in settings.items() if k not in ("auto_mapping", "runtime_config")}
+    config = peft.PeftConfig.from_peft_type(**kept | {"inference_mode": True})
     kinds = peft.MODEL_TYPE_TO_PEFT_MODEL_MAPPING
     made = kinds.get(config.task_type, peft.PeftModel)
     with torch.random.fork_rng(devices=[]):
@@ -276,7 +281,7 @@ def _require_whole(loaded: Any, name: str) -> None:  # noqa: ANN401 - the librar
 
 def _is_own(key: str) -> bool:
     """Whether a weight of a wrapped model belongs to the adapter, which PEFT calls default."""
-    return ".default" in key
+    return ".default" in key and ".ranknum." not in key  # AdaLoRA saves all but this one
 
 
 def _said(model: Any, plain: PreTrainedModel) -> Tensor:  # noqa: ANN401 - the library's
@@ -315,7 +320,7 @@ def _class_for(
     every = list(classes_of(config))
     first = [model_class for kind, model_class in every if kind is task]
     order = dict.fromkeys([*first, base_class(config), *(c for _, c in every)])
-    counts = dict.fromkeys([config.num_labels or 0, *_rows(given)])
+    counts = list(dict.fromkeys([config.num_labels or 0, *_rows(given)]))[:_MOST_COUNTS]
     for model_class in order:
         for labels in counts:
             settings = _with_labels(weights.settings, config, labels)
