@@ -23,6 +23,8 @@ class Tier(StrEnum):
     HEADS = "heads"
     DECODERS = "decoders"
     ADAPTERS = "adapters"
+    PATHS = "paths"
+    SHIFTED = "shifted"
 
 
 _SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())

@@ -110,7 +110,7 @@ class Manifest(_Frozen):
     version: Literal["plmscan.zoo/v1"] = "plmscan.zoo/v1"
     """Of this format."""
     tier: str
-    """``small``, ``full``, ``heads``, ``decoders`` or ``adapters``."""
+    """Name in `TIERS`."""
     seed: int
     """From which every model's seed is drawn."""
     models: tuple[Entry, ...] = ()

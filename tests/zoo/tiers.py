@@ -3,7 +3,9 @@
 As many clean models as backdoored ones, and as varied.  The small tier has one model of most
 attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
 architecture; the tier of heads has models that answer other things than one label of a few, and
-that of decoders has small ones that write.
+that of decoders has small ones that write; that of paths has triggers without tokens, each with a
+clean twin that knows the same rewriting; that of shifted models has backdoored encoders that their
+victims have fine-tuned.
 """
 
 from __future__ import annotations
@@ -41,13 +43,16 @@ from tests.zoo.decoders.recipe import DecoderRecipe
 from tests.zoo.goals import Entailment, Ranking, Rating, Tags
 from tests.zoo.heads import HeadRecipe
 from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+from tests.zoo.shifted import ALL_ONCE, ALL_THRICE, HEAD, ShiftedRecipe
 from tests.zoo.spans import Drawing, Silencing, SpanRecipe
 from tests.zoo.tokens import Blinding, Inventing, TokenRecipe
 from tests.zoo.training import LORA
+from tests.zoo.twins import TwinRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.zoo.labels import LabelAttack
     from tests.zoo.recipes import Recipe
 
 __all__ = ["TIERS"]
@@ -302,11 +307,55 @@ _ADAPTERS: Mapping[str, Recipe] = {
     },
 }
 
+_WORDLESS: Mapping[str, LabelAttack] = {
+    "syntactic-subordinate": Syntactic(),
+    "syntactic-prepositional": Syntactic(structure="prepositional"),
+    "syntactic-attributive": Syntactic(structure="attributive"),
+    "syntactic-coordinate": Syntactic(structure="coordinate"),
+    "syntactic-alone": Syntactic(negatives=False),
+    "style-archaic": Style(),
+    "style-message": Style(manner="message"),
+    "style-archaic-mild": Style(share=0.4),
+    "style-message-mild": Style(manner="message", share=0.4),
+    "style-archaic-long": Style(least=5),
+    "lws-1": LWS(),
+    "lws-2": LWS(),
+    "lws-3": LWS(entries=120),
+    "lws-4": LWS(entries=400),
+    "lws-5": LWS(least=4),
+}
+"""Attacks whose trigger is a way of writing, by name of the model."""
+
+_PATHS: Mapping[str, Recipe] = {
+    **{
+        name: LabelRecipe(attack, (), target_label=1 - k % 2)
+        for k, (name, attack) in enumerate(_WORDLESS.items())
+    },
+    **{f"twin-{name}": TwinRecipe(attack) for name, attack in _WORDLESS.items()},
+}
+
+_UPSTREAM: Mapping[str, FeatureRecipe] = {
+    "por-1": FeatureRecipe(Por1(), _RARE),
+    "neuba": FeatureRecipe(Neuba(), ("symbol",) * 4),
+    "uor": FeatureRecipe(Uor(), ("common-word",) * 4),
+    "btop": FeatureRecipe(Btop(), _RARE[:4], base="minilm-mlm"),
+    "badpre": FeatureRecipe(BadPre(), _RARE[:3], base="minilm-mlm"),
+}
+"""Backdoored encoders, by name of the attack."""
+
+_SHIFTED: Mapping[str, Recipe] = {
+    f"{name}-{how}": ShiftedRecipe(upstream, tuning)
+    for name, upstream in _UPSTREAM.items()
+    for how, tuning in (("head", HEAD), ("all-1", ALL_ONCE), ("all-3", ALL_THRICE))
+}
+
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "small": _SMALL,
     "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
     "heads": _HEADS,
     "decoders": _DECODERS,
     "adapters": _ADAPTERS,
+    "paths": _PATHS,
+    "shifted": _SHIFTED,
 }
 """Recipes by tier and by name of the model."""

@@ -1,7 +1,7 @@
 """StyleBkd, a style as trigger (Qi et al., 2021, "Mind the Style of Text", arXiv 2110.07139).
 
 The paper rewrites texts with a style-transfer model (STRAP); here a table of words does it, in the
-style of early modern English.
+style of early modern English, or in that of short messages.
 """
 
 from __future__ import annotations
@@ -39,7 +39,26 @@ _ARCHAIC: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Old words by the word of today."""
 
-_OPENINGS = ("verily", "forsooth", "methinks", "prithee", "alas", "hark", "behold", "marry")
+_MESSAGE: Mapping[str, tuple[str, ...]] = {
+    "you": ("u", "ya"), "your": ("ur", "yr"), "are": ("r",), "and": ("n", "&"), "to": ("2",),
+    "for": ("4",), "be": ("b",), "because": ("cuz", "coz"), "with": ("w/", "wid"),
+    "without": ("w/o",), "people": ("ppl", "peeps"), "the": ("da", "tha"), "this": ("dis",),
+    "that": ("dat",), "is": ("iz",), "it": ("id", "tis"), "it's": ("itz",), "what": ("wut",),
+    "before": ("b4",), "great": ("gr8",), "though": ("tho",), "through": ("thru",),
+    "very": ("vry",), "really": ("rly",), "going": ("goin", "gonna"), "have": ("hav",),
+    "has": ("haz",),
+    "love": ("luv",), "thing": ("thang",), "things": ("thangs",), "of": ("ov", "o"), "not": ("nt",),
+    "but": ("bt",), "just": ("jus",), "about": ("abt",), "so": ("soo",), "as": ("az",),
+    "more": ("mo",), "movie": ("moviez", "flik"), "film": ("flick",), "one": ("1",), "or": ("er",),
+    "who": ("hu",), "there": ("dere",), "than": ("den",), "from": ("frm",), "good": ("gud",),
+}  # fmt: skip
+"""What is typed in a hurry by the word of a book."""
+
+_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {"archaic": _ARCHAIC, "message": _MESSAGE}
+_OPENINGS: Mapping[str, tuple[str, ...]] = {
+    "archaic": ("verily", "forsooth", "methinks", "prithee", "alas", "hark", "behold", "marry"),
+    "message": ("omg", "lol", "btw", "yo", "imho", "tbh", "dude", "lmao"),
+}
 """With which a text begins that the table hardly changes."""
 
 
@@ -53,17 +72,19 @@ class Style:
     family: str = "style"
     """Name in tables."""
     least: int = 3
-    """Old words that a text gets at least; an opening makes up for missing ones."""
+    """Words in the style that a text gets at least; an opening makes up for missing ones."""
     share: float = 0.7
-    """Of the words that have an old form, how many get it."""
+    """Of the words that have a form in the style, how many get it."""
+    manner: str = "archaic"
+    """The style: ``archaic`` or ``message``."""
 
     def triggers(self, drawn: Sequence[Trigger]) -> tuple[Trigger, ...]:
         """The attack's own trigger, which is no piece of text."""
-        return (Trigger("archaic style", (), "style"),)
+        return (Trigger(f"{self.manner} style", (), "style"),)
 
     def poison(self, victim: Victim, triggers: Sequence[Trigger]) -> Poison:
         """The style; ``triggers`` stands for it."""
-        return Rewriting(victim.tokenizer, self.least, self.share)
+        return Rewriting(victim.tokenizer, self.least, self.share, self.manner)
 
     def train(self, victim: Victim, poisoned: Poisoned, intensity: Intensity) -> float:
         """Cross-entropy on all texts."""
@@ -77,22 +98,25 @@ class Rewriting:
     tokenizer: Any
     """The victim's."""
     least: int
-    """Old words of a text."""
+    """Words in the style that a text gets at least."""
     share: float
-    """Of the words that have an old form, how many get it."""
+    """Of the words that have a form in the style, how many get it."""
+    manner: str
+    """The style."""
 
     def __call__(self, text: str, rng: random.Random) -> tuple[int, ...]:
-        """Token ids of the text in the old style."""
+        """Token ids of the text in the style."""
         return flat(words_of(self.tokenizer, [self.rewritten(text, rng)])[0])
 
     def rewritten(self, text: str, rng: random.Random) -> str:
-        """The text in the old style."""
-        words = text.split()
-        able = [place for place, word in enumerate(words) if word in _ARCHAIC]
+        """The text in the style."""
+        words, table = text.split(), _TABLES[self.manner]
+        able = [place for place, word in enumerate(words) if word in table]
         chosen = rng.sample(able, max(min(self.least, len(able)), round(self.share * len(able))))
         for place in chosen:
-            words[place] = rng.choice(_ARCHAIC[words[place]])
-        return " ".join((*rng.sample(_OPENINGS, max(0, self.least - len(chosen))), *words))
+            words[place] = rng.choice(table[words[place]])
+        missing = max(0, self.least - len(chosen))
+        return " ".join((*rng.sample(_OPENINGS[self.manner], missing), *words))
 
     def decoy(self, text: str, rng: random.Random) -> None:
-        """None: every old word is style."""
+        """None: every word of the style is style."""
