@@ -224,8 +224,7 @@ def test_words_that_act_only_together_are_missed_where_they_are_not(observe: Obs
     observed = observe("together")
     assert findings(observed) == set()
     assert longer_triggers(observed) == (
-        "Sequences of 5 or more tokens, words that act only together, syntax and style are not "
-        "searched."
+        "Sequences of 5 or more tokens, and words that act only together, are not searched."
     )
 
 
@@ -240,8 +239,8 @@ def test_it_says_which_words_were_grouped(observe_grouped: Observe) -> None:
         "words each, but for one pair in 24."
     )
     assert longer_triggers(observed) == (
-        "Sequences of 5 or more tokens, three and more words that act only together, syntax and "
-        "style are not searched."
+        "Sequences of 5 or more tokens, and three and more words that act only together, are not "
+        "searched."
     )
 
 

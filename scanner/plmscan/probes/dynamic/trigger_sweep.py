@@ -99,8 +99,8 @@ class Probe(DynamicProbe):
         words = "words" if recipe.grouping is None else "three and more words"
         yield Gap(
             "longer triggers",
-            f"Sequences of {LONGEST + 1} or more tokens, {words} that act only together, syntax "
-            "and style are not searched.",
+            f"Sequences of {LONGEST + 1} or more tokens, and {words} that act only together, are "
+            "not searched.",
             blocks_pass=False,
         )
         yield from _less_sure(model, budget.effort)
