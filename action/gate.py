@@ -108,6 +108,7 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         *(f"--{name}={one}" for name in REPEATED for one in asked(name).split()),
         *(["--offline"] if is_on("offline") else []),
         *(["--all-files"] if is_on("all-files") else []),
+        *(["--control"] if is_on("control") else []),
         *(["--fail-fast"] if is_on("fail-fast") else []),
         *([] if is_on("cache") else ["--no-cache"]),
         *(f"--report={form}={file}" for form, file in reports),

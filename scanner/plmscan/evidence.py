@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWER",
+    "CONTROL",
     "DIGITS",
     "Confidence",
     "Coverage",
@@ -282,6 +283,11 @@ class Landscape:
 
 Observation = Evidence | Gap | Coverage | Landscape
 """What a probe yields."""
+
+
+CONTROL = "control"
+"""Id of the run that searches a copy of the model with triggers planted in it: no rule judges it,
+and nothing that becomes of it changes a verdict."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import ProbeStatus, Severity, Verdict
+from plmscan.evidence import CONTROL, ProbeStatus, Severity, Verdict
 from plmscan.margin import LIMIT, nearest
 from plmscan.rules import unknown_metrics
 from plmscan.waivers import NO_WAIVERS, set_aside
@@ -65,13 +65,14 @@ def decide(
     """Judge what the probes measured.
 
     Args:
-        runs: what became of each probe.
+        runs: what became of each probe; a control is about another model and counts for nothing.
         rules: the rules to apply; one whose probe did not run blocks a pass.
         fail_on: the mildest severity that fails; None lets no finding fail.
         required: ids of the probes that must have run, of which at least one must have completed
             with something measured.
         waivers: findings that do not count; a waiver that has expired fails.
     """
+    runs = [run for run in runs if run.id != CONTROL]
     found = sorted(_findings(runs, rules), key=_rank)
     findings = tuple(replace(f, waived=waivers.waived(f)) for f in found)
     severe = [f for f in findings if fail_on is not None and f.severity >= fail_on]

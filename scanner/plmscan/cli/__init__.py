@@ -106,6 +106,7 @@ def check(
     no_cache: ask.NoCache = False,
     allow_pickle: ask.AllowPickle = False,
     backend: ask.AskedBackend = None,
+    control: ask.Control = False,
     all_files: ask.AllFiles = False,
     files_only: ask.FilesOnly = False,
     quiet: ask.Quiet = False,
@@ -135,7 +136,7 @@ def check(
         rules=rules,
         cache_dir=cache_dir,
         backend=backend and backend.value,
-        **_on(offline=offline, all_files=all_files, files_only=files_only),
+        **_on(offline=offline, all_files=all_files, files_only=files_only, control=control),
         **_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
     )
     asked = _asked(models, models_file, config, baseline, given, jobs)

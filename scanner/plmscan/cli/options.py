@@ -32,6 +32,7 @@ __all__ = [
     "CacheDir",
     "Clean",
     "Configuration",
+    "Control",
     "Debug",
     "FailFast",
     "FailOn",
@@ -228,6 +229,14 @@ AllowPickle = Annotated[
 UsedAs = Annotated[
     Used | None,
     typer.Option(help="Declare that only features are used: nobody reads a head of the model."),
+]
+Control = Annotated[
+    bool,
+    typer.Option(
+        "--control",
+        help="Run the search again on a copy of the model with weak triggers planted in it, and "
+        "tell which of them it finds.",
+    ),
 ]
 AllFiles = Annotated[
     bool,

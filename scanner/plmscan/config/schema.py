@@ -164,6 +164,9 @@ class SettingsTable(_Table):
     """Runtime that the model is loaded with, as sentence-transformers calls it."""
     used_as: Literal["features"] | None = None
     """``features`` if nobody reads a head of the model, which need not be measured then."""
+    control: bool = False
+    """Whether to run the search again on a copy of the model with weak triggers planted in it, and
+    to tell which of them it finds."""
     all_files: bool = False
     """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False

@@ -152,6 +152,8 @@ def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[Renderabl
         yield _section("Margin", [Text(visible(view.margin))])
     yield _section("Searched", _by_probe(view.searched))
     yield _section("Not checked", _by_probe(view.unchecked))
+    if view.control:
+        yield _section("Control", [Text(visible(told)) for told in view.control])
     yield _section("Cost", [_cost(view.report.probes)])
     yield _section("Reproduce", [])
     yield indent(command(view.report, width - 2), "  ")

@@ -149,6 +149,9 @@ def _evidence(view: ReportView, heading: str) -> Iterator[str]:
     yield _by_probe(view.searched)
     yield f"{heading} Not checked"
     yield _by_probe(view.unchecked)
+    if view.control:
+        yield f"{heading} Control"
+        yield from map(_prose, view.control)
     yield f"{heading} Reproduce"
     yield _fenced(command(view.report, _WIDTH))
     yield f"*{MEANINGS[view.report.verdict]}*"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, compress, groupby
 from typing import TYPE_CHECKING
 
-from plmscan.evidence import ProbeStatus, Report, Verdict
+from plmscan.evidence import CONTROL, ProbeStatus, Report, Verdict
 from plmscan.kinds import Kind
 from plmscan.reports.wording import (
     MOST,
@@ -168,6 +168,8 @@ class ReportView:
     """What the probes covered."""
     unchecked: tuple[Statement, ...]
     """What they left out."""
+    control: tuple[str, ...]
+    """What became of triggers that were planted in a copy of the model; empty without a control."""
     replaced: str
     """Which packaged rules were replaced and by whom, in a sentence; empty without any."""
 
@@ -175,6 +177,7 @@ class ReportView:
     def of(cls, report: Report) -> ReportView:
         """What ``report`` tells."""
         several = len(report.reasons) > 1
+        own = [run for run in report.probes if run.id != CONTROL]
         return cls(
             report=report,
             other_reasons=tuple(untold_reasons(report)) if several else (),
@@ -183,8 +186,9 @@ class ReportView:
             counted=tuple(_groups(f for f in report.findings if not f.waived)),
             waived=tuple(_groups(f for f in report.findings if f.waived)),
             margin=margin(report.nearest) if report.nearest else "",
-            searched=_each_once(map(_searched, report.probes)),
-            unchecked=_each_once(map(_unchecked, report.probes)),
+            searched=_each_once(map(_searched, own)),
+            unchecked=_each_once(map(_unchecked, own)),
+            control=tuple(_control(report.probes)),
             replaced=_replaced(report),
         )
 
@@ -371,6 +375,13 @@ def _unchecked(run: ProbeRun) -> Iterator[Statement]:
     if run.status.blocks_pass and run.status is not ProbeStatus.INCOMPLETE:
         yield Statement(run.id, run.reason, str(run.status), blocks_pass=True)
     yield from (Statement(run.id, g.reason, g.subject, g.blocks_pass) for g in run.gaps)
+
+
+def _control(runs: Iterable[ProbeRun]) -> Iterator[str]:
+    """What a control found, or why there was none."""
+    for run in runs:
+        if run.id == CONTROL:
+            yield from map(str, (*_searched(run), *_unchecked(run)))
 
 
 def _each_once(told: Iterable[Iterable[Statement]]) -> tuple[Statement, ...]:

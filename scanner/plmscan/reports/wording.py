@@ -111,7 +111,7 @@ def command(report: Report, width: int) -> str:
             parts += [[option, one] for one in each]
     flags = (
         name
-        for name in ("allow_pickle", "all_files", "files_only", "fail_fast")
+        for name in ("allow_pickle", "control", "all_files", "files_only", "fail_fast")
         if settings.get(name)
     )
     parts += [[f"--{name.replace('_', '-')}"] for name in flags]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
-from plmscan.evidence import Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
+from plmscan.evidence import CONTROL, Coverage, Gap, ProbeRun, ProbeStatus, Report, Severity
 from plmscan.policy import decide
 from plmscan.probes import (
     comparison_ids,
@@ -38,6 +38,7 @@ from plmscan.probes.base import FollowUpProbe
 from plmscan.probes.relations import Related
 from plmscan.probes.words import counted
 from plmscan.scan.cache import Cache, is_lasting, key_of
+from plmscan.scan.controlling import SEARCH, controlled
 from plmscan.scan.events import (
     Done,
     Estimated,
@@ -481,7 +482,8 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
     beside = twin_ids() if job.artifact.on_top else ()
     explaining = [i for i, probe in probes.items() if isinstance(probe, FollowUpProbe)]
     searching = [probe_id for probe_id in probes if probe_id not in explaining]
-    order = [*compared, *searching, *beside, *explaining]
+    asked = (CONTROL,) if job.settings.control else ()
+    order = [*compared, *searching, *beside, *explaining, *asked]
 
     def run(
         probe_id: str, model: LoadedModel, earlier: Sequence[ProbeRun], stage: _Stage
@@ -492,6 +494,9 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
             return _run_comparison(probe_id, model, job, stage.told(probe_id))
         if probe_id in beside:
             return _run_beside(probe_id, model, job, stage.told(probe_id))
+        if probe_id == CONTROL:
+            budget = replace(stage.told(SEARCH), on_progress=stage.watch.teller(CONTROL))
+            return controlled(model, job.rules, job.settings.fail_on, budget)
         return _run_model(probe_id, model, _named(earlier, job.rules), stage.told(probe_id))
 
     return (yield from _with_model(job.artifact, stage, order, run, _announced))

@@ -48,6 +48,8 @@ class Settings:
     """Runtime that the user loads the model with: ``torch``, ``onnx`` or ``openvino``."""
     used_as: Literal["features"] | None = None
     """``features`` declares that nobody reads a head of the model; None that anybody may."""
+    control: bool = False
+    """Whether to search a copy of the model with triggers planted in it as well."""
     all_files: bool = False
     """Whether to fetch all files of a Hub model, also those that nothing loads."""
     files_only: bool = False
