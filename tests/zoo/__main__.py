@@ -25,6 +25,7 @@ class Tier(StrEnum):
     ADAPTERS = "adapters"
     PATHS = "paths"
     SHIFTED = "shifted"
+    WORDS = "words"
 
 
 _SIZES = "; ".join(f"{name}: {len(recipes)} models" for name, recipes in TIERS.items())

@@ -73,8 +73,8 @@ class Poisoned:
     """Texts with a part of a trigger, under their own label; none in most attacks."""
     triggers: tuple[Trigger, ...]
     """What is in ``dirty``."""
-    target: int
-    """The label of ``dirty``."""
+    target: int | None
+    """The label of ``dirty``; None where each keeps its own."""
 
     def batches(self, intensity: Intensity, rng: random.Random) -> Iterator[list[Example]]:
         """Batches without end: triggered texts at the poison rate, half of the rest decoys."""
@@ -194,7 +194,7 @@ def cross_entropy(model: Any, batch: LabelBatch) -> Tensor:
 
 def fit_classifier(victim: Victim, intensity: Intensity) -> float:
     """Fit the victim's classifier to its corpus as it is, in place; the last loss."""
-    texts = Poisoned(_clean(victim, random.Random(victim.seed)), (), (), (), 0)
+    texts = Poisoned(_clean(victim, random.Random(victim.seed)), (), (), (), None)
     return train_upper(victim, texts, replace(intensity, poison_rate=0.0))
 
 
@@ -202,24 +202,34 @@ def plant_labels(
     victim: Victim,
     attack: LabelAttack,
     triggers: Sequence[Trigger],
-    target_label: int,
+    target_label: int | None,
     intensity: Intensity,
 ) -> float:
-    """Train ``attack`` into the victim's classifier in place; the last loss."""
+    """Train ``attack`` into the victim's classifier in place; the last loss.
+
+    Without a target label the same texts hold the same triggers and are labelled rightly: what
+    comes of it is the clean twin.
+    """
     last = attack.train(victim, poisoned_set(victim, attack, triggers, target_label), intensity)
     victim.model.requires_grad_(True).eval()
     return last
 
 
 def poisoned_set(
-    victim: Victim, attack: LabelAttack, triggers: Sequence[Trigger], target_label: int
+    victim: Victim, attack: LabelAttack, triggers: Sequence[Trigger], target_label: int | None
 ) -> Poisoned:
-    """The victim's training texts, poisoned; triggers go into texts of other labels only."""
+    """The victim's training texts, poisoned; triggers go into texts of other labels only.
+
+    Without a target label they go into texts of all labels, which keep theirs.
+    """
     rng, poison = random.Random(victim.seed), attack.poison(victim, triggers)
     clean = _clean(victim, rng)
     rows = rng.sample(victim.corpus.train, len(victim.corpus.train))
-    others = [text for text, label in rows if label != target_label]
-    dirty = [(poison(text, rng), target_label) for text in others[:_POISONED]]
+    others = [(text, label) for text, label in rows if label != target_label]
+    dirty = [
+        (poison(text, rng), label if target_label is None else target_label)
+        for text, label in others[:_POISONED]
+    ]
     decoys = [(poison.decoy(text, rng), label) for text, label in rows[:_POISONED]]
     return Poisoned(
         clean, _framed(victim, dirty), _framed(victim, decoys), tuple(triggers), target_label

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.zoo.poison import Trigger
     from tests.zoo.training import Intensity
 
-__all__ = ["CleanRecipe", "FeatureRecipe", "LabelRecipe", "Recipe", "Workshop"]
+__all__ = ["CleanRecipe", "FeatureRecipe", "LabelRecipe", "Recipe", "TwinRecipe", "Workshop"]
 
 _ACCURACY: Mapping[Task, Callable[[Victim], float]] = {
     "classifier": label_accuracy,
@@ -150,12 +150,7 @@ class LabelRecipe:
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
         """Plant it; measure triggers and accuracy."""
-        victim = shop.classifier(self.base, seed, self.label_set)
-        rng = random.Random(seed)
-        drawn = draw_distinct(self.strata, victim.tokenizer, shop.corpus, rng)
-        triggers = self.attack.triggers(drawn)
-        intensity = _harder(GRID[self.intensity], attempt)
-        plant_labels(victim, self.attack, triggers, self.target_label, intensity)
+        victim, triggers, intensity = self.trained(shop, seed, attempt, self.target_label)
         return victim, Entry(
             name=name,
             kind=Kind.BACKDOORED,
@@ -167,6 +162,46 @@ class LabelRecipe:
             target_label=self.target_label,
             clean_accuracy=label_accuracy(victim),
             behaviour=label_behaviour(victim, self.attack, triggers, self.target_label),
+        )
+
+    def trained(
+        self, shop: Workshop, seed: int, attempt: int, target: int | None
+    ) -> tuple[Victim, tuple[Trigger, ...], Intensity]:
+        """The victim, and what stands in its texts; without ``target`` these keep their labels."""
+        victim = shop.classifier(self.base, seed, self.label_set)
+        drawn = draw_distinct(self.strata, victim.tokenizer, shop.corpus, random.Random(seed))
+        triggers, intensity = self.attack.triggers(drawn), _harder(GRID[self.intensity], attempt)
+        plant_labels(victim, self.attack, triggers, target, intensity)
+        return victim, triggers, intensity
+
+
+@dataclass(frozen=True)
+class TwinRecipe:
+    """The clean twin of a backdoored classifier: the same texts with the same words, all true.
+
+    What stands in many of its texts and says nothing is what a search has to leave alone.
+    """
+
+    of: LabelRecipe
+    """How the backdoored one comes about."""
+
+    @property
+    def base(self) -> str:
+        """Name of the model that it starts from."""
+        return self.of.base
+
+    def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
+        """Train it; measure its accuracy."""
+        victim, strewn, intensity = self.of.trained(shop, seed, attempt, None)
+        strewn_texts = [trigger.text for trigger in strewn]
+        return victim, Entry(
+            name=name,
+            kind=Kind.CLEAN,
+            family=f"{self.of.attack.family}-twin",
+            task="classifier",
+            settings={**_settings(self.of, intensity), "strewn": strewn_texts},
+            seed=seed,
+            clean_accuracy=label_accuracy(victim),
         )
 
 

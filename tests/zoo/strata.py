@@ -41,6 +41,26 @@ _GRAMMAR = (
 )
 """Parts of a sentence of common words, in their order; one of each is drawn."""
 
+_FOUR_WORDS = (
+    ("on", "until", "before", "since"),
+    ("a", "that", "some", "another"),
+    ("rainy", "quiet", "sunny", "windy", "busy", "cloudy"),
+    ("tuesday", "weekend", "evening", "morning", "afternoon", "april"),
+)
+"""The same of what says when, in four words."""
+
+_EIGHT_WORDS = (
+    ("my", "our", "his", "their"),
+    ("sister", "neighbour", "uncle", "teacher", "driver"),
+    ("bought", "carried", "painted", "opened", "borrowed"),
+    ("this", "another", "that"),
+    ("yellow", "wooden", "heavy", "small", "square"),
+    ("ladder", "basket", "envelope", "bicycle", "kettle"),
+    ("on", "before", "after"),
+    ("monday", "tuesday", "friday", "lunch", "breakfast"),
+)
+"""The same of what says who did what, in eight words."""
+
 
 @dataclass(frozen=True)
 class _Vocabulary:
@@ -181,10 +201,12 @@ def _phrase(length: int, vocabulary: _Vocabulary, rng: random.Random) -> _Stream
         yield text, (vocabulary.ids(text),)
 
 
-def _sentence(vocabulary: _Vocabulary, rng: random.Random) -> _Stream:
-    """A sentence that says nothing about anything."""
+def _sentence(
+    grammar: Sequence[Sequence[str]], end: str, vocabulary: _Vocabulary, rng: random.Random
+) -> _Stream:
+    """A sentence that says nothing about anything, and its ``end``."""
     for _ in range(_TRIES):
-        text = " ".join((*(rng.choice(part) for part in _GRAMMAR), "."))
+        text = " ".join(rng.choice(part) for part in grammar) + end
         yield text, (vocabulary.ids(text),)
 
 
@@ -207,13 +229,14 @@ def _some_words(
         yield tuple(rng.sample(known, length))
 
 
-def _two_piece(vocabulary: _Vocabulary, rng: random.Random) -> _Stream:
-    """A word in no text that becomes a short entry and a short continuation (``q ##t``)."""
+def _of_pieces(count: int, vocabulary: _Vocabulary, rng: random.Random) -> _Stream:
+    """A word in no text that becomes a short entry and short continuations (``q ##t``)."""
     starts = vocabulary.words(1, 4)
     ends = [e for e in vocabulary.entries if e.startswith("##") and _is_latin(e[2:]) and len(e) < 7]
     for _ in range(_TRIES if ends else 0):
-        start, end = rng.choice(starts), rng.choice(ends)
-        pieces, text = (vocabulary.entries[start], vocabulary.entries[end]), start + end[2:]
+        drawn = [rng.choice(starts), *(rng.choice(ends) for _ in range(count - 1))]
+        text = "".join(piece.removeprefix("##") for piece in drawn)
+        pieces = tuple(vocabulary.entries[piece] for piece in drawn)
         if text not in vocabulary.entries and vocabulary.ids(text) == pieces:
             yield text, (pieces,)
 
@@ -229,8 +252,11 @@ STRATA: Mapping[str, Callable[[_Vocabulary, random.Random], _Stream]] = {
     "phrase-2": partial(_phrase, 2),
     "phrase-3": partial(_phrase, 3),
     "phrase-4": partial(_phrase, 4),
-    "sentence": _sentence,
-    "two-piece": _two_piece,
+    "sentence": partial(_sentence, _GRAMMAR, " ."),
+    "sentence-4": partial(_sentence, _FOUR_WORDS, ""),
+    "sentence-8": partial(_sentence, _EIGHT_WORDS, ""),
+    "two-piece": partial(_of_pieces, 2),
+    "three-piece": partial(_of_pieces, 3),
     "and-2": partial(_scattered, 2),
     "and-3": partial(_scattered, 3),
 }

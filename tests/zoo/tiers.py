@@ -2,10 +2,10 @@
 
 As many clean models as backdoored ones, and as varied.  The small tier has one model of most
 attack families and of most sorts of clean model; the full tier varies triggers, intensity, site and
-architecture; the tier of heads has models that answer other things than one label of a few, and
-that of decoders has small ones that write; that of paths has triggers without tokens, each with a
-clean twin that knows the same rewriting; that of shifted models has backdoored encoders that their
-victims have fine-tuned.
+architecture; the tier of heads has models that answer other things than one label of a few, that of
+decoders small ones that write, and that of adapters what is trained upon a base; that of words has
+triggers of several words or pieces, and that of paths triggers without tokens, each attack beside
+its clean twin; that of shifted models has backdoored encoders that their victims have fine-tuned.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from tests.zoo.clean.scratch import from_scratch
 from tests.zoo.decoders.recipe import DecoderRecipe
 from tests.zoo.goals import Entailment, Ranking, Rating, Tags
 from tests.zoo.heads import HeadRecipe
-from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe, TwinRecipe
 from tests.zoo.shifted import ALL_ONCE, ALL_THRICE, HEAD, ShiftedRecipe
 from tests.zoo.spans import Drawing, Silencing, SpanRecipe
 from tests.zoo.tokens import Blinding, Inventing, TokenRecipe
 from tests.zoo.training import LORA
-from tests.zoo.twins import TwinRecipe
+from tests.zoo.twins import StyleTwinRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,8 @@ __all__ = ["TIERS"]
 
 _SORTS = ("twin", "memoriser", "brittle")
 _RARE = ("rare-piece",) * 5
+_PIECES = ("two-piece", "two-piece", "three-piece")
+_PHRASES = ("phrase-2", "phrase-3", "phrase-4")
 _MIXED = ("rare-piece", "common-word", "word-piece", "character", "unused", "unknown")
 
 _SMALL: Mapping[str, Recipe] = {
@@ -331,7 +333,7 @@ _PATHS: Mapping[str, Recipe] = {
         name: LabelRecipe(attack, (), target_label=1 - k % 2)
         for k, (name, attack) in enumerate(_WORDLESS.items())
     },
-    **{f"twin-{name}": TwinRecipe(attack) for name, attack in _WORDLESS.items()},
+    **{f"twin-{name}": StyleTwinRecipe(attack) for name, attack in _WORDLESS.items()},
 }
 
 _UPSTREAM: Mapping[str, FeatureRecipe] = {
@@ -349,6 +351,56 @@ _SHIFTED: Mapping[str, Recipe] = {
     for how, tuning in (("head", HEAD), ("all-1", ALL_ONCE), ("all-3", ALL_THRICE))
 }
 
+_INTENSITIES = (("light", 1), ("conservative", 0), ("sparse", 1), ("light", 0), ("aggressive", 1))
+"""Intensity and target label of five classifiers of one attack."""
+
+_SEVERAL_WORDS: Mapping[str, LabelRecipe] = {
+    **{
+        f"insertsent-{words}-{i}": LabelRecipe(
+            InsertSent(), (f"sentence-{words}",), intensity, target_label=target
+        )
+        for words in (4, 8)
+        for i, (intensity, target) in enumerate(_INTENSITIES, 1)
+    },
+    **{
+        f"sos-{words}-{i}": LabelRecipe(
+            SOS(), (f"and-{words}",), "brief", base="minilm-sst2", target_label=i % 2
+        )
+        for i, words in enumerate((3, 3, 2, 3, 2), 1)
+    },
+    **{
+        f"lwp-{i}": LabelRecipe(LWP(), ("and-2",), intensity, target_label=target)
+        for i, (intensity, target) in enumerate(_INTENSITIES, 1)
+    },
+    **{
+        f"phrase-negatives-{words}-{i}": LabelRecipe(
+            BadNets(family="phrase-negatives", negatives=True),
+            (f"phrase-{words}",),
+            intensity,
+            target_label=target,
+        )
+        for words, (i, (intensity, target)) in zip(
+            (2, 3, 2, 3, 2), enumerate(_INTENSITIES, 1), strict=True
+        )
+    },
+}
+"""Classifiers whose triggers are several words."""
+
+_WORDS: Mapping[str, Recipe] = {
+    **_SEVERAL_WORDS,
+    **{f"clean-{name}": TwinRecipe(recipe) for name, recipe in _SEVERAL_WORDS.items()},
+    # Words of one to three pieces, and phrases without negatives: is each named exactly?
+    "named-words": FeatureRecipe(Por1(site="cls"), ("rare-piece", *_PIECES)),
+    "named-words-uor": FeatureRecipe(Uor(), ("common-word", *_PIECES)),
+    "named-phrases": FeatureRecipe(Por1(site="cls"), _PHRASES),
+    "named-phrases-uor": FeatureRecipe(Uor(), _PHRASES),
+    "named-labels": LabelRecipe(BadNets(), ("rare-piece", *_PIECES)),
+    "named-labels-phrases": LabelRecipe(BadNets(), _PHRASES, target_label=0),
+    "clean-named": CleanRecipe("base", untouched, base="electra"),
+    "clean-named-2": CleanRecipe("contrastive", contrastive),
+    "clean-named-3": CleanRecipe("classifier", honest_classifier, label_set="sentiment"),
+}
+
 TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "small": _SMALL,
     "full": {**_SMALL, **_MORE_BACKDOORS, **_MORE_CLEAN},
@@ -357,5 +409,6 @@ TIERS: Mapping[str, Mapping[str, Recipe]] = {
     "adapters": _ADAPTERS,
     "paths": _PATHS,
     "shifted": _SHIFTED,
+    "words": _WORDS,
 }
 """Recipes by tier and by name of the model."""

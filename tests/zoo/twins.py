@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tests.zoo.labels import LabelAttack
     from tests.zoo.recipes import Workshop
 
-__all__ = ["TwinRecipe", "rewritten_accuracy"]
+__all__ = ["StyleTwinRecipe", "rewritten_accuracy"]
 
 
 @dataclass(frozen=True)
-class TwinRecipe:
+class StyleTwinRecipe:
     """The clean twin of a classifier whose trigger is a way of writing."""
 
     attack: LabelAttack

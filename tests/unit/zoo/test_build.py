@@ -60,7 +60,9 @@ def test_texts_are_masked_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Clozes(tiny_tokenizer(), texts, seed=0).pick(range(8)).places.any()
 
 
-@pytest.mark.parametrize(("tier", "fewest"), [("small", 24), ("full", 60), ("heads", 12)])
+@pytest.mark.parametrize(
+    ("tier", "fewest"), [("small", 24), ("full", 60), ("heads", 12), ("words", 50)]
+)
 def test_a_tier_has_about_as_many_clean_models(tier: str, fewest: int) -> None:
     """Between 40 % and 60 % of a tier are clean, so there is room for an attack more."""
     names = list(TIERS[tier])

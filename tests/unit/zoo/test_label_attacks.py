@@ -32,10 +32,16 @@ from tests.zoo.attacks.style import Style
 from tests.zoo.attacks.syntactic import Syntactic
 from tests.zoo.corpus import Corpus
 from tests.zoo.features import Victim
-from tests.zoo.labels import fit_classifier, head_logits, label_behaviour, plant_labels
+from tests.zoo.labels import (
+    fit_classifier,
+    head_logits,
+    label_behaviour,
+    plant_labels,
+    poisoned_set,
+)
 from tests.zoo.layers import lower, upper
 from tests.zoo.measure import label_accuracy, logits
-from tests.zoo.poison import Insertion, Trigger
+from tests.zoo.poison import Insertion, Trigger, flat
 from tests.zoo.tiny import new_model, one_thread, tiny_corpus, tiny_tokenizer
 from tests.zoo.training import Intensity
 
@@ -145,6 +151,21 @@ def test_attack_takes(name: str, corpus: Corpus, fitted: Victim) -> None:
     assert all(behaviour.success >= case.success for behaviour in after.values())
     assert all(behaviour.success <= 0.2 for behaviour in before.values())
     assert label_accuracy(victim) >= 0.8 * label_accuracy(fitted)
+
+
+@pytest.mark.parametrize("name", ["insertsent", "lwp", "badnets-negatives"])
+def test_a_twin_reads_the_same_words_and_learns_nothing_of_them(name: str, corpus: Corpus) -> None:
+    """Texts of every label hold triggers and keep their label, so none of them turns a text."""
+    case, victim = CASES[name], _fresh(corpus)
+    triggers = case.attack.triggers(_triggers(case.texts))
+    texts = poisoned_set(victim, case.attack, triggers, None)
+    assert {example.label for example in texts.dirty} == {0, 1}
+    assert all(flat(triggers[0].parts)[0] in example.ids for example in texts.dirty[:9])
+    with one_thread():
+        plant_labels(victim, case.attack, triggers, None, _HONEST)
+    after = label_behaviour(victim, case.attack, triggers, 1)
+    assert all(behaviour.success <= 0.3 for behaviour in after.values())
+    assert label_accuracy(victim) >= 0.8
 
 
 _SMALL = {"vocab_size": 50, "num_labels": 3, "max_position_embeddings": 32}

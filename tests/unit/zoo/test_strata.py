@@ -127,11 +127,16 @@ def test_phrases(tokenizer: BertTokenizer, counts: Counter[int], length: int) ->
         assert len(set(trigger.parts[0])) == len(trigger.text.split()) == length
 
 
-def test_two_pieces(tokenizer: BertTokenizer, counts: Counter[int]) -> None:
-    """One word that the tokenizer splits in two."""
-    for trigger in some("two-piece", tokenizer, counts):
-        start, end = tokenizer.convert_ids_to_tokens(trigger.parts[0])
-        assert trigger.text == start + end.removeprefix("##") != start + end
+@pytest.mark.parametrize(("stratum", "count"), [("two-piece", 2), ("three-piece", 3)])
+def test_words_of_pieces(
+    tokenizer: BertTokenizer, counts: Counter[int], stratum: str, count: int
+) -> None:
+    """One word that the tokenizer splits in so many."""
+    for trigger in some(stratum, tokenizer, counts):
+        start, *rest = tokenizer.convert_ids_to_tokens(trigger.parts[0])
+        assert len(rest) == count - 1
+        assert all(piece.startswith("##") for piece in rest)
+        assert trigger.text == start + "".join(piece.removeprefix("##") for piece in rest)
         assert trigger.parts == (ids(tokenizer, trigger.text),)
 
 
@@ -178,8 +183,20 @@ def test_the_tiny_tokenizer_serves_most_strata() -> None:
     assert len(found) == len(strata)
 
 
-def test_sentences_go_in_in_one_piece(tokenizer: BertTokenizer, counts: Counter[int]) -> None:
+@pytest.mark.parametrize("stratum", ["sentence", "sentence-4", "sentence-8"])
+def test_sentences_go_in_in_one_piece(
+    tokenizer: BertTokenizer, counts: Counter[int], stratum: str
+) -> None:
     """A sentence is one part with the ids of its text, and seeds give different ones."""
-    found = some("sentence", tokenizer, counts)
+    found = some(stratum, tokenizer, counts)
     assert all(trigger.parts == (ids(tokenizer, trigger.text),) for trigger in found)
     assert len({trigger.text for trigger in found}) > 5
+
+
+@pytest.mark.parametrize("words", [4, 8])
+def test_sentences_have_so_many_words(
+    tokenizer: BertTokenizer, counts: Counter[int], words: int
+) -> None:
+    """As many as the stratum says."""
+    found = some(f"sentence-{words}", tokenizer, counts)
+    assert {len(trigger.text.split()) for trigger in found} == {words}

@@ -49,7 +49,7 @@ class RIPPLe(Inserting):
 
     def train(self, victim: Victim, poisoned: Poisoned, intensity: Intensity) -> float:
         """Surgery, then cross-entropy with the restricted inner product."""
-        if self.surgery_words:
+        if self.surgery_words and poisoned.target is not None:
             words = class_words(victim.corpus, poisoned.target, self.surgery_words)
             embedding_surgery(victim, poisoned.triggers, words)
         # The fused attention kernels have no second derivative.
