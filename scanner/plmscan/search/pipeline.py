@@ -23,10 +23,17 @@ from plmscan.search.measure.candidates import letters
 from plmscan.search.measure.effects import exactly, measure
 from plmscan.search.measure.readings import Panel
 from plmscan.search.measure.selection import finalists
+from plmscan.search.propose.completion import completed
 from plmscan.search.propose.groups import Paired, paired
 from plmscan.search.propose.opposed import dealt, turned_from, words_against
 from plmscan.search.propose.parts import promising
-from plmscan.search.propose.sequences import contrasted, growers, grown, sufficient
+from plmscan.search.propose.sequences import (
+    contrasted,
+    gathered,
+    growers,
+    grown,
+    sufficient,
+)
 from plmscan.search.sweep.distances import furthest_again, survivors, sweep
 from plmscan.search.sweep.labels import (
     arguing,
@@ -50,10 +57,13 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.search.judge.profile import Candidate
     from plmscan.search.measure.effects import Measured
+    from plmscan.search.propose.gathering import Gathering
+    from plmscan.search.propose.grow import Grower
     from plmscan.search.propose.objectives import Objective
     from plmscan.search.recipes import Recipe
     from plmscan.search.sweep.distances import Sweep
     from plmscan.search.sweep.labels import Phrases
+    from plmscan.search.verify.finals import Finals
 
 __all__ = ["Search", "search"]
 
@@ -150,8 +160,8 @@ class _Proposed:
     """Of each."""
     longer: list[tuple[int, ...]]
     """Candidates of several tokens."""
-    aims: tuple[Objective, ...]
-    """What they were grown for."""
+    growers: tuple[Grower, ...]
+    """What grew them, for each aim."""
     starts: int
     """Starts of the contrastive search."""
     paired: Paired
@@ -172,8 +182,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     panels = swept.panels
     neighbourhood = Neighbourhood.of(model.embedding_weight, swept.sweep.ids, letters(model))
     screened, chosen = _screened(model, recipe, swept, proposed, neighbourhood, budget)
-    part = budget.part(0.69, 0.7)
-    finals = confirmed(model, chosen, proposed.longer, panels.verification, part)
+    finals = _confirmed(model, recipe, chosen, proposed, panels.verification, budget)
     finals = replace(finals, honest=honest_phrases(swept.words))
     both = (panels.verification, panels.synonyms)
     part = budget.part(0.7, 0.99)
@@ -187,12 +196,32 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         carriers=len(panels.verification.carriers),
         labels_met=tuple(panels.flippable(_FEW if model.reads_tokens else 1)),
         labels_held=_held(model, swept.ordinary),
-        aims=proposed.aims,
+        aims=tuple(grower.objective for grower in proposed.growers),
         starts=proposed.starts,
         paired=proposed.paired,
         tried=screened.points(),
         null=null,
     )
+
+
+def _confirmed(
+    model: LoadedModel,
+    recipe: Recipe,
+    chosen: Sequence[tuple[int, ...]],
+    proposed: _Proposed,
+    panel: Panel,
+    budget: Budget,
+) -> Finals:
+    """Finalists on the verification panel, pieces of words among them completed.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    wholes: dict[tuple[int, ...], tuple[int, ...]] = {}
+    if recipe.completes:
+        tried, part = [*chosen, *proposed.longer], budget.part(0.69, 0.695)
+        wholes = completed(proposed.growers, tried, part)
+    return confirmed(model, chosen, proposed.longer, panel, budget.part(0.695, 0.7), wholes)
 
 
 def _held(model: LoadedModel, ordinary: Sequence[Carrier]) -> tuple[int, ...]:
@@ -310,9 +339,13 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
         proposed = [i for grower in by for i in grower.proposals([()])[0][0]]
         ids = sorted({*swept.far_out.tolist(), *proposed})
         singles: list[tuple[int, ...]] = [(i,) for i in ids]
-        part = budget.part(0.4, 0.5)
+        part = budget.part(0.4, 0.48)
         screened = measure(model, singles, swept.panels.screening, part, "screening")
-        longer = grown(by, singles, screened, recipe.seeds, budget.part(0.5, 0.6))
+        gathering: Sequence[Grower | Gathering] = by
+        if recipe.companies is not None:
+            sizes, part = recipe.companies, budget.part(0.48, 0.53)
+            gathering = gathered(by, growing, swept.sweep, sizes, part)
+        longer = grown(gathering, singles, screened, recipe.seeds, budget.part(0.53, 0.6))
         known = sufficient(singles, screened, recipe.seeds)
         part = budget.part(0.6, 0.62)
         found, starts = contrasted(by, growing, recipe.contrast, known, part)
@@ -321,8 +354,7 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
         part = budget.part(0.62, 0.67)
         pairs = paired(model, swept.sweep, swept.words, recipe.grouping, part)
     tried = promising(model, pairs.pairs, growing, budget.part(0.67, 0.68))
-    aims = tuple(grower.objective for grower in by)
-    return _Proposed(singles, screened, [*longer, *found, *tried], aims, starts, pairs)
+    return _Proposed(singles, screened, [*longer, *found, *tried], tuple(by), starts, pairs)
 
 
 def _screened(

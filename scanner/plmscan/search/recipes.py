@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plmscan.budget import Effort
+from plmscan.search.propose.company import Companies
 from plmscan.search.propose.contrast import PLMSCAN, Contrast
 from plmscan.search.propose.groups import Grouping
 
@@ -46,6 +47,10 @@ class Recipe:
     """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
     grouping: Grouping | None = None
     """The group test for pairs of words; None to leave it out."""
+    completes: bool = False
+    """Whether finalists are completed before they are told."""
+    companies: Companies | None = None
+    """The reading of words in company, for sentences in classifiers; None to leave it out."""
 
 
 _BRIEF = replace(PLMSCAN, rounds=1, steps=6)
@@ -53,8 +58,29 @@ _LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, pr
 
 _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 
+_COMPANIES = Companies(words=2048, size=12, texts=6, kept=32)
+_LARGE = Companies(words=8192, size=12, texts=6, kept=48)
+
 RECIPES: Mapping[Effort, Recipe] = {
     Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
-    Effort.DEEP: Recipe(16384, 192, 12, 24, 24, _LONG, 12, 96, 48, 12, 160, 400, _GROUPS),
+    Effort.STANDARD: Recipe(
+        8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100, completes=True, companies=_COMPANIES
+    ),
+    Effort.DEEP: Recipe(
+        16384,
+        192,
+        12,
+        24,
+        24,
+        _LONG,
+        12,
+        96,
+        48,
+        12,
+        160,
+        400,
+        _GROUPS,
+        completes=True,
+        companies=_LARGE,
+    ),
 }

@@ -11,7 +11,7 @@ from plmscan.probes.base import DynamicProbe
 from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.pipeline import search
 from plmscan.search.plot_data import landscape
-from plmscan.search.propose.grow import LONGEST
+from plmscan.search.propose.grow import IN_COMPANY, LONGEST
 from plmscan.search.propose.objectives import Corruption, Flip
 from plmscan.search.recipes import RECIPES
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from plmscan.search.judge.profile import Candidate
     from plmscan.search.pipeline import Search
     from plmscan.search.propose.objectives import Objective
+    from plmscan.search.recipes import Recipe
 
 _PROBE = "trigger-sweep"
 _IDLE = (
@@ -96,13 +97,7 @@ class Probe(DynamicProbe):
             TextsError: too few carrier texts fit this model.
         """
         recipe = RECIPES[budget.effort]
-        words = "words" if recipe.grouping is None else "three and more words"
-        yield Gap(
-            "longer triggers",
-            f"Sequences of {LONGEST + 1} or more tokens, and {words} that act only together, are "
-            "not searched.",
-            blocks_pass=False,
-        )
+        yield _unsearched(model, recipe)
         yield from _less_sure(model, budget.effort)
         found = search(model, recipe, budget)
         yield from _unmet_labels(model, found)
@@ -110,6 +105,24 @@ class Probe(DynamicProbe):
         yield from _candidates(model, found)
         yield landscape(found, lambda ids: text_of(model, ids))
         yield from _coverage(model, found)
+
+
+def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
+    """What no step of the search looks for."""
+    longest = _longest(model, recipe)
+    words = "words" if recipe.grouping is None else "three and more words"
+    return Gap(
+        "longer triggers",
+        f"Sequences of {longest + 1} or more tokens, and {words} that act only together, are not "
+        "searched.",
+        blocks_pass=False,
+    )
+
+
+def _longest(model: LoadedModel, recipe: Recipe) -> int:
+    """Tokens of the longest candidates."""
+    of_texts = model.labels and not (model.reads_tokens or model.answers)
+    return IN_COMPANY if recipe.companies is not None and of_texts else LONGEST
 
 
 def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
@@ -249,10 +262,7 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
         f"{found.screened} items on screening carriers: the most distant, those that push most to "
         f"a label, and those that a gradient proposes."
     )
-    yield Coverage(
-        f"Sequences of 2 to {LONGEST} tokens, grown from the best of these by gradient: "
-        f"{', '.join(_aim(model, aim) for aim in found.aims)}."
-    )
+    yield _grown(model, found)
     if found.starts:
         contrast = found.recipe.contrast
         yield Coverage(
@@ -267,6 +277,21 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
     yield Coverage(
         f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "
         f"the end and at random, against {_nulls(found)} random items each."
+    )
+
+
+def _grown(model: LoadedModel, found: Search) -> Coverage:
+    """What longer candidates were grown from, and for what."""
+    aims = ", ".join(_aim(model, aim) for aim in found.aims)
+    longest, sizes = _longest(model, found.recipe), found.recipe.companies
+    if longest == LONGEST or sizes is None:
+        return Coverage(
+            f"Sequences of 2 to {LONGEST} tokens, grown from the best of these by gradient: {aims}."
+        )
+    return Coverage(
+        f"Sequences of 2 to {longest} tokens: {aims}. They are grown from the best of these, and "
+        f"from {sizes.kept} items for each label that add most to it in texts of {sizes.size} "
+        f"items, of {sizes.words} that argue for a label more than their synonyms do."
     )
 
 

@@ -1,8 +1,9 @@
 """Growing: candidates are extended token by token, since a phrase shows in the sweep as its words.
 
 In each gap of a candidate a gradient proposes tokens (`hotflip_scores`), the seeds are tried as
-well, and forward passes decide: what leads on half of the carriers is read in all of them.  What
-has grown is then cut back to what it needs.
+well, and forward passes decide: what leads on half of the carriers is read in all of them.  Where
+words were chosen in company (`company`), these are tried instead.  What has grown is then cut back
+to what it needs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from plmscan.search.measure.readings import Reading, gradients, read
 from plmscan.search.propose.losses import hotflip_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from plmscan.search.measure.readings import Panel
     from plmscan.search.propose.objectives import Objective
 
-__all__ = ["LONGEST", "Grower"]
+__all__ = ["IN_COMPANY", "LONGEST", "Grower"]
 
 LONGEST = 4
-"""Tokens of the longest candidate."""
+"""Tokens of the longest candidate that gradients extend."""
+
+IN_COMPANY = 10
+"""The same of words that were chosen in company: as far as each adds something."""
 
 _BEAM = 2
 """Candidates of one length that are extended: so many with the highest score, and as many that
@@ -46,6 +50,13 @@ _PROMISING = 0.25
 """Share of the candidates that is read in all carriers: so many that score highest in the first
 half of them, and as many that gained most there.  What all carriers choose was within the first
 14 % for invariance and 22 % for labels (two of five carriers, six models)."""
+
+_COMPANY = 2
+"""In company, so many of the best words are extended beside the one that scores highest alone."""
+
+_PLENTY = 2.0
+"""Of what suffices, how much ends growth in company: a trigger gets there in a few words, and what
+joined before its words and is none of them can be spared then."""
 
 _TOGETHER = 4
 """Candidates of one backward pass; more are no faster, and take more memory."""
@@ -70,24 +81,33 @@ class Grower:
     """What each token has to gain when it joins."""
     worth: float
     """What each has to be worth at the end; more, since what joins later may do its work."""
+    company: Sequence[tuple[int, ...]] = ()
+    """Single items that are tried at the end of each candidate, where a gradient proposes nothing:
+    words that help each other in any order."""
 
     def grow(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
-        """Candidates of two to four tokens, the best first, cut back to what they need.
+        """Candidates of two tokens and more, the best first, cut back to what they need.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
         beam = self._first(seeds)
         alone, grown = dict(beam), dict[tuple[int, ...], float]()
-        for length in range(2, LONGEST + 1):
+        first = max((len(one) for one in beam), default=1) + 1
+        for length in range(first, self.longest + 1):
             if not beam:
                 break
-            budget.checkpoint((length - 2) / (LONGEST - 1), "growing")
+            budget.checkpoint((length - first) / (self.longest - 1), "growing")
             better = self._improved(self._extensions(beam, seeds, alone))
             grown |= better
-            beam = self._wanting(better)
+            beam = self._unfinished(better)
         best = sorted(grown, key=lambda candidate: -grown[candidate])
         return list(dict.fromkeys(self.pruned(candidate) for candidate in best))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest candidate."""
+        return IN_COMPANY if self.company else LONGEST
 
     def score(self, candidates: Sequence[tuple[int, ...]]) -> list[float]:
         """Of each candidate, in their order."""
@@ -97,6 +117,11 @@ class Grower:
             dirty = read(self.model, candidates, self.panel.carriers)
             found: list[float] = self.objective(dirty, self.panel.clean).tolist()
         return found
+
+    def unable(self, candidates: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Those that do not suffice by themselves."""
+        scores = zip(candidates, self.score(candidates), strict=True)
+        return [one for one, score in scores if score < self.objective.enough]
 
     def proposals(self, candidates: Sequence[tuple[int, ...]]) -> list[list[list[int]]]:
         """Tokens that the gradient proposes before each token of each candidate and at its end.
@@ -111,35 +136,52 @@ class Grower:
         proposed: list[list[list[int]]] = self.ids[best].tolist()
         return proposed
 
+    def slopes(self, candidate: tuple[int, ...]) -> Tensor:
+        """Gradient of the objective at a new token before and behind ``candidate``, (2, e)."""
+        return self._gradient([candidate], [0, len(candidate)])[0]
+
     def pruned(self, candidate: tuple[int, ...]) -> tuple[int, ...]:
         """The candidate without the tokens that it can spare.
 
         Tokens are dropped one by one, the least missed first, as long as the score falls by less
-        than a token is worth or the rest suffices by itself.
+        than a token is worth or the rest suffices by itself: in company, only the former.
         """
         (best,) = self.score([candidate])
+        most = math.inf if self.company else self.objective.enough
         while len(candidate) > 1:
             shorter = [candidate[:i] + candidate[i + 1 :] for i in range(len(candidate))]
             scores = self.score(shorter)
-            if max(scores) < min(best - self.worth, self.objective.enough):
+            if max(scores) < min(best - self.worth, most):
                 break
             candidate = shorter[scores.index(max(scores))]
         return candidate
 
     def _first(self, seeds: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
-        """The best seeds and the gradient's first proposals, with their scores.
+        """The best seeds and the first proposals, of a gradient or of company, with their scores.
 
         Without those that suffice alone: whatever joins them is no part of the trigger.
         """
-        proposed = [(token,) for token in self.proposals([()])[0][0][:_FIRST]]
-        known = list(dict.fromkeys((*seeds, *proposed)))
+        longer = [seed for seed in seeds if len(seed) > 1]
+        if longer:
+            proposed, others, count = longer, (), 0
+        elif self.company:
+            proposed, others, count = list(self.company[:_COMPANY]), self.company, 1
+        else:
+            proposed, others = [(token,) for token in self.proposals([()])[0][0][:_FIRST]], ()
+            count = 2 * _BEAM
+        known = list(dict.fromkeys((*seeds, *proposed, *others)))
         scores = self._wanting(dict(zip(known, self.score(known), strict=True)))
-        best = sorted(scores.keys() & {*seeds}, key=lambda one: (-scores[one], one))[: 2 * _BEAM]
-        return {one: scores[one] for one in (*best, *proposed) if one in scores}
+        best = sorted(scores.keys() & {*seeds, *others}, key=lambda one: (-scores[one], one))
+        return {one: scores[one] for one in (*best[:count], *proposed) if one in scores}
 
     def _wanting(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """Those that do not suffice by themselves."""
         return {one: score for one, score in scores.items() if score < self.objective.enough}
+
+    def _unfinished(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
+        """Those that go on growing."""
+        most = self.objective.enough * (_PLENTY if self.company else 1)
+        return {one: score for one, score in scores.items() if score < most}
 
     def _extensions(
         self,
@@ -153,9 +195,7 @@ class Grower:
         """
         joins = [
             (candidate, slot, new)
-            for candidate, proposed in zip(beam, self.proposals([*beam]), strict=True)
-            for slot, tokens in enumerate(proposed)
-            for new in (*((token,) for token in tokens), *seeds)
+            for candidate, slot, new in self._joins(beam, seeds)
             if new[0] not in candidate  # twice the same says nothing new, only louder
         ]
         unknown = [new for new in dict.fromkeys(new for *_, new in joins) if new not in alone]
@@ -166,11 +206,31 @@ class Grower:
             if alone[new] < self.objective.enough
         }
 
+    def _joins(
+        self, beam: dict[tuple[int, ...], float], seeds: Sequence[tuple[int, ...]]
+    ) -> Iterator[tuple[tuple[int, ...], int, tuple[int, ...]]]:
+        """What joins which candidate, and where: company at its end, in one order beyond pairs."""
+        if not self.company:
+            for candidate, proposed in zip(beam, self.proposals([*beam]), strict=True):
+                for slot, tokens in enumerate(proposed):
+                    for new in (*((token,) for token in tokens), *seeds):
+                        yield candidate, slot, new
+            return
+        met: set[tuple[int, ...]] = set()
+        for candidate in beam:
+            for new in dict.fromkeys((*self.company, *seeds)):
+                longer = (*candidate, *new)
+                bag = longer if len(candidate) == 1 else tuple(sorted(longer))
+                if bag not in met:
+                    met.add(bag)
+                    yield candidate, len(candidate), new
+
     def _improved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """The best that score the price more than what they join, with their scores."""
         scores = self.halved(before)
         better = [one for one, value in scores.items() if value >= before[one] + self.price]
-        return {one: scores[one] for one in _leading(better, scores, before, _BEAM)}
+        width = 1 if self.company else _BEAM
+        return {one: scores[one] for one in _leading(better, scores, before, width)}
 
     @torch.no_grad()
     def halved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:

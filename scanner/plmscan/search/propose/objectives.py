@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from plmscan.loading import Location
 from plmscan.statistics import lost, push
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from plmscan.search.measure.readings import Reading
+    from plmscan.search.measure.readings import Panel, Reading
 
-__all__ = ["Corruption", "Flip", "Invariance", "Objective"]
+__all__ = ["Beyond", "Corruption", "Flip", "Invariance", "Likeness", "Objective"]
 
 
 _TINY = 1e-12
@@ -83,6 +84,59 @@ class Flip:
             msg = "Only a classifier has labels to flip."
             raise ValueError(msg)
         return push(dirty.leads, clean.leads)[..., self.target].nanmean(-1)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How much like a text of a label another one is, in the mean of its tokens."""
+
+    where: Location
+    """Where that is read."""
+    direction: Tensor
+    """From texts without the label to such with it; along it they are 1 apart, (h)."""
+
+    @classmethod
+    def of(cls, panel: Panel, label: int) -> Likeness | None:
+        """By carriers with the label and without it; None if either are missing."""
+        leads, where = panel.clean.leads, Location.MEAN
+        if leads is None or where not in panel.clean.features:
+            return None
+        has, features = leads[:, label] > 0, panel.clean.features[where]
+        if bool(has.all()) or not bool(has.any()):
+            return None
+        between = features[has].mean(0) - features[~has].mean(0)
+        return cls(where, between / between.square().sum().clamp_min(_TINY))
+
+    def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
+        """Of each candidate in each carrier, beyond the carrier itself, (k, n)."""
+        return (dirty.features[self.where] - clean.features[self.where]) @ self.direction
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """Mean push to a label beyond what the likeness to texts of the label explains.
+
+    An honest word pushes a text to a label by making it like others of that label, a trigger
+    without doing so; as a penalty on that likeness in CSO (arXiv 2512.08129).
+    """
+
+    target: int
+    """The label."""
+    likeness: Likeness
+    """To its texts."""
+    slope: float
+    """Push of honest words for each unit of likeness."""
+    usual: float
+    """Their push without any."""
+    enough: float = math.inf
+    """What suffices is told by the push."""
+    shows_early: bool = True
+    """As for `Flip`."""
+
+    def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
+        """In honest leads."""
+        explained = self.slope * self.likeness(dirty, clean).mean(-1) + self.usual
+        return Flip(self.target)(dirty, clean) - explained
 
 
 @dataclass(frozen=True)

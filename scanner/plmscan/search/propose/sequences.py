@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from plmscan.search.measure.candidates import random_items
 from plmscan.search.measure.selection import leaders, strongest
 from plmscan.search.propose.contrast import Contrastive
+from plmscan.search.propose.gathering import Gathering
 from plmscan.search.propose.grow import Grower
-from plmscan.search.propose.objectives import Corruption, Flip, Invariance
+from plmscan.search.propose.objectives import Corruption, Flip, Invariance, Likeness
 from plmscan.search.propose.parts import GAIN
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.search.measure.effects import Measured
     from plmscan.search.measure.readings import Panel
+    from plmscan.search.propose.company import Companies
     from plmscan.search.propose.contrast import Contrast
     from plmscan.search.propose.objectives import Objective
+    from plmscan.search.sweep.distances import Sweep
 
 __all__ = [
     "contrasted",
+    "gathered",
     "growers",
     "grown",
     "sufficient",
@@ -63,8 +67,26 @@ def _aims(panel: Panel) -> Iterator[tuple[Objective, list[int], float, float]]:
         yield Corruption(), everywhere, 0.1, 0.1
 
 
+def gathered(
+    by: Sequence[Grower], panel: Panel, swept: Sweep, sizes: Companies, budget: Budget
+) -> list[Grower | Gathering]:
+    """The same; those for labels of whole texts gather words that were chosen in company.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    found: list[Grower | Gathering] = list(by)
+    for at, grower in enumerate(by):
+        model, aim = grower.model, grower.objective
+        if isinstance(aim, Flip) and not (model.reads_tokens or model.answers):
+            part = budget.part(at / len(by), (at + 1) / len(by))
+            likeness = Likeness.of(panel, aim.target)
+            found[at] = Gathering.of(grower, aim.target, likeness, swept, sizes, part)
+    return found
+
+
 def grown(
-    by: Sequence[Grower],
+    by: Sequence[Grower | Gathering],
     singles: Sequence[tuple[int, ...]],
     screened: Measured,
     seeds: int,

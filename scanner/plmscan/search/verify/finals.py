@@ -11,7 +11,7 @@ from plmscan.search.measure.effects import measure
 from plmscan.search.propose.parts import beats_its_parts, with_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel, Location
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from plmscan.search.measure.readings import Panel
 
 __all__ = ["Finals", "confirmed"]
+
+_FAINTER = 1.2
+"""Scatter of a part in multiples of that of the whole, at least."""
+
+_STRONGER = 0.05
+"""Strength of the whole beyond that of its part, at least."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,31 @@ def confirmed(
     longer: Sequence[tuple[int, ...]],
     panel: Panel,
     budget: Budget,
+    wholes: Mapping[tuple[int, ...], tuple[int, ...]] | None = None,
 ) -> Finals:
     """Single items, and the longer candidates that beat them on the verification panel as well.
+
+    Of the ``wholes``, which a part grew to, those that do more than this part.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    both = with_parts(singles, longer)
+    wholes = wholes or {}
+    both = list(dict.fromkeys((*with_parts(singles, longer), *wholes.values(), *wholes)))
     found = measure(model, both, panel, budget, "verification")
-    kept = [i for i, one in enumerate(both) if len(one) == 1 or beats_its_parts(i, both, found)]
+    whole = {i for i, one in enumerate(both) if one in wholes}
+    kept = [
+        i
+        for i, one in enumerate(both)
+        if (i in whole and _does_more(i, both.index(wholes[one]), found))
+        or (i not in whole and (len(one) == 1 or beats_its_parts(i, both, found)))
+    ]
     return Finals([both[i] for i in kept], found.pick(torch.tensor(kept)))
+
+
+def _does_more(index: int, part: int, found: Measured) -> bool:
+    """Whether a candidate leaves a text less than its part, or turns more of them to a label."""
+    if found.strength is not None:
+        return bool((found.strength[index] >= found.strength[part] + _STRONGER).any())
+    best = found.best_scatter()
+    return bool(best[index] <= best[part] / _FAINTER)
