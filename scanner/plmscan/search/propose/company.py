@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
 from plmscan.loading.precision import in_full
 from plmscan.search.measure.readings import read
@@ -74,15 +73,20 @@ def unlike_synonyms(model: LoadedModel, ids: Tensor, leads: Tensor, count: int) 
     neighbours in the embedding table do.
     """
     table = model.embedding_weight.detach()
-    units = F.normalize(table - table.mean(0), dim=1)[ids.to(table.device)]
+    mean, at = table.mean(0), ids.to(table.device)
+    # Multiplied out: a centred copy of a large table would not be small.
+    squared = table.norm(dim=1).square() - 2 * (table @ mean) + mean @ mean
+    lengths = squared.clamp_min(1e-12).sqrt()[at]
     listed = leads.topk(min(_LISTED * count, len(ids))).indices
     beyond = []
-    for part in torch.split(listed, max(1, _ENTRIES // len(ids))):
+    for part in torch.split(listed, max(1, _ENTRIES // len(table))):
+        targets = table[at[part]] - mean
         with in_full(table.device):
-            cosines = units[part] @ units.T
-        cosines[torch.arange(len(part)), part] = -1
-        nearest = cosines.topk(min(_SYNONYMS, len(ids) - 1)).indices.cpu()
-        beyond.append(leads[part] - leads[nearest].mean(1))
+            along = (table @ targets.T)[at] - mean @ targets.T
+        cosines = along / lengths.unsqueeze(1)
+        cosines[part, torch.arange(len(part))] = -torch.inf
+        nearest = cosines.topk(min(_SYNONYMS, len(ids) - 1), dim=0).indices.cpu()
+        beyond.append(leads[part] - leads[nearest].mean(0))
     best = torch.cat(beyond).topk(min(count, len(listed))).indices
     return ids[listed[best]]
 
