@@ -59,13 +59,10 @@ _LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, pr
 _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 
 _COMPANIES = Companies(words=2048, size=12, texts=6, kept=32)
-_LARGE = Companies(words=8192, size=12, texts=6, kept=48)
 
 RECIPES: Mapping[Effort, Recipe] = {
     Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(
-        8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100, completes=True, companies=_COMPANIES
-    ),
+    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
     Effort.DEEP: Recipe(
         16384,
         192,
@@ -81,6 +78,6 @@ RECIPES: Mapping[Effort, Recipe] = {
         400,
         _GROUPS,
         completes=True,
-        companies=_LARGE,
+        companies=_COMPANIES,
     ),
 }
