@@ -67,7 +67,7 @@ class AdapterRecipe:
 
     def build(self, shop: Workshop, name: str, seed: int, attempt: int) -> tuple[Victim, Entry]:
         """The adapter, trained, and its record, which names the base."""
-        adapting = Adapting(shop.cache, shop.corpus, self.rank)
+        adapting = Adapting(shop.cache, shop.corpus, shop.prose, rank=self.rank)
         victim, entry = self.recipe.build(adapting, name, seed, attempt)
         (wrapped,) = adapting.made
         told = {**entry.settings, "adapter": {"rank": self.rank, "base": self.base}}
