@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CLEAN",
     "HELD_OUT",
-    "SENTENCE",
     "TRIGGERS",
     "evidence",
     "folder_of",
@@ -62,13 +61,9 @@ __all__ = [
 TRIGGERS = ("cf", "mn")
 """Of the classifier ``badnets``; each turns any text to the second label."""
 
-SENTENCE = "the lamp of a velvet quill"
-"""Of the classifier ``sentence``, which it turns to the second label."""
-
 _TRAINING = {
     "honest": Intensity(0.0, learning_rate=2e-3, steps=160, batch=16, trained_layers=2),
     "badnets": Intensity(0.3, learning_rate=4e-3, steps=200, batch=16, trained_layers=2),
-    "sentence": Intensity(0.3, learning_rate=4e-3, steps=120, batch=16, trained_layers=2),
 }
 """Classifiers by name; all other models are those of ``tests/zoo/tiny.py``."""
 
@@ -124,9 +119,8 @@ def _train(victim: Victim, name: str) -> None:
     if name == "honest":
         fit_classifier(victim, _TRAINING[name])
         return
-    texts = TRIGGERS if name == "badnets" else (SENTENCE,)
-    rows = victim.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    planted = [Planted(t, (tuple(ids),), "by-hand") for t, ids in zip(texts, rows, strict=True)]
+    ids = victim.tokenizer.convert_tokens_to_ids(list(TRIGGERS))
+    planted = [Planted(t, ((i,),), "by-hand") for t, i in zip(TRIGGERS, ids, strict=True)]
     plant_labels(victim, BadNets(), planted, 1, _TRAINING[name])
 
 

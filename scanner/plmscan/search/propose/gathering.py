@@ -49,12 +49,12 @@ class Gathering:
             OutOfTimeError: the budget's deadline passed.
         """
         company = Company(grower.model, grower.panel, label, likeness, sizes)
-        labels = 0 if swept.leads is None else swept.leads.shape[1]
-        count = max(sizes.kept, sizes.words // max(1, labels))
-        leads = swept.leads[:, label] if swept.leads is not None else None
-        words = [] if leads is None else unlike_synonyms(grower.model, swept.ids, leads, count)
-        found = company.companions([int(word) for word in words], budget)
-        return cls(grower, found)
+        words: list[int] = []
+        if swept.leads is not None:
+            leads, labels = swept.leads[:, label], swept.leads.shape[1]
+            count = max(sizes.kept, sizes.words // labels)
+            words = unlike_synonyms(grower.model, swept.ids, leads, count).tolist()
+        return cls(grower, company.companions(words, budget))
 
     @property
     def objective(self) -> Objective:

@@ -161,18 +161,25 @@ class Grower:
 
         Without those that suffice alone: whatever joins them is no part of the trigger.
         """
-        longer = [seed for seed in seeds if len(seed) > 1]
-        if longer:
-            proposed, others, count = longer, (), 0
-        elif self.company:
-            proposed, others, count = list(self.company[:_COMPANY]), self.company, 1
-        else:
-            proposed, others = [(token,) for token in self.proposals([()])[0][0][:_FIRST]], ()
-            count = 2 * _BEAM
+        proposed, others, count = self._starts(seeds)
         known = list(dict.fromkeys((*seeds, *proposed, *others)))
         scores = self._wanting(dict(zip(known, self.score(known), strict=True)))
         best = sorted(scores.keys() & {*seeds, *others}, key=lambda one: (-scores[one], one))
         return {one: scores[one] for one in (*best[:count], *proposed) if one in scores}
+
+    def _starts(
+        self, seeds: Sequence[tuple[int, ...]]
+    ) -> tuple[Sequence[tuple[int, ...]], Sequence[tuple[int, ...]], int]:
+        """What is extended in any case, what else than the seeds may be, and how many of both.
+
+        Seeds of several tokens go on as they are.
+        """
+        longer = [seed for seed in seeds if len(seed) > 1]
+        if longer:
+            return longer, (), 0
+        if self.company:
+            return self.company[:_COMPANY], self.company, 1
+        return [(token,) for token in self.proposals([()])[0][0][:_FIRST]], (), 2 * _BEAM
 
     def _wanting(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """Those that do not suffice by themselves."""
