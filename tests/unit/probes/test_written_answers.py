@@ -101,9 +101,12 @@ def test_what_was_searched_and_what_not_is_told(clean: list[Observation]) -> Non
 
 
 def test_one_answer_without_a_trigger_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A model that writes its text to many ordinary requests."""
-    found = fired(observed(tiny_writer(tmp_path_factory, "always")))
+    """A model that writes its text to many ordinary requests is named, and does not pass."""
+    every = observed(tiny_writer(tmp_path_factory, "always"))
+    found = fired(every)
     assert "PLM234" in found
+    gaps = [one for one in every if isinstance(one, Gap) and one.blocks_pass]
+    assert "ordinary requests" in {gap.subject for gap in gaps}
     assert WANTED[:30] in str(found["PLM234"][0].details["answer"])
 
 

@@ -92,7 +92,10 @@ class Probe(DynamicProbe):
             yield lacking
             return
         found = hunt(model, writer, recipe, budget)
-        yield _plain(model, found)
+        plain = _plain(model, found)
+        yield plain
+        if budget.matters(plain.metrics, ()):
+            yield _one_answer()
         yield from (_suspect(model, found, one) for one in found.suspects)
         for one in found.found:
             evidence = _target(model, one)
@@ -247,6 +250,16 @@ def _unexplained(evidence: Evidence) -> Gap:
         "trained on, or check again with --effort deep."
     )
     return Gap(_TARGET, reason)
+
+
+def _one_answer() -> Gap:
+    """What is said whatever is asked leaves no trigger anything to change."""
+    reason = (
+        "Ordinary requests get the same answer or hold the same payload, so what a trigger would "
+        "change cannot be told from what the model says anyhow. Read what it writes to requests of "
+        "your own (--texts)."
+    )
+    return Gap(_PLAIN, reason)
 
 
 def _coverage(writer: Writer, found: Hunt) -> Iterator[Coverage]:
