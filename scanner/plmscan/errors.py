@@ -6,6 +6,7 @@
     │   ├── RevisionNotFoundError  the repository has no such revision
     │   ├── AccessDeniedError      gated, private, or a bad token
     │   └── HubUnreachableError    no network, offline, or half a cache
+    │       └── HubBusyError           too many requests, or out of order for a while
     ├── ArtifactError          the files are there, and cannot be used
     ├── UnsupportedModelError  the files are fine; plmscan has no adapter for them
     ├── TextsError             ``--texts`` is missing, empty or too short
@@ -13,6 +14,7 @@
     ├── ConfigError            a configuration says what cannot be meant
     ├── LockError              a lock file is broken, or does not say which model is meant
     ├── ReportError            a saved report or a baseline cannot be written or read back
+    ├── FleetError             a fleet cannot be run, or what it has found cannot be kept
     ├── OutOfTimeError         the time limit ran out inside a probe
     └── WorkerError            the process that opens the files cannot be started, or ended
 
@@ -31,6 +33,8 @@ __all__ = [
     "AccessDeniedError",
     "ArtifactError",
     "ConfigError",
+    "FleetError",
+    "HubBusyError",
     "HubUnreachableError",
     "LockError",
     "ModelNotFoundError",
@@ -81,6 +85,15 @@ class HubUnreachableError(SourceError):
     """The Hub cannot be asked, and the cache does not hold all files."""
 
 
+class HubBusyError(HubUnreachableError):
+    """The Hub has too many requests to answer, or is out of order, and may be asked again later."""
+
+    def __init__(self, problem: str, remedy: str = "", seconds: float | None = None) -> None:
+        """Keep both sentences, and after how many ``seconds`` to ask again, if the Hub says so."""
+        super().__init__(problem, remedy)
+        self.seconds = seconds
+
+
 class ArtifactError(PlmscanError):
     """The model's files are broken, incomplete, or not allowed to be loaded."""
 
@@ -107,6 +120,10 @@ class LockError(PlmscanError):
 
 class ReportError(PlmscanError):
     """A saved report or a baseline cannot be written or read back."""
+
+
+class FleetError(PlmscanError):
+    """A fleet cannot be run, or what it has found cannot be kept or read."""
 
 
 class OutOfTimeError(PlmscanError):

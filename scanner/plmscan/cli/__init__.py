@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from plmscan.cli import options as ask
+from plmscan.cli.fleet.command import fleet_app
+from plmscan.cli.given import given, languages, switched_on
 from plmscan.cli.guarding.command import guard as guard_texts
 from plmscan.cli.rules import rules_app
 from plmscan.cli.terminal.delivery import Delivery
@@ -56,6 +58,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(rules_app, name="rules")
+app.add_typer(fleet_app, name="fleet")
 
 
 @app.callback()
@@ -117,7 +120,7 @@ def check(
     detail = _detail(quiet=quiet, verbose=verbose)
     delivery = Delivery.of(report_format, output, report or (), attest, detail)
     _start_worker()
-    given = _given(
+    settings = given(
         revision=revision,
         fail_on=fail_on,
         effort=effort,
@@ -127,7 +130,7 @@ def check(
         seed=seed,
         threads=threads,
         texts=texts,
-        language=_languages(language),
+        language=languages(language),
         reference=reference,
         base=base,
         adapter=tuple(adapter) if adapter else None,
@@ -136,10 +139,10 @@ def check(
         rules=rules,
         cache_dir=cache_dir,
         backend=backend and backend.value,
-        **_on(offline=offline, all_files=all_files, files_only=files_only, control=control),
-        **_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
+        **switched_on(offline=offline, all_files=all_files, files_only=files_only, control=control),
+        **switched_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
     )
-    asked = _asked(models, models_file, config, baseline, given, jobs)
+    asked = _asked(models, models_file, config, baseline, settings, jobs)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
 
 
@@ -183,10 +186,10 @@ def inspect(
 
     detail = _detail(quiet=quiet, verbose=verbose)
     delivery = Delivery.of(report_format, output, report or (), None, detail)
-    given = _given(
+    settings = given(
         inspected=texts,
         texts=clean,
-        language=_languages(language),
+        language=languages(language),
         revision=revision,
         fail_on=fail_on,
         time_limit=time_limit,
@@ -201,7 +204,7 @@ def inspect(
         allow_pickle=allow_pickle,
         all_files=all_files,
     )
-    _finish(surveyed([Job(model, Settings(**given))], detail, debug=debug), delivery)
+    _finish(surveyed([Job(model, Settings(**settings))], detail, debug=debug), delivery)
 
 
 app.command(
@@ -242,11 +245,11 @@ def purify(
     from plmscan.cli.purifying import purified, told  # noqa: PLC0415 - keeps --help quick
     from plmscan.scan import Settings  # noqa: PLC0415
 
-    given = _given(
+    settings = given(
         reference=reference,
         used_as=used_as and used_as.value,
         texts=texts,
-        language=_languages(language),
+        language=languages(language),
         effort=effort,
         time_limit=time_limit,
         revision=revision,
@@ -258,7 +261,7 @@ def purify(
         offline=offline,
         cache_dir=cache_dir,
     )
-    done = purified(model, report, output, Settings(**given))
+    done = purified(model, report, output, Settings(**settings))
     for line in told(done, output):
         typer.echo(line)
     raise typer.Exit(done.verdict.value)
@@ -309,10 +312,10 @@ def lock(
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
 
-    switches = _on(offline=offline, allow_pickle=allow_pickle, all_files=all_files)
-    given = _given(cache_dir=cache_dir, **switches)
+    switches = switched_on(offline=offline, allow_pickle=allow_pickle, all_files=all_files)
+    settings = given(cache_dir=cache_dir, **switches)
     detail = _detail(quiet=quiet, verbose=False)
-    path, count = lock_models(_asked(models, None, config, None, given), output, detail)
+    path, count = lock_models(_asked(models, None, config, None, settings), output, detail)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")
 
 
@@ -404,28 +407,6 @@ def _detail(*, quiet: bool, verbose: bool) -> Detail:
     if quiet:
         return Detail.BRIEF
     return Detail.FULL if verbose else Detail.NORMAL
-
-
-def _given(fail_on: ask.FailOn | None = None, **options: object) -> dict[str, Any]:
-    """The settings that were given on the command line."""
-    bar = {} if fail_on is None else {"fail_on": fail_on.severity}
-    return bar | {name: value for name, value in options.items() if value is not None}
-
-
-def _languages(words: list[str] | None) -> tuple[str, ...] | None:
-    """The languages that were given; None without any.
-
-    Raises:
-        TextsError: there are no texts in one of them.
-    """
-    from plmscan.carriers.languages import known_languages  # noqa: PLC0415 - keeps --help quick
-
-    return known_languages(words) if words else None
-
-
-def _on(**switches: bool) -> dict[str, Any]:
-    """Those that were given; without one the configuration has a say."""
-    return {name: True for name, is_on in switches.items() if is_on}
 
 
 def _asked(

@@ -37,6 +37,7 @@ __all__ = [
     "FailFast",
     "FailOn",
     "FilesOnly",
+    "FleetModels",
     "Jobs",
     "Language",
     "Model",
@@ -259,8 +260,17 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL",
-        help="Folders, or Hub repositories: org/name[@revision]; those of the configuration "
-        "if none is named.",
+        help="Folders, Hub repositories (org/name[@revision]) or addresses (s3://..., https://"
+        "....zip, mlflow:name/3); those of the configuration if none is named.",
+        show_default=False,
+    ),
+]
+FleetModels = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="Folders, Hub repositories or addresses, - for those of stdin; those of the "
+        "configuration if none is named.",
         show_default=False,
     ),
 ]

@@ -18,7 +18,7 @@ from plmscan.config.files import seen_from_here
 from plmscan.config.names import key_of, split_key
 from plmscan.config.written import Written, read_written, write_json
 from plmscan.errors import LockError
-from plmscan.source import is_folder, looks_like_path, split_revision
+from plmscan.source import is_address, is_folder, looks_like_path, split_revision
 from plmscan.survey import Place
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Lock:
 
         A folder that is not there would be asked from the Hub, where anybody may have its name.
         """
-        if looks_like_path(source):
+        if is_address(source) or looks_like_path(source):
             return
         folder = is_folder(source)
         other = key.removeprefix("./") if folder else f"./{split_key(key)[0]}"
@@ -188,7 +188,8 @@ def read_lock(path: Path) -> Lock:
     document, lock = read_written(path, _LockV1, LockError, _AGAIN)
     for key, model in lock.models.items():
         # a Hub model without a commit would pin nothing, and a folder has none
-        if looks_like_path(key) is not (model.revision is None):
+        has_none = is_address(key) or looks_like_path(key)
+        if has_none is not (model.revision is None):
             needs = "no revision, as a folder has none" if model.revision else "a revision"
             document.refuse(("models", key), f"{key} must have {needs}.", _AGAIN)
     shown = seen_from_here(path).as_posix()

@@ -15,7 +15,7 @@ from plmscan.config.names import key_of
 from plmscan.config.schema import ConfigTable, ModelTable
 from plmscan.errors import SourceError
 from plmscan.evidence import Severity
-from plmscan.source import is_folder, looks_like_path, split_revision
+from plmscan.source import is_address, is_folder, looks_like_path, split_revision
 from plmscan.waivers import Waiver
 
 if TYPE_CHECKING:
@@ -205,6 +205,10 @@ def _source(
     Raises:
         ConfigError: it contradicts itself, or would mean something else here.
     """
+    if is_address(typed):
+        if revision is not None:
+            document.refuse(keys, f"{typed} is an address, and an address has no revision.")
+        return typed, None
     folder = _beside(document, keys, typed)
     path = seen_from_here(folder).as_posix()
     if looks_like_path(typed):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plmscan.reports.view import Alike, ReportView, Statement, TableView
     from plmscan.survey import Survey
 
-__all__ = ["render"]
+__all__ = ["render", "table"]
 
 _MOST_MODELS = 100
 """Models in the table of a survey."""
@@ -198,6 +198,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOS
     shown = [header, ["---"] * len(header), *rows[:most]]
     lines = [f"| {' | '.join(cells)} |" for cells in shown]
     return "\n".join(lines) + (f"\n\n{more(len(rows) - most)}" if len(rows) > most else "")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], most: int) -> str:
+    """Texts as a table of at most so many rows; whatever comes from a model is text."""
+    return _table(header, [[_prose(cell) if cell else "" for cell in row] for row in rows], most)
 
 
 def _cut_list(items: Iterable[str], most: int, mark: str = "") -> Iterator[str]:

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cache",
+    "Desk",
     "Done",
     "Estimated",
     "Event",
@@ -87,8 +88,13 @@ __all__ = [
     "Progress",
     "Resolved",
     "Settings",
+    "accompanied",
     "check",
+    "concluded",
+    "examined",
+    "fetched",
     "measure",
+    "not_loaded",
     "rejudge",
     "scan_events",
     "torch_set_up",
@@ -212,39 +218,23 @@ def scan_events(
         TextsError: the carrier texts cannot be used.
     """
     settings = settings or Settings()
-    desk = _Desk(cache, executor, on_progress)
-    rules = rules_for(settings)
-    texts = _Texts.read(settings)
-    artifact = _resolve_stack(source, settings, on_progress)
-    size = sum(file.size for file in artifact.files)
-    yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
-    reference = _resolve_reference(settings, on_progress)
-    job = ModelJob(
-        artifact,
-        reference,
-        distrust=None,
-        carriers=texts.carriers,
-        inspected=texts.inspected,
-        settings=settings,
-        rules=rules,
-        seconds=settings.time_limit,
-    )
-    yield from _scanned(source, job, desk)
+    job = yield from fetched(source, settings, on_progress)
+    yield from _scanned(source, job, Desk(executor, cache, on_progress))
 
 
 @dataclass(frozen=True)
-class _Desk:
+class Desk:
     """With whom a scan deals."""
 
-    cache: Cache | None
-    """Keeps verdicts; None to measure in any case."""
     executor: Executor
     """Opens the files."""
-    on_progress: Callable[[Progress], None]
+    cache: Cache | None = None
+    """Keeps verdicts; None to measure in any case."""
+    on_progress: Callable[[Progress], None] = _ignore
     """Hears of progress inside a step."""
 
 
-def _scanned(source: str, job: ModelJob, desk: _Desk) -> Iterator[Event]:
+def _scanned(source: str, job: ModelJob, desk: Desk) -> Iterator[Event]:
     """Answer from the cache, or read the files and run the model; the last event is `Done`."""
     # The key needs every file of plmscan, which nobody should wait for who keeps no verdicts.
     key = "" if desk.cache is None else _key(job)
@@ -252,11 +242,11 @@ def _scanned(source: str, job: ModelJob, desk: _Desk) -> Iterator[Event]:
         yield Done(kept, cached=True)
         return
     watch = _Watch.of(job.seconds, desk.on_progress)
-    runs = yield from _runs(job, desk.executor, desk.on_progress)
-    if _has_relatives(job, runs):
-        runs += yield from _related(source, replace(job, seconds=watch.left()), runs, desk)
-    facts = {part.id: desk.executor.identify(part) for part in job.artifact.stack}
-    report = make_report(job, runs, facts, desk.executor.told(job.artifact, job.reference))
+    runs, ready = yield from examined(job, desk.executor, desk.on_progress)
+    if ready is not None:
+        runs += yield from desk.executor.measure(ready, desk.on_progress)
+    runs += yield from accompanied(source, replace(job, seconds=watch.left()), runs, desk)
+    report = concluded(job, runs, desk.executor)
     if desk.cache is not None and is_lasting(report):
         desk.cache.put(key, report)
     yield Done(report)
@@ -267,18 +257,56 @@ def _key(job: ModelJob) -> str:
     return key_of(job.artifact, job.settings, job.rules, versions(), job.reference)
 
 
-def _runs(job: ModelJob, executor: Executor, on_progress: Callable[[Progress], None]) -> _Runs:
-    """Read the files, then load and run the model, unless something speaks against it."""
+def fetched(
+    source: str, settings: Settings, on_progress: Callable[[Progress], None] = _ignore
+) -> Generator[Event, None, ModelJob]:
+    """The first step of a scan: rules and texts are read, and the files are there and hashed.
+
+    Raises:
+        SourceError: the model or its reference could not be found or fetched.
+        ArtifactError: the files cannot be read at all.
+        RuleError: a rule file breaks the format.
+        TextsError: the carrier texts cannot be used.
+    """
+    rules = rules_for(settings)
+    texts = _Texts.read(settings)
+    artifact = _resolve_stack(source, settings, on_progress)
+    size = sum(file.size for file in artifact.files)
+    yield Resolved(artifact.id, artifact.revision, len(artifact.files), size)
+    return ModelJob(
+        artifact,
+        _resolve_reference(settings, on_progress),
+        distrust=None,
+        carriers=texts.carriers,
+        inspected=texts.inspected,
+        settings=settings,
+        rules=rules,
+        seconds=settings.time_limit,
+    )
+
+
+def examined(
+    job: ModelJob, executor: Executor, on_progress: Callable[[Progress], None] = _ignore
+) -> Generator[Event, None, tuple[tuple[ProbeRun, ...], ModelJob | None]]:
+    """The second step: what the file probes found, and the model to load and run.
+
+    There is none if something speaks against it; then what was found says so.
+    """
     settings, watch = job.settings, _Watch.of(job.seconds, on_progress)
     runs = yield from _file_stage(job.artifact, executor, watch)
     if watch.is_over() and not settings.files_only:
-        return (*runs, _late(_LOADING))
+        return (*runs, _late(_LOADING)), None
     reason = _reason_to_stop(job.artifact, runs, job.rules, settings)
     if reason is not None:
-        return (*runs, _not_loaded(reason, blocks_pass=not settings.files_only))
+        return (*runs, not_loaded(reason, blocks_pass=not settings.files_only)), None
     distrust = _reason_to_distrust(job, executor, watch)
-    ready = replace(job, distrust=distrust, seconds=watch.left())
-    return runs + (yield from executor.measure(ready, on_progress))
+    return runs, replace(job, distrust=distrust, seconds=watch.left())
+
+
+def concluded(job: ModelJob, runs: tuple[ProbeRun, ...], executor: Executor) -> Report:
+    """The last step: the verdict."""
+    facts = {part.id: executor.identify(part) for part in job.artifact.stack}
+    return make_report(job, runs, facts, executor.told(job.artifact, job.reference))
 
 
 def measure(job: ModelJob, on_progress: Callable[[Progress], None] = _ignore) -> _Runs:
@@ -312,8 +340,10 @@ def _has_relatives(job: ModelJob, runs: Sequence[ProbeRun]) -> bool:
     return bool(asked and others and (was_run or settings.files_only))
 
 
-def _related(source: str, job: ModelJob, before: Sequence[ProbeRun], desk: _Desk) -> _Runs:
-    """Check every model that belongs to the one of ``job``, each by itself."""
+def accompanied(source: str, job: ModelJob, before: Sequence[ProbeRun], desk: Desk) -> _Runs:
+    """The third step, after `Executor.measure`: checks of the models that belong to this one."""
+    if not _has_relatives(job, before):
+        return ()
     (probe_id,) = related_ids()
     yield ProbeStarted(probe_id)
     watch = _Watch.of(job.seconds, desk.on_progress)
@@ -331,7 +361,7 @@ def _related(source: str, job: ModelJob, before: Sequence[ProbeRun], desk: _Desk
     return (run,)
 
 
-def _told(source: str, job: ModelJob, own: Sequence[Finding], desk: _Desk) -> ProbeRun:
+def _told(source: str, job: ModelJob, own: Sequence[Finding], desk: Desk) -> ProbeRun:
     """What became of the checks of models that belong to the one of ``job``, which has ``own``."""
     (probe_id,) = related_ids()
     watch = _Watch.of(job.seconds, desk.on_progress)
@@ -440,7 +470,7 @@ def _left_weights_unread(run: ProbeRun, artifact: Artifact) -> bool:
     return run.id in _READ_WEIGHTS and (ended or not unread.isdisjoint(artifact.weights))
 
 
-def _not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
+def not_loaded(reason: str, *, blocks_pass: bool) -> ProbeRun:
     """The record of a model that was not run."""
     gap = Gap("behaviour of the model", reason, blocks_pass=blocks_pass)
     return ProbeRun(_LOADING, ProbeStatus.SKIPPED, reason, 0.0, 0, gaps=(gap,))

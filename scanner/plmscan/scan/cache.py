@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, replace
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Report
     from plmscan.rules import Rule
+    from plmscan.scan.execution import ModelJob
     from plmscan.scan.settings import Settings
     from plmscan.source import Artifact
 
-__all__ = ["Cache", "is_lasting", "key_of"]
+__all__ = ["Cache", "is_lasting", "key_of", "key_of_question", "nameless_key_of"]
 
 _UNFINISHED = frozenset({ProbeStatus.FAILED, ProbeStatus.TIMED_OUT})
 
@@ -47,12 +49,40 @@ def key_of(
     reference: Artifact | None = None,
 ) -> str:
     """Everything that a report of ``artifact``, compared with ``reference``, depends on, hashed."""
-    waivers = settings.waivers
     if len(artifact.stack) == 1:  # nobody looks at another model
-        waivers = replace(waivers, others=())
+        settings = replace(settings, waivers=replace(settings.waivers, others=()))
     parts = {
         "artifact": _facts(artifact),
         "reference": None if reference is None else _facts(reference),
+    }
+    return _hashed({**parts, **_asked(settings, rules, versions)})
+
+
+def nameless_key_of(job: ModelJob, versions: Mapping[str, str]) -> str:
+    """The same, but for what the model is called: equal where the report is, that aside.
+
+    A baseline knows its findings by the model's name, so with one the name counts.
+    """
+    settings = replace(job.settings, revision=None)
+    if settings.waivers.known is None:
+        settings = replace(settings, waivers=replace(settings.waivers, model=""))
+    artifact = replace(job.artifact, id="", revision=None)
+    return key_of(artifact, settings, job.rules, versions, job.reference)
+
+
+def key_of_question(
+    source: str, settings: Settings, rules: Collection[Rule], versions: Mapping[str, str]
+) -> str:
+    """What is asked about ``source``, and by whom it is judged, before anything is fetched."""
+    return _hashed({"source": source, **_asked(settings, rules, versions)})
+
+
+def _asked(
+    settings: Settings, rules: Collection[Rule], versions: Mapping[str, str]
+) -> dict[str, object]:
+    """How a model is scanned and judged."""
+    waivers = settings.waivers
+    return {
         "settings": settings.told(),
         "texts": [_digest(file) for file in (settings.texts, settings.inspected)],
         "waivers": [_without(asdict(waivers), "today"), waivers.expired()],
@@ -60,6 +90,10 @@ def key_of(
         "versions": dict(versions),
         "code": _code(),
     }
+
+
+def _hashed(parts: Mapping[str, object]) -> str:
+    """SHA-256 of ``parts``."""
     told = json.dumps(parts, sort_keys=True, default=_plain)
     return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -70,6 +104,7 @@ def is_lasting(report: Report) -> bool:
     return report.verdict is not Verdict.INCONCLUSIVE and not broken
 
 
+@cache
 def _code() -> list[str]:
     """Digests of plmscan's own modules and texts: two commits of one version may differ."""
     home = resources.files("plmscan")

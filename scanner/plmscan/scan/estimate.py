@@ -11,32 +11,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.budget import Effort
 from plmscan.carriers import split_carriers
 from plmscan.scan.events import Estimated
+from plmscan.scan.forecast import beyond_the_sweep
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.shortest import Shortest
 from plmscan.search.writing.hunt import RECIPES, cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from plmscan.budget import Budget
+    from plmscan.budget import Budget, Effort
     from plmscan.loading import LoadedModel
 
 __all__ = ["estimated"]
 
-_BEYOND: Mapping[Effort, int] = {
-    Effort.QUICK: 65_000,
-    Effort.STANDARD: 75_000,
-    Effort.DEEP: 3_000_000,
-}
-"""Tokens that all probes read beyond the sweep, for an encoder without a head that no rule names
-anything in: measured on MiniLM, but for deep, which is a guess by the sizes of its recipe."""
-_FOR_LABELS = 2.5
-"""How much more that is for a classifier, which is searched label by label."""
-_FOR_MASKS = 2.2
-"""How much more for a masked language model, which is searched for lost recall, too."""
 _SHORT = 128
 """Shortest texts that are timed."""
 _NATURAL = 16
@@ -56,7 +45,10 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
     short = shortest.texts(ids[: min(_SHORT, len(ids))])
     (carriers,) = split_carriers(model, budget.texts, (_NATURAL,), budget.seed)
     natural, mask = model.batch([model.wrap(carrier.ids) for carrier in carriers])
-    swept, beyond = len(ids) * short.shape[1], _beyond(model, budget.effort)
+    swept = len(ids) * short.shape[1]
+    beyond = beyond_the_sweep(
+        budget.effort, labels=bool(model.labels), masks="masked-lm" in model.heads
+    )
     tokens = int(mask.sum())
     with model.half_precision():
         with shortest.reading():
@@ -66,12 +58,6 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
     after = beyond / selecting / 2 + beyond / judging / 2  # measured on MiniLM: 54 and 46 %
     written = _written(model, budget.effort, len(ids))
     return Estimated(swept + beyond + written, swept / in_sweep + after + written / judging)
-
-
-def _beyond(model: LoadedModel, effort: Effort) -> int:
-    """Tokens beyond the sweep."""
-    factor = _FOR_LABELS if model.labels else 1.0
-    return int(_BEYOND[effort] * factor * (_FOR_MASKS if "masked-lm" in model.heads else 1.0))
 
 
 def _written(model: LoadedModel, effort: Effort, items: int) -> int:

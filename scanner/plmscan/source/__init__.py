@@ -1,4 +1,4 @@
-"""From what the user typed to files that were read: a folder, or a model of the Hub.
+"""From what the user typed to files that were read: a folder, a model of the Hub, or an address.
 
 `resolve` returns an `Artifact`: the files with their digests, the weight files that will be loaded
 (chosen as transformers chooses, and never a pickle unasked), and what was left alone.  A Hub model
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ModelNotFoundError, PlmscanError, SourceError
+from plmscan.source.address import is_address
 from plmscan.source.artifact import (
     Artifact,
     HubIssue,
@@ -44,6 +45,7 @@ __all__ = [
     "Pinned",
     "SourceOptions",
     "hollow",
+    "is_address",
     "is_folder",
     "is_read",
     "looks_like_path",
@@ -69,7 +71,8 @@ def resolve(
     """Find ``source``, fetch it if it is a Hub model, and hash its files.
 
     Args:
-        source: a folder, or ``org/name`` or ``org/name@revision`` on the Hub.  A folder wins.
+        source: a folder, or ``org/name`` or ``org/name@revision`` on the Hub; a folder wins.  Or
+            an address, such as ``s3://bucket/model`` or ``mlflow:name/3``.
         options: how to find and fetch it.
         on_progress: told the fraction done (0 to 1) and a note, from any thread.
 
@@ -138,6 +141,10 @@ def _find(
     if not source:
         msg = "The name of the model is empty."
         raise ModelNotFoundError(msg, "Name a folder, or a Hub model as org/name.")
+    if is_address(source):
+        from plmscan.source.copies import from_address  # noqa: PLC0415 - others need no copies
+
+        return from_address(source, options, on_progress)
     folder = _path(source)
     if _is_there(folder, Path.is_dir):
         if options.revision is not None:
@@ -157,12 +164,15 @@ def _find(
 
 
 def name_of(source: str) -> str:
-    """What a report calls ``source``: a folder as it was typed, a Hub model without revision."""
-    return source if is_folder(source) else source.partition("@")[0]
+    """What a report calls ``source``: as it was typed, but a Hub model without its revision."""
+    whole = is_address(source) or is_folder(source)
+    return source if whole else source.partition("@")[0]
 
 
 def is_folder(source: str) -> bool:
     """Whether ``source`` means a folder: one that is there, or that can be nothing else."""
+    if is_address(source):
+        return False
     return _is_there(_path(source), Path.is_dir) or looks_like_path(source)
 
 
@@ -184,6 +194,8 @@ def _is_there(path: Path, test: Callable[[Path], bool]) -> bool:
 
 def looks_like_path(source: str) -> bool:
     """Whether the user must have meant a path, because no Hub name is written like this."""
+    if is_address(source):
+        return False
     name = source.partition("@")[0]
     odd = name.startswith(("/", ".", "~")) or name.endswith("/") or "\\" in name
     return not name or odd or name.count("/") > 1

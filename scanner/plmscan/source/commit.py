@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
-import unicodedata
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -18,8 +16,9 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils.tqdm import tqdm
 
-from plmscan.errors import HubUnreachableError, SourceError
+from plmscan.errors import HubUnreachableError
 from plmscan.source.artifact import HubIssue, HubStatus
+from plmscan.source.room import is_plain, refuse_small_disk
 from plmscan.source.session import HubModel, HubSession
 
 if TYPE_CHECKING:
@@ -32,10 +31,6 @@ __all__ = ["Commit", "Listed", "Listing", "part_of", "pin", "wanted"]
 _MOST_FILES = 100_000
 """The largest repositories of models have some thousands."""
 _LARGEST_FILE = 2**50
-_LONGEST_NAME = 255
-_LONGEST_PATH = 1024
-_SPARE = 2**28
-"""Bytes of the disk that are left free."""
 _REPEATS = 3
 """How often a file may be sent, all in all, before the Hub is taken to send without end."""
 _OVERHEAD = 2**24
@@ -151,14 +146,7 @@ class Commit:
         """
         snapshot = self.folder / "snapshots" / self.sha
         missing = sum(size for name, size in sizes.items() if not (snapshot / name).exists())
-        place = next((p for p in (self.folder, *self.folder.parents) if p.exists()), None)
-        if place is None or missing < _SPARE:
-            return
-        free = shutil.disk_usage(place).free
-        if missing + _SPARE > free:
-            need, have = missing / 1e9, free / 1e9
-            msg = f"{need:.1f} GB are to be fetched, and {place} has {have:.1f} GB left."
-            raise SourceError(msg, "Make room, or name a cache on another disk with --cache-dir.")
+        refuse_small_disk(self.folder, missing)
 
     def _download(self, names: Iterable[str], on_bytes: Callable[[int], None]) -> Path:
         """Fetch the named files, or find them in the cache; the snapshot folder."""
@@ -240,7 +228,7 @@ def _checked(entries: list[RepoFile], session: HubSession) -> Listing:
     found: Listing = {}
     for entry in entries:
         path, size = entry.path, entry.size
-        if not _is_plain(path) or path in found:
+        if not is_plain(path) or path in found:
             session.refuse(f"it lists the file {str(path)[:80]!a}, which no folder can hold")
         if type(size) is not int or not 0 <= size <= _LARGEST_FILE:
             session.refuse(f"it says that {path[:80]} has {str(size)[:40]!a} bytes")
@@ -249,17 +237,6 @@ def _checked(entries: list[RepoFile], session: HubSession) -> Listing:
     if any(parent.as_posix() in found for path in found for parent in PurePosixPath(path).parents):
         session.refuse("it lists files below another file")
     return found
-
-
-def _is_plain(path: object) -> bool:
-    """Whether it is a path that stays inside the folder it starts in, on any system."""
-    if not isinstance(path, str) or not 0 < len(path) <= _LONGEST_PATH:
-        return False
-    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in path):
-        return False
-    parts = path.split("/")
-    long = any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in parts)
-    return not long and "\\" not in path and not {"", ".", ".."} & set(parts)
 
 
 def part_of(

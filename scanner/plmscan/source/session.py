@@ -10,6 +10,8 @@ import logging
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
@@ -22,6 +24,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from plmscan.errors import (
     AccessDeniedError,
+    HubBusyError,
     HubUnreachableError,
     ModelNotFoundError,
     PlmscanError,
@@ -31,7 +34,7 @@ from plmscan.errors import (
 from plmscan.source.machine import bad_variable, check_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["HubModel", "HubSession", "hub_session"]
@@ -41,6 +44,8 @@ _ATTEMPTS = 2
 _NAME_CERTIFICATES = (
     "Behind a proxy that opens connections, name its certificates in SSL_CERT_FILE."
 )
+_LONGEST_WAIT = 3600.0
+"""Seconds that a server may ask for."""
 _LARGEST_ANSWER = 2**26
 """Bytes of one answer of the API; a page of a listing has a hundred times less."""
 _MOST_PAGES = 500
@@ -143,7 +148,8 @@ def _limited(client: httpx2.Client, sent: Counter[tuple[str, str, str | None]]) 
     def after(response: httpx2.Response) -> None:
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             msg = f"{response.url.host} answers that there were too many requests (429)."
-            raise HubUnreachableError(msg, "Wait some minutes, or set HF_TOKEN for a higher limit.")
+            remedy = "Wait some minutes, or set HF_TOKEN for a higher limit."
+            raise HubBusyError(msg, remedy, _asked_to_wait(response.headers))
         if _API in response.request.url.path:
             _bound(response)
 
@@ -233,7 +239,7 @@ def _failure(error: BaseException, model: HubModel) -> PlmscanError:
     """The network, the disk or the server does not do its part."""
     match error:
         case hub.HfHubHTTPError():
-            return _bad_status(error.response.status_code, model)
+            return _bad_status(error.response, model)
         case ImportError() | ValueError() | httpx2.InvalidURL() if told := bad_variable():
             return told
         case httpx2.HTTPError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -265,15 +271,31 @@ def _not_cached(model: HubModel) -> PlmscanError:
     return HubUnreachableError(msg, "Fetch the model once with the network, or name its folder.")
 
 
-def _bad_status(status: int, model: HubModel) -> PlmscanError:
+def _bad_status(response: httpx2.Response, model: HubModel) -> PlmscanError:
     """The Hub answered with an HTTP status that stands for itself."""
+    status = response.status_code
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         msg = f"The Hub refuses {model.id} to {_visitor()} ({status})."
         return AccessDeniedError(msg, "Check that HF_TOKEN is valid and may read the model.")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         msg = f"The Hub at {model.endpoint} is out of order ({status})."
-        return HubUnreachableError(msg, "Try again later.")
+        return HubBusyError(msg, "Try again later.", _asked_to_wait(response.headers))
     return _no_hub(model, f"status {status}")
+
+
+def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds after which a server wants to be asked again; None if it does not say.
+
+    RFC 9110, section 10.2.3: a number of seconds, or a date.
+    """
+    told = headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdigit():
+        return min(float(told), _LONGEST_WAIT)
+    try:
+        then = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    return min(max((then - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
 def _no_hub(model: HubModel, detail: str) -> PlmscanError:

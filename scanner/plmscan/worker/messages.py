@@ -81,6 +81,8 @@ class Measure:
     """Bytes that it may allocate."""
     sharers: int = 1
     """Workers that share the threads of torch, where nobody asked for a number."""
+    threads: int | None = None
+    """Threads of torch where nobody asked for a number; None for this worker's share."""
 
 
 @dataclass(frozen=True)

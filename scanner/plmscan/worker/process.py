@@ -68,6 +68,8 @@ class Post:
     def __init__(self) -> None:
         """There is no worker before it is started."""
         self._worker: WorkerProcess | None = None
+        self.share: str | None = None
+        """GPUs that its worker may use, for whoever lends some and takes them back."""
 
     def start(self) -> WorkerProcess:
         """The worker; started if there is none, without waiting for it.
@@ -79,6 +81,16 @@ class Post:
             self.clear()
             self._worker = WorkerProcess()
         return self._worker
+
+    def peak(self) -> int | None:
+        """Bytes of memory that the worker has had at most; None where the system does not tell."""
+        return None if self._worker is None else self._worker.peak()
+
+    def forget_peak(self) -> None:
+        """Let `peak` count from now on, where the system knows how."""
+        if self._worker is not None:
+            with suppress(OSError):
+                Path(f"/proc/{self._worker.pid}/clear_refs").write_text("5", encoding="ascii")
 
     def clear(self) -> None:
         """End the worker, if there is one."""
@@ -188,6 +200,15 @@ class WorkerProcess:
         except (OSError, ValueError):
             return None
         return waited / 1e9 if computed else None  # zeros where the system does not count
+
+    def peak(self) -> int | None:
+        """Bytes of memory that it has had at most; None where the system does not tell."""
+        try:
+            told = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        found = (line.split() for line in told.splitlines() if line.startswith("VmHWM:"))
+        return next((int(words[1]) * 1024 for words in found), None)
 
     def is_there(self) -> bool:
         """Whether it still runs, and belongs to this process, not to one that this is a copy of."""

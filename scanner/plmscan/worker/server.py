@@ -236,7 +236,8 @@ def with_its_share(task: Measure) -> ModelJob:
     import torch  # noqa: PLC0415 - it is there by now
 
     settings = task.job.settings
-    threads = settings.threads or max(1, torch.get_num_threads() // task.sharers)
+    share = task.threads or max(1, torch.get_num_threads() // task.sharers)
+    threads = settings.threads or share
     return replace(task.job, settings=replace(settings, threads=threads))
 
 

@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from plmscan.source import Artifact
     from plmscan.worker.process import Post, WorkerProcess
 
-__all__ = ["Supervisor", "seconds_left"]
+__all__ = ["Supervisor", "lost_its_worker", "seconds_left"]
 
 _LOOK = (
     "A file may be made to do this to whoever opens it: look at the model's files. If it is what "
     "it should be, check again on a machine that is less busy."
 )
+_GONE = "The process that opened the files is gone"
 _LOADING = "loading"
 _MOMENT = 0.05
 """Seconds between two looks at what is left."""
@@ -51,10 +52,21 @@ _MOMENT = 0.05
 class Supervisor:
     """Executes the parts of one scan in a worker, and in a fresh one after it had to be ended."""
 
-    def __init__(self, post: Post, bounds: Bounds | None = None, sharers: int = 1) -> None:
-        """Use the worker of ``post``, within ``bounds``; ``sharers`` run models at a time."""
+    def __init__(
+        self,
+        post: Post,
+        bounds: Bounds | None = None,
+        sharers: int = 1,
+        threads: int | None = None,
+    ) -> None:
+        """Use the worker of ``post``, within ``bounds``.
+
+        Where nobody asked for a number of threads, a model runs on ``threads``; without that,
+        ``sharers`` that run models at a time share those that there are.
+        """
         self._post = post
         self._sharers = sharers
+        self._threads = threads
         self.bounds = bounds or Bounds()
         self._ready = Ready(bounds_memory=False, has_no_network=False)
         self._allowed: int | None = None
@@ -87,7 +99,8 @@ class Supervisor:
         step, began = _LOADING, time.perf_counter()
         try:
             allowed = self.bounds.model_bytes(job.artifact, job.reference)
-            for message in self.answers(Measure(job, allowed, self._sharers), left, left):
+            task = Measure(job, allowed, self._sharers, self._threads)
+            for message in self.answers(task, left, left):
                 match message:
                     case Progress():
                         on_progress(message)
@@ -185,6 +198,11 @@ class Supervisor:
                 return
 
 
+def lost_its_worker(run: ProbeRun) -> bool:
+    """Whether the process that opened the files ended in ``run`` by something else than plmscan."""
+    return run.status is ProbeStatus.FAILED and run.reason.startswith(_GONE)
+
+
 class _Clock:
     """Waits for a worker, as long as it has time."""
 
@@ -218,7 +236,7 @@ class _Clock:
                 limit = self._limit if time.monotonic() < self._end else None
                 raise _too_long(limit) from None
             if answer is None:
-                msg = f"The process that opened the files is gone: {self._worker.end()}."
+                msg = f"{_GONE}: {self._worker.end()}."
                 raise WorkerError(msg, _LOOK)
             return answer
 

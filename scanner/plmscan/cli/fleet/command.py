@@ -1,0 +1,198 @@
+"""``plmscan fleet`` and ``plmscan fleet status`` at the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from plmscan.cli import options as ask
+from plmscan.fleet.drift import MARGIN_FACTOR
+
+if TYPE_CHECKING:
+    from typer import Context
+
+__all__ = ["fleet_app"]
+
+_RUN, _STATUS = "run", "status"
+
+
+class _Fleet(TyperGroup):
+    """Runs a fleet, unless the first word asks how one stands."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own class
+        """Take whatever is no other command for models and options of a run."""
+        if args[:1] not in ([_RUN], [_STATUS]):
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+fleet_app = typer.Typer(
+    cls=_Fleet,
+    help="Check all models of a registry on a cluster (extra fleet).",
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@fleet_app.command(
+    _RUN,
+    epilog="`plmscan fleet status DIR` tells from another terminal how far it is. Exit codes: as "
+    "check, where a model that is not answered counts as inconclusive; with --since only models "
+    "that are new, have other weights, or got worse count.",
+)
+def run_fleet(
+    models: ask.FleetModels = None,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder for reports, index and summary.", show_default=False
+        ),
+    ],
+    models_file: ask.ModelsFile = None,
+    tree: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Every model at or below this folder; may be repeated."),
+    ] = None,
+    hub: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUERY",
+            help="Models of the Hub: author=A,task=T,library=L,search=S,sort=downloads,limit=1000; "
+            "may be repeated.",
+        ),
+    ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER", help="Registered models of MLflow by its own filter, or all."
+        ),
+    ] = None,
+    ray: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Ray cluster: an address, auto to look for one, or local to start one here.",
+        ),
+    ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Models searched at a time (as many as cores and memory hold)."
+        ),
+    ] = None,
+    gpus_per_model: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", min=0, help="GPUs, or a share of one, for a search (1 if there are any)."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--restart", help="Go on from what DIR holds, or ask about every model anew."
+        ),
+    ] = True,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Check again what was inconclusive.")
+    ] = False,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="Begin nothing new after so long."),
+    ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="An earlier fleet: tell what changed, and judge by that."),
+    ] = None,
+    margin_factor: Annotated[
+        float,
+        typer.Option(
+            metavar="X", min=1.01, help="How much nearer to failing, or further, is a change."
+        ),
+    ] = MARGIN_FACTOR,
+    fail_on: ask.Bar = None,
+    effort: ask.AskedEffort = None,
+    time_limit: ask.TimeLimit = None,
+    device: ask.AskedDevice = None,
+    precision: ask.AskedPrecision = None,
+    seed: ask.Seed = None,
+    threads: ask.Threads = None,
+    texts: ask.Texts = None,
+    language: ask.Language = None,
+    reference: ask.Reference = None,
+    used_as: ask.UsedAs = None,
+    rules: ask.Rules = None,
+    baseline: ask.Baseline = None,
+    config: ask.Configuration = None,
+    offline: ask.Offline = False,
+    cache_dir: ask.CacheDir = None,
+    no_cache: ask.NoCache = False,
+    allow_pickle: ask.AllowPickle = False,
+    backend: ask.AskedBackend = None,
+    all_files: ask.AllFiles = False,
+    files_only: ask.FilesOnly = False,
+    quiet: ask.Quiet = False,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Check all models of a registry on a Ray cluster; killed or stopped, it goes on from there."""
+    from plmscan.cli.fleet.running import Fleet, run  # noqa: PLC0415 - keeps --help quick
+    from plmscan.cli.given import given, languages, switched_on  # noqa: PLC0415
+
+    settings = given(
+        fail_on=fail_on,
+        effort=effort,
+        time_limit=time_limit,
+        device=device and device.value,
+        precision=precision and precision.value,
+        seed=seed,
+        threads=threads,
+        texts=texts,
+        language=languages(language),
+        reference=reference,
+        used_as=used_as and used_as.value,
+        rules=rules,
+        cache_dir=cache_dir,
+        backend=backend and backend.value,
+        **switched_on(offline=offline, all_files=all_files, files_only=files_only),
+        **switched_on(allow_pickle=allow_pickle),
+    )
+    named = Fleet(
+        models=tuple(models or ()),
+        models_file=models_file,
+        trees=tuple(tree or ()),
+        queries=tuple(hub or ()),
+        mlflow=mlflow,
+        config=config,
+        baseline=baseline,
+        settings=settings,
+        out=out,
+        ray=ray,
+        jobs=jobs,
+        gpus=gpus_per_model,
+        anew=not resume,
+        retry=retry,
+        stop_after=stop_after,
+        since=since,
+        margin_factor=margin_factor,
+        cached=not no_cache,
+        quiet=quiet,
+    )
+    raise typer.Exit(run(named).value)
+
+
+@fleet_app.command(_STATUS, epilog="Exit codes: 0, or 2 if there is no such fleet.")
+def fleet_status(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of the fleet.", show_default=False)
+    ],
+    *,
+    debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
+) -> None:
+    """Tell how far a fleet is, also while it runs."""
+    from plmscan.cli.fleet.running import told_status  # noqa: PLC0415 - keeps --help quick
+
+    for line in told_status(folder):
+        typer.echo(line)
