@@ -110,6 +110,8 @@ def command(reports: Sequence[tuple[str, str]]) -> list[str]:
         *(["--all-files"] if is_on("all-files") else []),
         *(["--control"] if is_on("control") else []),
         *(["--fail-fast"] if is_on("fail-fast") else []),
+        *(["--require-signature"] if is_on("require-signature") else []),
+        *(f"--signer={who}" for who in map(str.strip, asked("signers").splitlines()) if who),
         *([] if is_on("cache") else ["--no-cache"]),
         *(f"--report={form}={file}" for form, file in reports),
         *("--", *asked("models").split()),

@@ -3,9 +3,11 @@
     with serve({"org/name": HubRepo({"config.json": b"{}"})}) as hub:
         resolve("org/name", SourceOptions(endpoint=hub.url, cache_dir=tmp_path))
 
-It answers ``/api/models/NAME[/revision/REV]``, ``/api/models/NAME/tree/SHA`` and
+It answers ``/api/models`` with the models that a query asks for, page by page,
+``/api/models/NAME[/revision/REV]``, ``/api/models/NAME/tree/SHA`` and
 ``/NAME/resolve/SHA/FILE`` (HEAD and GET, with ranges) with the headers and error codes of the real
 one.  `HubRepo.cut` breaks connections off, and `HubRepo.ranges` spoils what is asked for in parts.
+With a `Limit` it refuses what is too much (429), and says when to ask again.
 """
 
 from __future__ import annotations
@@ -18,21 +20,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from math import ceil, inf
+from threading import Event, Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["GOOD_TOKEN", "KNOWN_TOKEN", "HubRepo", "HubServer", "serve"]
+__all__ = ["GOOD_TOKEN", "KNOWN_TOKEN", "HubRepo", "HubServer", "Limit", "serve"]
 
 GOOD_TOKEN = "hf_good"  # noqa: S105 - it opens nothing but this server
 """The token that opens gated and private models."""
 KNOWN_TOKEN = "hf_other"  # noqa: S105 - likewise
 """A valid token of somebody who may see neither."""
 _LARGE = (".safetensors", ".bin")
+_PAGE = 2
+"""Models of a page of a query."""
 
 Step = Literal["revision", "tree", "head", "get", "range"]
 Ranges = Literal["right", "ignored", "refused", "shifted", "longer", "packed"]
@@ -66,12 +72,51 @@ class HubRepo:
     """HTTP status of every answer, if not the right one."""
     delay: float = 0.0
     """Seconds before every answer."""
+    task: str = "feature-extraction"
+    """What queries find it by."""
+    library: str = "transformers"
+    """The same."""
+    downloads: int = 0
+    """The same."""
 
     @property
     def sha(self) -> str:
         """Commit id: a function of the files."""
         lines = (f"{name} {_tag(name, body)}" for name, body in sorted(self.files.items()))
         return hashlib.sha1("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much a visitor may ask."""
+
+    requests: int
+    """Requests that are answered in a window."""
+    seconds: float
+    """Length of the window, which begins with the first of them."""
+
+
+class _Turnstile:
+    """Counts the requests of a window."""
+
+    def __init__(self, limit: Limit | None) -> None:
+        """Let everybody in without a ``limit``."""
+        self._limit = limit
+        self._lock = Lock()
+        self._began, self._count = -inf, 0
+
+    def refuses_for(self) -> float:
+        """Seconds until the next request would be answered; 0 if this one is."""
+        if self._limit is None:
+            return 0.0
+        with self._lock:
+            now = monotonic()
+            if now - self._began >= self._limit.seconds:
+                self._began, self._count = now, 0
+            self._count += 1
+            if self._count <= self._limit.requests:
+                return 0.0
+            return self._began + self._limit.seconds - now
 
 
 @dataclass(frozen=True)
@@ -91,7 +136,7 @@ class HubServer:
 
 
 @contextmanager
-def serve(repos: Mapping[str, HubRepo]) -> Iterator[HubServer]:
+def serve(repos: Mapping[str, HubRepo], limit: Limit | None = None) -> Iterator[HubServer]:
     """Serve ``repos`` by name on a free port of the loopback until the block ends."""
     log: list[str] = []
 
@@ -100,6 +145,7 @@ def serve(repos: Mapping[str, HubRepo]) -> Iterator[HubServer]:
 
         models = repos
         requests = log
+        turnstile = _Turnstile(limit)
 
     server = _Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -143,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     models: Mapping[str, HubRepo]
     requests: list[str]
+    turnstile: _Turnstile
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -160,6 +207,12 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path = unquote(address.path).strip("/")
         self.requests.append(f"{self.command} /{path}")
+        if wait := self.turnstile.refuses_for():
+            self._refuse(429, wait=ceil(wait))
+            return
+        if path == "api/models":
+            self._list(parse_qs(address.query))
+            return
         api = path.startswith("api/models/")
         path = path.removeprefix("api/models/")
         name = next((n for n in self.models if f"{path}/".startswith(f"{n}/")), "")
@@ -207,9 +260,27 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_file(repo, rest.removeprefix(revision).strip("/"))
 
-    def _refuse(self, status: int, code: str = "", message: str = "") -> None:
+    def _list(self, query: dict[str, list[str]]) -> None:
+        """Send a page of the models that a query asks for."""
+        found = _found(self.models, query)
+        start = int(query.get("cursor", ["0"])[0])
+        limit = int(query.get("limit", ["1000"])[0])
+        stop = min(start + _PAGE, limit)
+        headers = {"Content-Type": "application/json"}
+        if stop < min(limit, len(found)):
+            own = {name: values for name, values in query.items() if name != "cursor"}
+            more = urlencode({**own, "cursor": [str(stop)]}, doseq=True)
+            address = f"http://{self.headers['Host']}/api/models?{more}"
+            headers["Link"] = f'<{address}>; rel="next"'
+        self._send(json.dumps([_listed(*one) for one in found[start:stop]]).encode(), headers, None)
+
+    def _refuse(
+        self, status: int, code: str = "", message: str = "", wait: int | None = None
+    ) -> None:
         """Send an error as the Hub does: in headers."""
         self.send_response(status)
+        if wait is not None:
+            self.send_header("Retry-After", str(wait))
         if code:
             self.send_header("X-Error-Code", code)
         self.send_header("X-Error-Message", message or HTTPStatus(status).phrase)
@@ -266,6 +337,32 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body[:cut])
+
+
+def _found(models: Mapping[str, HubRepo], query: dict[str, list[str]]) -> list[tuple[str, HubRepo]]:
+    """The models that a query asks for, those with the most downloads first if it asks so."""
+
+    def asked(name: str) -> str:
+        return query.get(name, [""])[0]
+
+    found = [
+        (name, repo)
+        for name, repo in models.items()
+        if asked("author") in ("", name.partition("/")[0])
+        and asked("pipeline_tag") in ("", repo.task)
+        and asked("filter") in ("", repo.library)
+        and asked("search") in name
+        and not repo.private
+    ]
+    by_downloads = asked("sort") == "downloads"
+    return sorted(found, key=lambda one: -one[1].downloads) if by_downloads else found
+
+
+def _listed(name: str, repo: HubRepo) -> dict[str, object]:
+    """A model as a query lists it, with what the Hub knows of its weights."""
+    size = sum(len(body) for file, body in repo.files.items() if file.endswith(".safetensors"))
+    told = {"parameters": {"F32": size // 4}, "total": size // 4}
+    return {"_id": name, "id": name, **({"safetensors": told} if size else {})}
 
 
 def _tree(repo: HubRepo) -> list[dict[str, object]]:

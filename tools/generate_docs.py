@@ -46,6 +46,8 @@ _COMMANDS = (
     "lock",
     "baseline",
     "doctor",
+    "fleet",
+    "fleet status",
     "rules",
     "rules explain",
 )

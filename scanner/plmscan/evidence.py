@@ -18,6 +18,7 @@ __all__ = [
     "ANSWER",
     "CONTROL",
     "DIGITS",
+    "NO_SIGNATURE",
     "Confidence",
     "Coverage",
     "Demonstration",
@@ -52,6 +53,10 @@ ANSWER = "answer"
 
 DIGITS = 6
 """Significant digits that a measurement keeps, so that reports of one machine agree."""
+
+
+NO_SIGNATURE = "No signature lies beside the model."
+"""What there is to say of most models."""
 
 
 def rounded(value: float) -> float:
@@ -362,6 +367,8 @@ class ModelIdentity:
     """What an adapter was put on; None for a model, and where it could not be had."""
     adapters: tuple[ModelIdentity, ...] = ()
     """Adapters that were put on top, in their order."""
+    signature: str = ""
+    """Who signed the files, or what is wrong with the signature; empty where there is none."""
 
     @property
     def parts(self) -> tuple[ModelIdentity, ...]:

@@ -101,6 +101,8 @@ def check(
     adapter: ask.Adapter = None,
     also: ask.Also = None,
     used_as: ask.UsedAs = None,
+    signer: ask.Signers = None,
+    require_signature: ask.RequireSignature = False,
     rules: ask.Rules = None,
     baseline: ask.Baseline = None,
     config: ask.Configuration = None,
@@ -139,8 +141,10 @@ def check(
         rules=rules,
         cache_dir=cache_dir,
         backend=backend and backend.value,
+        signers=tuple(signer) if signer else None,
         **switched_on(offline=offline, all_files=all_files, files_only=files_only, control=control),
         **switched_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
+        **switched_on(require_signature=require_signature),
     )
     asked = _asked(models, models_file, config, baseline, settings, jobs)
     _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)

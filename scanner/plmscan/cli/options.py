@@ -50,9 +50,11 @@ __all__ = [
     "Output",
     "Quiet",
     "Reference",
+    "RequireSignature",
     "Revision",
     "Rules",
     "Seed",
+    "Signers",
     "Texts",
     "Threads",
     "TimeLimit",
@@ -237,6 +239,21 @@ Control = Annotated[
         "--control",
         help="Run the search again on a copy of the model with weak triggers planted in it, and "
         "tell which of them it finds.",
+    ),
+]
+Signers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signer",
+        metavar="WHO",
+        help="Who may have signed the model: a file with a public key or certificates, or "
+        "identity=NAME,issuer=URL,trust=FILE for Sigstore; may be repeated.",
+    ),
+]
+RequireSignature = Annotated[
+    bool,
+    typer.Option(
+        "--require-signature", help="Let nothing pass that no --signer has signed as it is."
     ),
 ]
 AllFiles = Annotated[

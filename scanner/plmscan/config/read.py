@@ -16,6 +16,7 @@ from plmscan.config.schema import ConfigTable, ModelTable
 from plmscan.errors import SourceError
 from plmscan.evidence import Severity
 from plmscan.source import is_address, is_folder, looks_like_path, split_revision
+from plmscan.source.signers import with_files
 from plmscan.waivers import Waiver
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _RIVALS = {"texts": "language", "language": "texts"}
 _KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
     "texts": (Path.is_file, "file"),
     "rules": (Path.is_dir, "folder"),
+    "signers": (Path.is_file, "file"),
     "baseline": (Path.is_file, "file"),
 }
 """What has to be there when a configuration names it."""
@@ -147,6 +149,11 @@ def _setting(document: Document, keys: Keys, table: SettingsTable, name: str) ->
         return _other(document, (*keys, name), value)
     if name == "adapter":
         return tuple(_other(document, (*keys, name), one) for one in value)
+    if name == "signers":
+        here = (*keys, name)
+        return tuple(
+            with_files(one, lambda file: str(_path(document, here, file))) for one in value
+        )
     return float(value) if name == "time_limit" else value
 
 

@@ -48,6 +48,11 @@ def _listed(value: object) -> object:
     return tuple(value)
 
 
+def _several(value: object) -> object:
+    """One value, or a list of them, as a tuple."""
+    return _listed([value] if isinstance(value, str) else value)
+
+
 def _as_table(value: object) -> object:
     """A model that is given by its name alone."""
     return {"id": value} if isinstance(value, str) else value
@@ -158,6 +163,14 @@ class SettingsTable(_Table):
     """Copy with shrunken weights that is checked as well, or a list of them."""
     rules: _Text | None = None
     """Folder of further rules, seen from the folder of the configuration."""
+    signers: Annotated[
+        tuple[_Words, ...], BeforeValidator(_several, json_schema_input_type=_Words | list[_Words])
+    ] = ()
+    """Who may have signed the model, one or a list: a file with a public key or certificates (PEM),
+    or ``identity=NAME,issuer=URL,trust=FILE`` for Sigstore, with its trusted root; files are seen
+    from the folder of the configuration."""
+    require_signature: bool = False
+    """Whether the model must not pass without a signature of one of the signers."""
     allow_pickle: bool = False
     """Whether a model without safetensors may be loaded from pickles (weights only)."""
     backend: Literal["torch", "onnx", "openvino"] = "torch"

@@ -89,7 +89,7 @@ class Summary:
             )
         twins = sum(row.same_as is not None for row in self.rows)
         if twins:
-            yield f"{counted(twins, 'model')} had the same files as another and were not scanned."
+            yield f"Answered by the scan of another model with the same files: {twins}."
         yield from self._estimates()
 
     def _estimates(self) -> Iterator[str]:

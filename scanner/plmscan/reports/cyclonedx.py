@@ -145,6 +145,7 @@ def _circumstances(report: Report) -> Iterator[tuple[str, Scalar]]:
     yield "judged-by", report.versions.get("judged-by")
     yield "architecture", report.model.architecture
     yield "parameters", report.model.parameters
+    yield "signature", report.model.signature or None
     yield from report.settings.items()
 
 

@@ -117,7 +117,12 @@ def _tool(*reports: Report) -> _Json:
 
 def _configuration(report: Report) -> _Json:
     """What was asked of the scan of one model, and what did it."""
-    annotations = {"settings": _readable(report.settings), "versions": _readable(report.versions)}
+    signed = {"signature": visible(report.model.signature)} if report.model.signature else {}
+    annotations = {
+        "settings": _readable(report.settings),
+        "versions": _readable(report.versions),
+        **signed,
+    }
     return {
         **_tool(report),
         "name": f"{shown(report.model.id)}: settings",

@@ -172,6 +172,9 @@ class ModelV1(_Model):
     """What an adapter was put on; absent in older reports."""
     adapters: tuple[ModelV1, ...] = ()
     """Adapters that were put on top, in their order; absent in older reports."""
+    signature: _Text = ""
+    """Who signed the files, or what is wrong with the signature; empty where there is none, absent
+    in older reports."""
 
 
 class TriggerV1(_Model):

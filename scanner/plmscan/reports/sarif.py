@@ -231,9 +231,12 @@ def _untold(report: Report) -> Iterator[str]:
 
 def _model(entry: Entry) -> _Json:
     """The verdict on one model, and which revision it is about."""
-    revision = entry.outcome.model.revision if isinstance(entry.outcome, Report) else None
     told = {"model": shown(entry.model), "verdict": entry.verdict.name.lower()}
-    return {**told, "revision": shown(revision)} if revision else told
+    if isinstance(entry.outcome, Report):
+        model = entry.outcome.model
+        known = {"revision": model.revision, "signature": model.signature}
+        told |= {name: shown(value) for name, value in known.items() if value}
+    return told
 
 
 def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:

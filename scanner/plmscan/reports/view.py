@@ -271,6 +271,8 @@ def _facts(model: ModelIdentity) -> Iterator[tuple[str, str]]:
     yield "parameters", "unknown" if model.parameters is None else f"{model.parameters:,}"
     size = bytes_of(sum(file.size for file in model.files))
     yield "files", f"{len(model.files):,} with sha256 digests, {size}"
+    if model.signature:
+        yield "signature", model.signature
     kinds = Counter(file.kind or "of unknown kind" for file in model.others)
     if kinds:
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

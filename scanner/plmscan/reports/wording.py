@@ -85,6 +85,16 @@ _OPTIONS = (
 _REPEATED = frozenset({"adapter", "also"})
 """Options among them that are given once for each value."""
 
+_FLAGS = (
+    "allow_pickle",
+    "control",
+    "all_files",
+    "files_only",
+    "fail_fast",
+    "require_signature",
+)
+"""Settings that are options without one."""
+
 _DEFAULTS = {
     "fail_on": "high",
     "effort": "standard",
@@ -109,11 +119,9 @@ def command(report: Report, width: int) -> str:
             option = f"--{renamed.get(name, name).replace('_', '-')}"
             each = str(value).split(",") if name in _REPEATED else [_typed(value)]
             parts += [[option, one] for one in each]
-    flags = (
-        name
-        for name in ("allow_pickle", "control", "all_files", "files_only", "fail_fast")
-        if settings.get(name)
-    )
+    signers = str(settings.get("signers") or "")
+    parts += [["--signer", one] for one in filter(None, signers.split(" | "))]
+    flags = (name for name in _FLAGS if settings.get(name))
     parts += [[f"--{name.replace('_', '-')}"] for name in flags]
     return _broken([visible(shlex.join(part)) for part in parts], width)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
-from plmscan.evidence import ModelIdentity, Report, Verdict
+from plmscan.evidence import NO_SIGNATURE, ModelIdentity, ProbeStatus, Report, Verdict
 from plmscan.headers import parameter_count
 from plmscan.policy import decide
 from plmscan.probes import (
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["identified", "make_report", "rejudge", "rules_for", "versions"]
 
+_SIGNATURE = "model-signature"
+_BROKEN = (ProbeStatus.FAILED, ProbeStatus.TIMED_OUT)
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -84,7 +86,7 @@ def make_report(
     return Report(
         verdict=decision.verdict,
         reasons=decision.reasons,
-        model=model,
+        model=replace(model, signature=_signature(runs)),
         findings=decision.findings,
         probes=runs,
         settings={**settings.told(), **_told_judgement(settings), **bounds},
@@ -107,6 +109,18 @@ def _identity(artifact: Artifact, facts: Mapping[str, Facts]) -> ModelIdentity:
         base,
         tuple(_identity(adapter, facts) for adapter in artifact.adapters),
     )
+
+
+def _signature(runs: tuple[ProbeRun, ...]) -> str:
+    """What is known of who signed the model; empty where there is no signature to speak of."""
+    told: list[str] = []
+    for run in runs:
+        if run.id == _SIGNATURE:
+            told += [f"{e.subject}: {e.details['why']}." for e in run.evidence]
+            told += [covered.statement for covered in run.coverage]
+            told += [g.reason for g in run.gaps if not run.evidence and g.reason != NO_SIGNATURE]
+            told += [run.reason] if run.status in _BROKEN else []
+    return " ".join(told)
 
 
 def rejudge(

@@ -86,6 +86,11 @@ class Settings:
     """Folder of the adapter that is meant, where a repository has several; None for the first."""
     rules: Path | None = None
     """Folder of further rules."""
+    signers: tuple[str, ...] = ()
+    """Who may have signed the model: files with a public key or certificates, or
+    ``identity=NAME,issuer=URL,trust=FILE`` for Sigstore."""
+    require_signature: bool = False
+    """Whether the model must not pass without a signature of one of them."""
     waivers: Waivers = NO_WAIVERS
     """Findings that do not count: waived ones and those of a baseline."""
     locked: Mapping[str, str] | None = None
@@ -106,13 +111,21 @@ class Settings:
             all_files=self.all_files,
             pinned=self.pinned,
             adapter_folder=self.adapter_folder,
+            signers=self.signers,
+            require_signature=self.require_signature,
         )
 
     @property
     def reference_options(self) -> SourceOptions:
         """How to find and fetch the reference, of which only its weights matter."""
         return replace(
-            self.source_options, revision=None, locked=None, all_files=False, adapter_folder=None
+            self.source_options,
+            revision=None,
+            locked=None,
+            all_files=False,
+            adapter_folder=None,
+            signers=(),
+            require_signature=False,
         )
 
     def told(self) -> dict[str, Scalar]:
@@ -129,7 +142,7 @@ def _told(value: object, name: str) -> Scalar:
         case Path():
             return value.as_posix()
         case tuple():
-            return ",".join(value) or None
+            return (" | " if name == "signers" else ",").join(value) or None
         case float() if not math.isfinite(value):
             return None
         case str() | bool() | int() | float():

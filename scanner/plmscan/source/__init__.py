@@ -30,6 +30,7 @@ from plmscan.source.contents import (
 )
 from plmscan.source.files import is_read
 from plmscan.source.folder import from_folder
+from plmscan.source.signers import beside, signer
 from plmscan.source.stack import Finder, Named, named_base, put_together
 
 if TYPE_CHECKING:
@@ -80,8 +81,16 @@ def resolve(
         SourceError: it could not be found or fetched.
         ArtifactError: its files are broken, or no model.
     """
+    signers = tuple(map(signer, options.signers))
     found = _find(source, options, on_progress)
-    return replace(found, locked=options.locked, backend=options.backend)
+    return replace(
+        found,
+        locked=options.locked,
+        backend=options.backend,
+        signers=signers,
+        signature_required=options.require_signature,
+        signature=beside(found.root) if found.revision is None else None,
+    )
 
 
 def resolve_stack(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plmscan.layout import Layout, Unread
+    from plmscan.source.signers import Signer
 
 __all__ = [
     "Artifact",
@@ -77,6 +78,10 @@ class SourceOptions:
     """What a lock file holds of the base and the adapters, by their names."""
     adapter_folder: str | None = None
     """Folder of the adapter that is meant, of several; None for the first."""
+    signers: tuple[str, ...] = ()
+    """Who may have signed the model, as `plmscan.source.signers.signer` reads it."""
+    require_signature: bool = False
+    """Whether one of them has to have."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,12 @@ class Artifact:
     named_digests: Mapping[str, str] | None = None
     """Of a base: SHA-256 by path that the Hub lists for the base that the adapter names; None
     where that could not be asked."""
+    signers: tuple[Signer, ...] = ()
+    """Who may have signed the model."""
+    signature_required: bool = False
+    """Whether one of them has to have."""
+    signature: FileDigest | None = None
+    """A signature that lies beside the folder; its path begins with ``../``."""
 
     @property
     def measured(self) -> Artifact:

@@ -61,6 +61,9 @@ READ = (
     "*.py",
     "*.safetensors.index.json",
     "pytorch_model.bin.index.json",
+    "*.sig",
+    "*.sigstore",
+    "*.sigstore.json",
 )
 """Names of what the checks read, in any folder."""
 LOADABLE = frozenset(Kind) - {Kind.EMPTY, Kind.IMAGE, Kind.JSON, Kind.TEXT, Kind.UNKNOWN}

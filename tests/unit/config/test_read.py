@@ -576,3 +576,25 @@ def test_the_older_name_of_waivers_is_read(
     assert [waiver.place.rpartition(":")[2] for waiver in read.waivers] == ["1", "2"]
     wrong = f"waivers: [{entry}]\nignore: [{{rule: PLM402}}]\n"
     assert ":2: a waiver lacks reason." in complaint(wrong)
+
+
+def test_signers_are_seen_from_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of keys and of trust lie beside it, one or a list; a missing one is refused."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ours.pub").touch()
+    (tmp_path / "plmscan.yaml").write_text(
+        "require-signature: true\nsigners: [ours.pub, 'identity=me,issuer=it,trust=ours.pub']\n"
+        "models: [org/name]\n"
+    )
+    (tmp_path / "plmscan.yaml").rename(tmp_path / "keys" / "plmscan.yaml")
+    monkeypatch.chdir(tmp_path)
+    read = read_config(Path("keys/plmscan.yaml"))
+    assert read.options == {
+        "require_signature": True,
+        "signers": ("keys/ours.pub", "identity=me,issuer=it,trust=keys/ours.pub"),
+    }
+    (tmp_path / "keys" / "ours.pub").unlink()
+    with pytest.raises(ConfigError, match="and there is no such file"):
+        read_config(Path("keys/plmscan.yaml"))

@@ -76,6 +76,7 @@ def variants() -> Iterator[Settings]:
     """Settings that may change a report."""
     yield replace(FILES_ONLY, seed=1)
     yield replace(FILES_ONLY, used_as="features")
+    yield replace(FILES_ONLY, require_signature=True)
     yield replace(FILES_ONLY, fail_on=Severity.LOW)
     yield replace(FILES_ONLY, fail_fast=True)
     yield replace(FILES_ONLY, locked={"config.json": "0" * 64})

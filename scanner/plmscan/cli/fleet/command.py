@@ -124,6 +124,8 @@ def run_fleet(
     language: ask.Language = None,
     reference: ask.Reference = None,
     used_as: ask.UsedAs = None,
+    signer: ask.Signers = None,
+    require_signature: ask.RequireSignature = False,
     rules: ask.Rules = None,
     baseline: ask.Baseline = None,
     config: ask.Configuration = None,
@@ -156,8 +158,9 @@ def run_fleet(
         rules=rules,
         cache_dir=cache_dir,
         backend=backend and backend.value,
+        signers=tuple(signer) if signer else None,
         **switched_on(offline=offline, all_files=all_files, files_only=files_only),
-        **switched_on(allow_pickle=allow_pickle),
+        **switched_on(allow_pickle=allow_pickle, require_signature=require_signature),
     )
     named = Fleet(
         models=tuple(models or ()),

@@ -1,0 +1,99 @@
+"""Seconds and memory of the scheduler, and of a fleet beside a plain check."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plmscan.cli.fleet.running import Fleet, run
+from plmscan.evidence import ModelIdentity
+from plmscan.fleet.answers import answer
+from plmscan.fleet.tasks import Answered, Examined, Fetched, Prepared, Stages
+from plmscan.scan.execution import ModelJob
+from plmscan.scan.forecast import Forecast
+from plmscan.source import Artifact
+from plmscan.survey import Entry
+from tests.specimens import clean
+from tests.zoo import tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from plmscan.fleet.tasks import Asked
+
+__all__ = ["many", "overhead"]
+
+_MANY = 10_000
+
+
+def stub_fetch(asked: Asked) -> Fetched:
+    """A model that is there at once."""
+    name = asked.question.name
+    artifact = Artifact(name, "0" * 40, Path("/"), (), (), (), None, None)
+    job = ModelJob(artifact, None, None, None, (), asked.question.settings, (), None)
+    size = (sum(name.encode()) % 97 + 1) * 10**6
+    return Fetched(asked, job, name, Forecast(1000, size / 1e6, size), 10**9)
+
+
+def stub_examine(prepared: Prepared) -> Examined:
+    """Files that nothing speaks against."""
+    return Examined(prepared.fetched, ())
+
+
+def stub_search(examined: Examined) -> Answered:
+    """The report of a clean model, under this one's name."""
+    name = examined.fetched.asked.question.name
+    report = clean()
+    model = ModelIdentity(name, "0" * 40, "BertModel", 1, report.model.files)
+    return Answered(*answer(Entry(replace(report, model=model))), seconds=0.0)
+
+
+STUBS = Stages(stub_fetch, stub_examine, stub_search)
+"""Everything of a fleet but the scan."""
+
+
+def many(folder: Path, count: str = str(_MANY)) -> Iterator[str]:
+    """Send many models through the shipped scheduler on a Ray of this machine."""
+    listed = folder / "models.txt"
+    listed.write_text("".join(f"org/model-{n}\n" for n in range(int(count))), encoding="utf-8")
+    began, spent = time.monotonic(), time.process_time()
+    run(Fleet(folder / "out", models_file=listed, cached=False), STUBS)
+    seconds, cpu = time.monotonic() - began, time.process_time() - spent
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    yield "| models | seconds | of the processor, driver | driver, MB at most | load |"
+    yield "|---:|---:|---:|---:|---:|"
+    yield f"| {count} | {seconds:.0f} | {cpu:.0f} | {peak:.0f} | {os.getloadavg()[0]:.1f} |"
+    began = time.monotonic()
+    run(Fleet(folder / "out", models_file=listed, cached=False), STUBS)
+    yield f"The same run again: {time.monotonic() - began:.0f} s."
+
+
+def overhead(folder: Path, count: str = "3", effort: str = "standard") -> Iterator[str]:
+    """Check the same models plainly and as a fleet, each search on one thread, one at a time."""
+    model = tiny.new_model()
+    tiny.save(model, folder / "model-0")
+    names = ["model-0"]
+    for number in range(1, int(count)):
+        shutil.copytree(folder / "model-0", folder / f"model-{number}")
+        with (folder / f"model-{number}" / "config.json").open("a") as file:
+            file.write("\n" * number)
+        names.append(f"model-{number}")
+    asked = ["--no-cache", "--threads", "1", "--device", "cpu", "--effort", effort, *names]
+    fleet = ["fleet", "--out", "out", "--jobs", "1"]
+    yield "| command | seconds |"
+    yield "|---|---:|"
+    taken = []
+    for words in (["check"], fleet):
+        began = time.monotonic()
+        line = [sys.executable, "-m", "plmscan", *words, "--quiet", *asked]
+        subprocess.run(line, cwd=folder, check=False, stdout=subprocess.DEVNULL)
+        taken.append(time.monotonic() - began)
+        yield f"| plmscan {words[0]} | {taken[-1]:.1f} |"
+    yield f"The fleet took {taken[1] - taken[0]:.1f} s more, with the start of Ray."
