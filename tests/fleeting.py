@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.fleet.costs import Capacity, Node
+from plmscan.fleet.ledger import read_ledger
 from plmscan.fleet.questions import questions
 from plmscan.fleet.tasks import STAGES, Ended, examine, fetch
 from plmscan.scan import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from plmscan.fleet.costs import Needs
+    from plmscan.fleet.ledger import Row
     from plmscan.fleet.questions import Question
     from plmscan.fleet.tasks import Answered, Asked, Busy, Examined, Fetched, Prepared
 
-__all__ = ["FILES_ONLY", "HUNGRY", "Inline", "asked_about", "slow_fetch", "with_losses"]
+__all__ = [
+    "DEADLY",
+    "FILES_ONLY",
+    "HUNGRY",
+    "Inline",
+    "Machines",
+    "asked_about",
+    "machines",
+    "rows_in",
+    "wait_for_answers",
+    "with_losses",
+]
 
 FILES_ONLY = Settings(files_only=True, device="cpu", threads=1)
 HUNGRY = "hungry"
@@ -93,18 +110,95 @@ DEADLY = replace(STAGES, fetch=slow_fetch, examine=deadly_examine)
 """Real stages, slow, in which a hungry model kills its worker."""
 
 
-def main(arguments: list[str]) -> None:
-    """``plmscan fleet`` with the stages of `DEADLY`: an address, a folder, and lists of models."""
-    from pathlib import Path  # noqa: PLC0415 - a script
+MEMORY = 900_000_000
+"""Bytes of a machine of `machines`."""
+_STORE = 80 * 2**20
+_PATIENCE = 240.0
 
-    from plmscan.cli.fleet.running import Fleet, run  # noqa: PLC0415
 
-    address, out, config, retry = arguments
-    fleet = Fleet(Path(out), config=Path(config), ray=address, retry=bool(int(retry)), cached=False)
-    raise SystemExit(run(fleet, DEADLY).value)
+@dataclass(frozen=True)
+class Machines:
+    """A Ray cluster that a process of its own keeps: Ray leaves files open in whichever does."""
+
+    address: str
+    """Where it is."""
+    environment: Mapping[str, str]
+    """What its machines know, and runs of a fleet should."""
+    keeper: subprocess.Popen[str]
+    """The process."""
+
+    def remove_one(self) -> None:
+        """Take the last machine away, without asking it."""
+        assert self.keeper.stdin is not None
+        assert self.keeper.stdout is not None
+        self.keeper.stdin.write("remove\n")
+        self.keeper.stdin.flush()
+        assert self.keeper.stdout.readline() == "removed\n"
+
+
+@contextmanager
+def machines(environment: Mapping[str, str], folder: Path, count: int = 2) -> Iterator[Machines]:
+    """A Ray cluster of ``count`` machines of one core each on the loopback."""
+    line = [sys.executable, "-m", "tests.fleeting", "keep", str(count)]
+    with subprocess.Popen(
+        line,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as keeper:
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        yield Machines(keeper.stdout.readline().strip(), environment, keeper)
+        keeper.stdin.close()
+
+
+def rows_in(folder: Path) -> tuple[Row, ...]:
+    """The index of a fleet as it is now."""
+    with read_ledger(folder) as ledger:
+        return tuple(ledger.rows())
+
+
+def wait_for_answers(folder: Path, count: int) -> None:
+    """Wait until so many models are answered."""
+    began = time.monotonic()
+    while time.monotonic() - began < _PATIENCE:
+        with suppress(Exception):
+            if sum(row.verdict is not None for row in rows_in(folder)) >= count:
+                return
+        time.sleep(0.05)
+    raise AssertionError(folder)
+
+
+def keep(count: int) -> None:
+    """Keep a cluster until stdin is closed; a line there takes a machine away."""
+    from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
+
+    own = {"num_cpus": 1, "memory": MEMORY, "object_store_memory": _STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
+    nodes = [cluster.add_node(**own) for _ in range(count - 1)]
+    print(cluster.address, flush=True)  # noqa: T201 - for whoever started this
+    for _ in sys.stdin:
+        cluster.remove_node(nodes.pop(), allow_graceful=False)
+        print("removed", flush=True)  # noqa: T201
+    cluster.shutdown()
+
+
+def run_deadly(address: str, out: str, config: str) -> int:
+    """``plmscan fleet`` with the stages of `DEADLY`; the exit code."""
+    from plmscan.cli.fleet.running import Fleet, run  # noqa: PLC0415 - needs Ray
+
+    fleet = Fleet(Path(out), config=Path(config), ray=address, cached=False)
+    return run(fleet, DEADLY).value
 
 
 if __name__ == "__main__":
-    import sys
+    match sys.argv[1:]:
+        case ["keep", count]:
+            keep(int(count))
+        case ["run", address, out, config]:
+            from tests import fleeting  # the stages have to be found by their module's name
 
-    main(sys.argv[1:])
+            sys.exit(fleeting.run_deadly(address, out, config))

@@ -12,8 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +20,9 @@ import yaml
 
 from plmscan.evidence import Report
 from plmscan.fleet.answers import read_answer
-from plmscan.fleet.ledger import read_ledger
 from plmscan.scan import Settings, check
 from tests.artifacts import write_safetensors
+from tests.fleeting import Machines, machines, rows_in, wait_for_answers
 from tests.hub_server import HubRepo, serve
 from tests.tiny_models import build_tiny
 
@@ -39,8 +37,6 @@ pytest.importorskip("ray")
 MODELS = ("clean", "twin", "poisoned", "broken", "large", "hungry", "searched")
 GATED = "org/gated"
 FILES_ONLY = {"effort": "quick", "files-only": True}
-MEMORY = 900_000_000
-"""Bytes of a machine of the cluster."""
 
 
 @dataclass(frozen=True)
@@ -82,60 +78,36 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(home: Path) -> Iterator[Any]:
-    """A Ray cluster of one machine on the loopback, beside a Hub with a gated model."""
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
+def cluster(home: Path) -> Iterator[Machines]:
+    """A Ray cluster of two machines on the loopback, beside a Hub with a gated model."""
     files = {path.name: path.read_bytes() for path in (home / "clean").iterdir()}
-    with serve({GATED: HubRepo(files, gated=True)}) as hub, pytest.MonkeyPatch.context() as patch:
-        for name, value in hub.environment(home).items():
-            patch.setenv(name, value)
-        patch.delenv("HF_TOKEN", raising=False)
-        patch.setenv("HF_HOME", str(home / "hf"))
-        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        own = {
-            "num_cpus": 1, "memory": MEMORY, "object_store_memory": 80 * 2**20,
-            "include_dashboard": False,
-        }  # fmt: skip
-        made = cluster_utils.Cluster(initialize_head=True, head_node_args=own)
-        try:
+    with serve({GATED: HubRepo(files, gated=True)}) as hub:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        own = {"HF_HOME": str(home / "hf"), "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
+        with machines(hub.environment(home) | own, home) as made:
             yield made
-        finally:
-            made.shutdown()
 
 
-def start(cluster: Any, home: Path) -> subprocess.Popen[str]:  # noqa: ANN401 - Ray has no type for it
+def start(cluster: Machines, home: Path) -> subprocess.Popen[str]:
     """A run of the fleet, under way."""
-    line = [sys.executable, "-m", "tests.fleeting", cluster.address, "out", "plmscan.yaml", "0"]
+    line = [sys.executable, "-m", "tests.fleeting", "run", cluster.address, "out", "plmscan.yaml"]
     return subprocess.Popen(
-        line, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        line,
+        cwd=home,
+        env=cluster.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
-def rows_in(folder: Path) -> tuple[Row, ...]:
-    """The index as it is now."""
-    with read_ledger(folder) as ledger:
-        return tuple(ledger.rows())
-
-
-def wait_for_answers(folder: Path, count: int) -> None:
-    """Wait until so many models are answered."""
-    for _ in range(1200):
-        with suppress(Exception):
-            if sum(row.verdict is not None for row in rows_in(folder)) >= count:
-                return
-        time.sleep(0.05)
-    raise AssertionError(folder)
-
-
 @pytest.fixture(scope="module")
-def fleet(cluster: Any, home: Path) -> Fleet:  # noqa: ANN401 - Ray has no type for it
+def fleet(cluster: Machines, home: Path) -> Fleet:
     """Run, lose a machine, kill the driver, go on, and run once more."""
-    node = cluster.add_node(num_cpus=1, memory=MEMORY, object_store_memory=80 * 2**20)
     out = home / "out"
     first = start(cluster, home)
     wait_for_answers(out, 1)
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.remove_one()
     wait_for_answers(out, 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -154,13 +126,13 @@ def test_every_model_is_answered_once(fleet: Fleet) -> None:
     """Though a machine was lost, the driver killed, and a worker ended three times."""
     verdicts = {name: row.verdict for name, row in fleet.rows.items()}
     assert verdicts == {
-        "clean": "pass",
-        "twin": "pass",
-        "poisoned": "fail",
-        "broken": "inconclusive",
-        "large": "inconclusive",
-        "hungry": "inconclusive",
-        "searched": "pass",
+        "./clean": "pass",
+        "./twin": "pass",
+        "./poisoned": "fail",
+        "./broken": "inconclusive",
+        "./large": "inconclusive",
+        "./hungry": "inconclusive",
+        "./searched": "pass",
         GATED: "inconclusive",
     }, fleet.stderr
     assert fleet.code == 1
@@ -178,11 +150,11 @@ def test_what_was_answered_before_the_kill_stays(fleet: Fleet) -> None:
 def test_answers_are_those_of_a_check_one_by_one(fleet: Fleet) -> None:
     """Verdict, findings and file digests, whichever way a model was answered."""
     for name, row in fleet.rows.items():
-        if name in ("hungry", "large", GATED):
+        if name in ("./hungry", "./large", GATED):
             continue
         assert row.report is not None
         _, entry = read_answer((fleet.folder / "out" / row.report).read_bytes())
-        asked = Settings(device="cpu", threads=1, files_only=name != "searched")
+        asked = Settings(device="cpu", threads=1, files_only=name != "./searched")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(fleet.folder)
             alone = check(name, replace(asked, effort=asked.effort.QUICK))
@@ -195,12 +167,12 @@ def test_answers_are_those_of_a_check_one_by_one(fleet: Fleet) -> None:
 def test_reasons_are_told(fleet: Fleet) -> None:
     """A model that kills its worker, one that no machine holds, and one that is not ours to see."""
     reasons = {name: row.reason or "" for name, row in fleet.rows.items()}
-    assert reasons["hungry"].startswith("It lost its worker 3 times")
-    assert "the largest machine of the cluster has 0.9 GB" in reasons["large"]
+    assert reasons["./hungry"].startswith("It lost its worker 3 times")
+    assert "the largest machine of the cluster has 0.9 GB" in reasons["./large"]
     assert "is gated, and the Hub does not open it" in reasons[GATED]
-    assert {fleet.rows["clean"].same_as, fleet.rows["twin"].same_as} in (
-        {None, "clean"},
-        {None, "twin"},
+    assert {fleet.rows["./clean"].same_as, fleet.rows["./twin"].same_as} in (
+        {None, "./clean"},
+        {None, "./twin"},
     )
 
 

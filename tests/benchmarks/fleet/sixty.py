@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,9 @@ import yaml
 from plmscan.budget import Effort
 from plmscan.evidence import Report
 from plmscan.fleet.answers import read_answer
-from plmscan.fleet.ledger import read_ledger
 from plmscan.scan import Settings, check
 from tests.artifacts import write_safetensors
+from tests.fleeting import Machines, machines, rows_in, wait_for_answers
 from tests.hub_server import HubRepo, Limit, serve
 from tests.tiny_models import build_tiny
 
@@ -34,37 +33,28 @@ __all__ = ["survived"]
 
 _KINDS = ("clean", "twin", "poisoned", "broken", "large", "hungry", "searched", "gated", "hub")
 _COUNTS = dict(zip(_KINDS, (10, 10, 10, 6, 4, 2, 6, 4, 8), strict=True))
-_MEMORY = 900_000_000
-_STORE = 80 * 2**20
 
 
 def survived(folder: Path) -> Iterator[str]:
     """Run, remove a machine, kill the driver, go on; then check what can be checked one by one."""
-    from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
-
     repos = _models(folder)
     with serve(repos, Limit(requests=60, seconds=2.0)) as hub:
-        os.environ.update(hub.environment(folder) | {"HF_HOME": str(folder / "hf")})
-        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        own = {"num_cpus": 1, "memory": _MEMORY, "object_store_memory": _STORE}
-        cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
-        nodes = [cluster.add_node(**own) for _ in range(2)]
-        began = time.monotonic()
-        first = _start(cluster, folder)
-        _wait(folder, 15)
-        cluster.remove_node(nodes[0], allow_graceful=False)
-        _wait(folder, 25)
-        first.send_signal(signal.SIGKILL)
-        first.wait()
-        kept = {row.name: row.finished for row in _rows(folder) if row.verdict}
-        second = _start(cluster, folder)
-        second.wait()
-        seconds = time.monotonic() - began
-        rows = _rows(folder)
-        yield from _told(folder, rows, kept, seconds)
-        refused = sum("429" in line for line in hub.requests)
-        yield f"Requests to the Hub: {len(hub.requests)} ({refused} of them refused)."
-        cluster.shutdown()
+        paths = os.pathsep.join(path for path in sys.path if path)
+        own = {"HF_HOME": str(folder / "hf"), "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
+        out = folder / "out"
+        with machines(hub.environment(folder) | own, folder, count=3) as cluster:
+            began = time.monotonic()
+            first = _start(cluster, folder)
+            wait_for_answers(out, 15)
+            cluster.remove_one()
+            wait_for_answers(out, 25)
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            kept = {row.name: row.finished for row in rows_in(out) if row.verdict}
+            _start(cluster, folder).wait()
+            seconds = time.monotonic() - began
+        yield from _told(folder, rows_in(out), kept, seconds)
+        yield f"Requests to the Hub: {len(hub.requests)}."
 
 
 def _models(folder: Path) -> dict[str, HubRepo]:
@@ -94,29 +84,15 @@ def _models(folder: Path) -> dict[str, HubRepo]:
     return repos
 
 
-def _start(cluster: Any, folder: Path) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Ray's own
+def _start(cluster: Machines, folder: Path) -> subprocess.Popen[bytes]:
     """A run of the fleet, under way."""
-    line = [sys.executable, "-m", "tests.fleeting", cluster.address, "out", "plmscan.yaml", "0"]
-    return subprocess.Popen(line, cwd=folder, stderr=subprocess.DEVNULL)
-
-
-def _rows(folder: Path) -> list[Row]:
-    """The index as it is now."""
-    with read_ledger(folder / "out") as ledger:
-        return list(ledger.rows())
-
-
-def _wait(folder: Path, count: int) -> None:
-    """Wait until so many models are answered."""
-    for _ in range(6000):
-        with suppress(Exception):
-            if sum(row.verdict is not None for row in _rows(folder)) >= count:
-                return
-        time.sleep(0.1)
+    line = [sys.executable, "-m", "tests.fleeting", "run", cluster.address, "out", "plmscan.yaml"]
+    environment = dict(cluster.environment)
+    return subprocess.Popen(line, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
 
 
 def _told(
-    folder: Path, rows: list[Row], kept: Mapping[str, float | None], seconds: float
+    folder: Path, rows: tuple[Row, ...], kept: Mapping[str, float | None], seconds: float
 ) -> Iterator[str]:
     """The table."""
     same, differ = 0, []
@@ -144,11 +120,11 @@ def _told(
 
 def _agrees(folder: Path, row: Row) -> bool | None:
     """Whether a check of the model by itself says the same; None where a cluster has its say."""
-    if row.name.partition("-")[0] in ("hungry", "large", "org/gated") or row.report is None:
+    if row.name.partition("-")[0] in ("./hungry", "./large", "org/gated") or row.report is None:
         return None
     _, entry = read_answer((folder / "out" / row.report).read_bytes())
     settings = Settings(device="cpu", threads=1, effort=Effort.QUICK, files_only=True)
-    if row.name.startswith("searched"):
+    if row.name.startswith("./searched"):
         settings = replace(settings, files_only=False)
     before = Path.cwd()
     os.chdir(folder)
