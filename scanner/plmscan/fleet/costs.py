@@ -26,7 +26,7 @@ class Needs:
 
 FETCH = Needs()
 """A download waits for the network; how many run at a time is bounded by their host."""
-EXAMINE = Needs(memory=500_000_000)
+EXAMINE = Needs(memory=200_000_000)
 """File probes take seconds; they run beside searches, so that the next model is ready in time."""
 
 
