@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plmscan.fleet.cluster import QUIET
 from plmscan.fleet.costs import Capacity, Node
 from plmscan.fleet.ledger import read_ledger
 from plmscan.fleet.questions import questions
@@ -143,7 +144,7 @@ def machines(environment: Mapping[str, str], folder: Path, count: int = 2) -> It
     with subprocess.Popen(
         line,
         cwd=folder,
-        env=dict(environment),
+        env={**environment, **QUIET},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

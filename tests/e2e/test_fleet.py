@@ -83,7 +83,7 @@ def cluster(home: Path) -> Iterator[Machines]:
     files = {path.name: path.read_bytes() for path in (home / "clean").iterdir()}
     with serve({GATED: HubRepo(files, gated=True)}) as hub:
         paths = os.pathsep.join(path for path in sys.path if path)
-        own = {"HF_HOME": str(home / "hf"), "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
+        own = {"HF_HOME": str(home / "hf"), "PYTHONPATH": paths}
         with machines(hub.environment(home) | own, home) as made:
             yield made
 

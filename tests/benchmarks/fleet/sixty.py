@@ -40,7 +40,7 @@ def survived(folder: Path) -> Iterator[str]:
     repos = _models(folder)
     with serve(repos, Limit(requests=60, seconds=2.0)) as hub:
         paths = os.pathsep.join(path for path in sys.path if path)
-        own = {"HF_HOME": str(folder / "hf"), "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
+        own = {"HF_HOME": str(folder / "hf"), "PYTHONPATH": paths}
         out = folder / "out"
         with machines(hub.environment(folder) | own, folder, count=3) as cluster:
             began = time.monotonic()
