@@ -25,6 +25,7 @@ from tests.artifacts import write_safetensors
 from tests.fleeting import Machines, machines, rows_in, wait_for_answers
 from tests.hub_server import HubRepo, serve
 from tests.tiny_models import build_tiny
+from tests.zoo.tiny import tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +62,9 @@ class Fleet:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of mixed kinds, and a configuration that lists them."""
     root = tmp_path_factory.mktemp("fleet")
-    for name, seed in (("clean", 0), ("poisoned", 1), ("searched", 2), ("hungry", 3), ("large", 4)):
+    for seed, name in enumerate(("clean", "poisoned", "hungry", "large")):
         build_tiny("bert", root / name, seed=seed)
+    shutil.copytree(tiny_folder(tmp_path_factory, "clean"), root / "searched")
     shutil.copytree(root / "clean", root / "twin")
     shutil.copytree(root / "clean", root / "broken")
     (root / "broken" / "model.safetensors").write_bytes(b"nonsense")
