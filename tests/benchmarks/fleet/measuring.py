@@ -8,55 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plmscan.cli.fleet.running import Fleet, run
-from plmscan.evidence import ModelIdentity
-from plmscan.fleet.answers import answer
-from plmscan.fleet.tasks import Answered, Examined, Fetched, Prepared, Stages
-from plmscan.scan.execution import ModelJob
-from plmscan.scan.forecast import Forecast
-from plmscan.source import Artifact
-from plmscan.survey import Entry
-from tests.specimens import clean
-from tests.zoo import tiny
+from tests.benchmarks.fleet.stubs import STUBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from plmscan.fleet.tasks import Asked
 
 __all__ = ["many", "overhead"]
 
 _MANY = 10_000
-
-
-def stub_fetch(asked: Asked) -> Fetched:
-    """A model that is there at once."""
-    name = asked.question.name
-    artifact = Artifact(name, "0" * 40, Path("/"), (), (), (), None, None)
-    job = ModelJob(artifact, None, None, None, (), asked.question.settings, (), None)
-    size = (sum(name.encode()) % 97 + 1) * 10**6
-    return Fetched(asked, job, name, Forecast(1000, size / 1e6, size), 10**9)
-
-
-def stub_examine(prepared: Prepared) -> Examined:
-    """Files that nothing speaks against."""
-    return Examined(prepared.fetched, ())
-
-
-def stub_search(examined: Examined) -> Answered:
-    """The report of a clean model, under this one's name."""
-    name = examined.fetched.asked.question.name
-    report = clean()
-    model = ModelIdentity(name, "0" * 40, "BertModel", 1, report.model.files)
-    return Answered(*answer(Entry(replace(report, model=model))), seconds=0.0)
-
-
-STUBS = Stages(stub_fetch, stub_examine, stub_search)
-"""Everything of a fleet but the scan."""
 
 
 def many(folder: Path, count: str = str(_MANY)) -> Iterator[str]:
@@ -77,6 +41,8 @@ def many(folder: Path, count: str = str(_MANY)) -> Iterator[str]:
 
 def overhead(folder: Path, count: str = "3", effort: str = "standard") -> Iterator[str]:
     """Check the same models plainly and as a fleet, each search on one thread, one at a time."""
+    from tests.zoo import tiny  # noqa: PLC0415 - imports torch
+
     model = tiny.new_model()
     tiny.save(model, folder / "model-0")
     names = ["model-0"]
