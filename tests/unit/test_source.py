@@ -287,7 +287,7 @@ def test_a_snapshot_of_the_hub_cache_is_a_folder_too(tmp_path: Path) -> None:
         ("~nobody-here/model", None, ModelNotFoundError, "no folder"),
         ("a/b/c", None, ModelNotFoundError, "no folder"),
         ("x" * 5000 + "/", None, ModelNotFoundError, "no folder"),
-        ("https://example.org/m", None, ModelNotFoundError, "no folder"),
+        ("https://example.org/m", None, SourceError, "is no archive"),
         ("org/name@", None, SourceError, "names no revision"),
         ("org/name@v1", "v2", SourceError, "two revisions"),
         (".", "v1", SourceError, ". is a folder, and a folder has no revision v1."),

@@ -166,7 +166,9 @@ class Course:
         self._begin_searches()
         running = Counter(stage for stage, _ in self._running.values())
         cores = max(2, int(self._cluster.capacity.cores))
-        while self._to_examine and running["examine"] < max(1, cores // 2):
+        # beside searches they take every second core's time, and without any all there is
+        most = cores // 2 if self._to_search or running["search"] else 2 * cores
+        while self._to_examine and running["examine"] < most:
             self._begin_examination(self._to_examine.popleft())
             running["examine"] += 1
         ahead = len(self._to_search) + len(self._to_examine) + running["fetch"]
@@ -251,6 +253,7 @@ class Course:
             return
         self._twins[fetched.twin] = []
         self._to_examine.append(model)
+        self._ledger.stage(model.question.name, "fetched")
 
     def _postpone(self, model: _Model, busy: Busy) -> None:
         """Fetch a model later, as its host asks; answer that it is busy if that goes on."""

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS models (
   twin TEXT, same_as TEXT, weights INTEGER, expected_seconds REAL, asked_bytes INTEGER,
   used_bytes INTEGER, cores REAL, machine TEXT, report TEXT, finished REAL
 );
+CREATE INDEX IF NOT EXISTS twins ON models (twin);
 CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _WAITING = "waiting"
@@ -84,7 +85,8 @@ class Row:
     place: str | None
     """Where it is declared."""
     stage: str
-    """``waiting``, ``fetch``, ``examine``, ``search`` or ``done``."""
+    """In their order: ``waiting``, ``fetch``, ``fetched`` or ``twin``, ``examine``, ``ready``,
+    ``search``, ``done``."""
     model: str | None
     """What reports call it."""
     revision: str | None

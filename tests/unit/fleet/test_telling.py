@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 import time
 from base64 import b64encode
 from dataclasses import replace
@@ -17,6 +18,7 @@ import pytest
 from plmscan.errors import FleetError
 from plmscan.evidence import Verdict
 from plmscan.fleet.answers import answer
+from plmscan.fleet.cluster import joined
 from plmscan.fleet.drift import Change, drifts, verdict_of
 from plmscan.fleet.ledger import Measures, opened, read_ledger
 from plmscan.fleet.standing import Standing
@@ -158,3 +160,11 @@ def test_a_folder_without_a_fleet_has_no_status(tmp_path: Path) -> None:
     """One sentence, and no traceback."""
     with pytest.raises(FleetError, match="holds no fleet"), read_ledger(tmp_path):
         pass
+
+
+def test_without_ray_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the extra, and nothing else of plmscan needs Ray."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(FleetError, match="needs the extra fleet") as refused, joined("local"):
+        pass
+    assert refused.value.remedy == "Install it with pip install 'plmscan[fleet]'."
