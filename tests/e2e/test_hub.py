@@ -447,7 +447,7 @@ def test_a_disk_that_is_too_small_is_not_filled(
 ) -> None:
     """The sentence says how much is missing, before anything is fetched."""
     full = type("Usage", (), {"free": 2**20})()
-    monkeypatch.setattr("plmscan.source.commit._SPARE", 2)
+    monkeypatch.setattr("plmscan.source.room._SPARE", 2)
     monkeypatch.setattr("shutil.disk_usage", lambda _: full)
     with serve({NAME: HubRepo(FILES)}) as hub, pytest.raises(SourceError, match="GB left"):
         fetch(hub.url, all_files=True)
