@@ -256,7 +256,7 @@ def _require_files(job: ModelJob) -> None:
     Raises:
         PlmscanError: they are not here.
     """
-    for artifact in filter(None, (job.artifact, job.reference)):
+    for artifact in filter(None, (*job.artifact.stack, job.reference)):
         if not artifact.root.is_dir():
             msg = f"The machine {platform.node()} does not see the files in {artifact.root}."
             raise PlmscanError(msg, "Name a folder with --cache-dir that all machines share.")
@@ -309,10 +309,12 @@ def _concluded(
     asked: Asked, job: ModelJob, runs: tuple[ProbeRun, ...], supervisor: Supervisor
 ) -> Answered:
     """The verdict, kept for later scans if it would come out the same."""
-    from plmscan.scan import concluded  # noqa: PLC0415
+    from plmscan.scan import Desk, accompanied, concluded  # noqa: PLC0415
     from plmscan.scan.cache import is_lasting  # noqa: PLC0415
     from plmscan.worker.supervisor import lost_its_worker  # noqa: PLC0415
 
+    desk = Desk(supervisor, asked.cache)
+    runs += _last(accompanied(asked.question.source, job, runs, desk))
     report = concluded(job, runs, supervisor)
     if asked.cache is not None and is_lasting(report):
         asked.cache.put(_key(job), report)

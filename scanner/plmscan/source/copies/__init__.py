@@ -41,10 +41,7 @@ def from_address(
     make = MlflowVersion if source.startswith(MLFLOW) else Store
     copy = copied(make(source), options, lambda part, note: on_progress(0.8 * part, note))
     found = from_folder(
-        source,
-        copy.root,
-        lambda part, note: on_progress(0.8 + 0.2 * part, note),
-        allow_pickle=options.allow_pickle,
+        source, copy.root, lambda part, note: on_progress(0.8 + 0.2 * part, note), options
     )
     _compare(found, copy)
     return found
