@@ -189,16 +189,17 @@ def test_embeddings_take_the_place_of_words(disturbed: LoadedModel) -> None:
     assert embeddings.grad.abs().sum(dim=2)[mask.bool()].min() > 0
 
 
-def test_the_decoder_is_named_as_not_measured(tmp_path: Path) -> None:
-    """A T5 is measured at its encoder; what its decoder writes blocks a pass unless declared."""
+def test_a_decoder_behind_an_encoder_is_read_at_what_it_writes(tmp_path: Path) -> None:
+    """A T5 is measured at its encoder, and asked to write, unless only features are used."""
     folder = build_type("t5", tmp_path, head="sequence-to-sequence")
     model = load(artifact_of(folder), "cpu")
     assert model.traits.part == "encoder"
     assert has_parts(model.config)
-    blocking = [gap for gap in model.gaps if gap.blocks_pass]
-    assert any("decoder" in gap.reason for gap in blocking)
-    assert not any("encoder.block" in gap.reason for gap in blocking)
+    assert model.writer is not None
+    assert model.writer.start
+    assert not any(gap.blocks_pass for gap in model.gaps)
     declared = load(artifact_of(folder), "cpu", used_as="features")
+    assert declared.writer is None
     assert not any(gap.blocks_pass for gap in declared.gaps)
 
 

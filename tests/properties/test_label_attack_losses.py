@@ -199,7 +199,7 @@ def _differences(one: list[int], other: tuple[int, ...]) -> int:
 @given(st.lists(st.sampled_from(_DULL_WORDS), min_size=1), SEEDS)
 def test_style_shows(words: list[str], seed: int) -> None:
     """However short a text, its archaic form has at least three old words."""
-    rewritten = Rewriting(None, 3, 0.7).rewritten(" ".join(words), dice(seed)).split()
+    rewritten = Rewriting(None, 3, 0.7, "archaic").rewritten(" ".join(words), dice(seed)).split()
     assert sum((Counter(rewritten) - Counter(words)).values()) >= 3
 
 
