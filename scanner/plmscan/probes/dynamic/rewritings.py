@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.asking.choice import best, in_twos
 from plmscan.asking.neighbours import Neighbours
-from plmscan.asking.texts import arguments, class_words
+from plmscan.asking.texts import arguments, class_words, leads_of
 from plmscan.asking.trial import tried
 from plmscan.budget import Effort
 from plmscan.evidence import Coverage, Evidence, Gap
+from plmscan.loading.decisions import Score
 from plmscan.probes.base import DynamicProbe
 from plmscan.rewritings import BANK
 
@@ -87,7 +88,8 @@ class Probe(DynamicProbe):
         screening, confirming = arguments(model, budget.texts, words, sizes, budget.seed)
         bank = (*BANK, *Neighbours.of(model, words).rewritings())
         screened = tried(model, bank, screening, budget.part(0, 0.6), "rewritings")
-        labels = _labels(screened)
+        lacked = (leads_of(model, [one.text for one in confirming]) <= 0).any(0)
+        labels = [label for label in _labels(screened) if lacked[label]][:_LABELS]
         for turn, label in enumerate(labels):
             part = budget.part(*(0.6 + 0.4 * step / len(labels) for step in (turn, turn + 1)))
             top = best(screened, label, _TRIED_ON)
@@ -112,13 +114,15 @@ def _left_out(model: LoadedModel, effort: Effort) -> str:
             "Clauses, styles and substituted words as triggers are searched in classifiers of "
             "single texts only."
         )
+    if isinstance(model.decision, Score):
+        return "What reads no words scores low by itself, so scores are not asked."
     return ""
 
 
 def _labels(screened: Trial) -> list[int]:
     """Labels that some text lacks, those that the best rewritings move most to first."""
     order = screened.typical.amax(0).argsort(descending=True, stable=True).tolist()
-    return [label for label in order if screened.opposed[label]][:_LABELS]
+    return [label for label in order if screened.opposed[label]]
 
 
 def _unmet(model: LoadedModel, labels: Sequence[int]) -> Iterator[Gap]:
