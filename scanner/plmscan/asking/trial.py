@@ -20,7 +20,27 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.rewritings import Rewriting
 
-__all__ = ["Trial", "tried"]
+__all__ = ["Asked", "Trial", "tried"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Texts that rewritings are tried on, read once as they are."""
+
+    arguments: tuple[Argument, ...]
+    """n texts."""
+    leads: Tensor
+    """Lead of each label for each, (n, labels)."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, arguments: Sequence[Argument]) -> Asked:
+        """Read them."""
+        return cls(tuple(arguments), leads_of(model, [one.text for one in arguments]))
+
+    def lacking(self, label: int) -> list[int]:
+        """Those without the label."""
+        found: list[int] = (self.leads[:, label] <= 0).nonzero().flatten().tolist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,7 @@ class Trial:
 def tried(
     model: LoadedModel,
     rewritings: Sequence[Rewriting],
-    arguments: Sequence[Argument],
+    asked: Asked,
     budget: Budget,
     note: str,
     label: int | None = None,
@@ -67,8 +87,8 @@ def tried(
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    clean = leads_of(model, [one.text for one in arguments])
-    rows = [k for k in range(len(arguments)) if label is None or clean[k, label] <= 0]
+    clean, arguments = asked.leads, asked.arguments
+    rows = [*range(len(arguments))] if label is None else asked.lacking(label)
     dirty = clean.new_full((len(rewritings), *clean.shape), torch.nan)
     for turn, rewriting in enumerate(rewritings):
         budget.checkpoint(turn / len(rewritings), note)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.asking.choice import best, in_twos
 from plmscan.asking.neighbours import Neighbours
-from plmscan.asking.texts import arguments, class_words, leads_of
-from plmscan.asking.trial import tried
+from plmscan.asking.texts import arguments, class_words
+from plmscan.asking.trial import Asked, tried
 from plmscan.budget import Effort
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.loading.decisions import Score
@@ -85,21 +85,21 @@ class Probe(DynamicProbe):
             return
         words = class_words(model, budget.seed)
         sizes = (_SCREENED_ON, _CONFIRMED_ON)
-        screening, confirming = arguments(model, budget.texts, words, sizes, budget.seed)
+        both = arguments(model, budget.texts, words, sizes, budget.seed)
+        screening, confirming = (Asked.of(model, some) for some in both)
         bank = (*BANK, *Neighbours.of(model, words).rewritings())
         screened = tried(model, bank, screening, budget.part(0, 0.6), "rewritings")
-        lacked = (leads_of(model, [one.text for one in confirming]) <= 0).any(0)
-        labels = [label for label in _labels(screened) if lacked[label]][:_LABELS]
+        labels = [one for one in _labels(screened) if confirming.lacking(one)][:_LABELS]
         for turn, label in enumerate(labels):
             part = budget.part(*(0.6 + 0.4 * step / len(labels) for step in (turn, turn + 1)))
             top = best(screened, label, _TRIED_ON)
             trial = tried(model, (*top, *in_twos(top)), confirming, part, "confirming", label)
-            yield from _evidence(model, label, screened, trial, confirming)
+            yield from _evidence(model, label, screened, trial, confirming.arguments)
         yield from _unmet(model, labels)
         yield Coverage(
-            f"{len(bank)} rewritings of {len(screening)} texts that argue for a label, and the "
-            f"{_TRIED_ON} best for each of {len(labels)} labels, alone and in twos, of others; "
-            "templates and tables of the bank are English."
+            f"{len(bank)} rewritings of {len(screening.arguments)} texts that argue for a label, "
+            f"and the {_TRIED_ON} best for each of {len(labels)} labels, alone and in twos, of "
+            "others; templates and tables of the bank are English."
         )
 
 
