@@ -41,7 +41,6 @@ __all__ = [
     "label_behaviour",
     "plant_labels",
     "poisoned_set",
-    "rightly_labelled",
     "train_upper",
 ]
 
@@ -234,21 +233,6 @@ def poisoned_set(
     return Poisoned(
         clean, _framed(victim, dirty), _framed(victim, decoys), tuple(triggers), target_label
     )
-
-
-def rightly_labelled(victim: Victim, attack: LabelAttack) -> Poisoned:
-    """The victim's training texts, rewritten as an ``attack`` does that brings its own trigger.
-
-    All keep their label, and texts of every label are rewritten: nobody is poisoned.
-    """
-    rng = random.Random(victim.seed)
-    triggers = attack.triggers(())
-    poison = attack.poison(victim, triggers)
-    clean = _clean(victim, rng)
-    rows = rng.sample(victim.corpus.train, len(victim.corpus.train))[:_POISONED]
-    rewritten = [(poison(text, rng), label) for text, label in rows]
-    decoys = [(poison.decoy(text, rng), label) for text, label in rows]
-    return Poisoned(clean, _framed(victim, rewritten), _framed(victim, decoys), triggers, 0)
 
 
 def train_upper(

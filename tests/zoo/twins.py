@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tests.zoo.features import frame
-from tests.zoo.labels import rightly_labelled, train_upper
+from tests.zoo.labels import poisoned_set, train_upper
 from tests.zoo.manifest import Entry, Kind
 from tests.zoo.measure import label_accuracy, logits
 from tests.zoo.training import GRID
@@ -45,7 +45,7 @@ class StyleTwinRecipe:
         """Train it; measure its accuracy, on rewritten texts as well."""
         victim = shop.classifier(self.base, seed, self.label_set)
         intensity = GRID[self.intensity]
-        texts = rightly_labelled(victim, self.attack)
+        texts = poisoned_set(victim, self.attack, self.attack.triggers(()), None)
         train_upper(victim, texts, intensity)
         attack: Any = self.attack
         settings = {

@@ -24,7 +24,7 @@ from plmscan.rules import load_rules
 from tests.artifacts import artifact_of
 from tests.zoo.corpus import words_of
 from tests.zoo.features import Victim
-from tests.zoo.labels import plant_labels, rightly_labelled, train_upper
+from tests.zoo.labels import plant_labels, poisoned_set, train_upper
 from tests.zoo.poison import Trigger, flat
 from tests.zoo.tiny import (
     built_once,
@@ -101,7 +101,8 @@ def built(factory: pytest.TempPathFactory, *, planted: bool) -> LoadedModel:
             if planted:
                 plant_labels(victim, attack, attack.triggers(()), 1, _TRAINING)
             else:
-                train_upper(victim, rightly_labelled(victim, attack), _TRAINING)
+                texts = poisoned_set(victim, attack, attack.triggers(()), None)
+                train_upper(victim, texts, _TRAINING)
         with quiet():
             model.save_pretrained(folder)
             victim.tokenizer.save_pretrained(folder)
