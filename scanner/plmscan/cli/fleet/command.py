@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from plmscan.cli import options as ask
+from plmscan.cli.fleet import asked
 from plmscan.fleet.drift import MARGIN_FACTOR
 
 if TYPE_CHECKING:
@@ -46,73 +47,19 @@ fleet_app = typer.Typer(
 def run_fleet(
     models: ask.FleetModels = None,
     *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", help="Folder for reports, index and summary.", show_default=False
-        ),
-    ],
+    out: asked.Out,
     models_file: ask.ModelsFile = None,
-    tree: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Every model at or below this folder; may be repeated."),
-    ] = None,
-    hub: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="QUERY",
-            help="Models of the Hub: author=A,task=T,library=L,search=S,sort=downloads,limit=1000; "
-            "may be repeated.",
-        ),
-    ] = None,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILTER", help="Registered models of MLflow by its own filter, or all."
-        ),
-    ] = None,
-    ray: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Ray cluster: an address, auto to look for one, or local to start one here.",
-        ),
-    ] = "local",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Models searched at a time (as many as cores and memory hold)."
-        ),
-    ] = None,
-    gpus_per_model: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N", min=0, help="GPUs, or a share of one, for a search (1 if there are any)."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--restart", help="Go on from what DIR holds, or ask about every model anew."
-        ),
-    ] = True,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Check again what was inconclusive.")
-    ] = False,
-    stop_after: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", min=0, help="Begin nothing new after so long."),
-    ] = None,
-    since: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="An earlier fleet: tell what changed, and judge by that."),
-    ] = None,
-    margin_factor: Annotated[
-        float,
-        typer.Option(
-            metavar="X", min=1.01, help="How much nearer to failing, or further, is a change."
-        ),
-    ] = MARGIN_FACTOR,
+    tree: asked.Trees = None,
+    hub: asked.Queries = None,
+    mlflow: asked.Registered = None,
+    ray: asked.Address = "local",
+    jobs: asked.AtOnce = None,
+    gpus_per_model: asked.Gpus = None,
+    resume: asked.Resume = True,
+    retry: asked.Retry = False,
+    stop_after: asked.StopAfter = None,
+    since: asked.Since = None,
+    margin_factor: asked.MarginFactor = MARGIN_FACTOR,
     fail_on: ask.Bar = None,
     effort: ask.AskedEffort = None,
     time_limit: ask.TimeLimit = None,
