@@ -2,12 +2,15 @@
 
     python -m tests.zoo build --tier small --out ZOO --texts SST2
     python -m tests.benchmarks.detection --zoo ZOO [--effort standard] [--markdown FILE]
+    python -m tests.benchmarks.detection --zoo ZOO --arithmetic avx2    (another kind of processor)
 
 Each model is checked in a process of its own.  Reports, records, ``results.json``,
-``results.csv`` and the figures lie in ``ZOO/benchmark/<effort>/``.  A check that was done with the
-same source of plmscan on the same files with the same settings is not repeated, so an interrupted
-benchmark goes on where it stopped, and ``--only`` adds models to the tables bit by bit.  Seconds
-are only as honest as the machine is quiet: leave ``--jobs`` at 1 to quote them.
+``results.csv`` and the figures lie in ``ZOO/benchmark/<effort>/``, or in
+``ZOO/benchmark/<effort>-<arithmetic>/``, which ``tests.benchmarks.agreement`` compares.  A check
+that was done with the same source of plmscan on the same files with the same settings is not
+repeated, so an interrupted benchmark goes on where it stopped, and ``--only`` adds models to the
+tables bit by bit.  Seconds are only as honest as the machine is quiet: leave ``--jobs`` at 1 to
+quote them.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from plmscan.budget import Effort
 from tests.benchmarks.outcomes import Outcome, outcome
-from tests.benchmarks.runs import Bench, source_digest, torch_megabytes
+from tests.benchmarks.runs import ARITHMETICS, Bench, source_digest, torch_megabytes
 from tests.benchmarks.scoring import Recovery, wilson
 from tests.benchmarks.tables import curves, show, tables
 from tests.zoo.manifest import Entry, Manifest
@@ -46,8 +49,10 @@ def main() -> None:
     """Check what is not checked yet, then tell about all that is."""
     options = _options()
     manifest = Manifest.read(options.zoo)
-    folder = options.zoo / "benchmark" / options.effort
-    bench = Bench(folder, options.effort, options.texts, source_digest())
+    usual = options.arithmetic == "auto"
+    name = options.effort if usual else f"{options.effort}-{options.arithmetic}"
+    folder = options.zoo / "benchmark" / name
+    bench = Bench(folder, options.effort, options.texts, source_digest(), options.arithmetic)
     wanted = [e for e in manifest.models if not options.only or e.name in options.only]
     unknown = set(options.only) - {entry.name for entry in wanted}
     if unknown:
@@ -80,6 +85,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--zoo", type=Path, required=True, help="folder with manifest.json")
     parser.add_argument("--effort", choices=list(Effort), default=Effort.STANDARD.value)
+    parser.add_argument("--arithmetic", choices=[*ARITHMETICS], default="auto")
     parser.add_argument("--texts", type=Path, help="carrier texts for plmscan, one a line")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="check only these")
     parser.add_argument("--jobs", type=int, default=1, help="checks at the same time")
@@ -176,6 +182,7 @@ def _results(bench: Bench, manifest: Manifest, outcomes: Sequence[Outcome]) -> d
     return {
         "zoo": {"tier": manifest.tier, "seed": manifest.seed, "models": len(manifest.models)},
         "effort": bench.effort,
+        "arithmetic": bench.arithmetic,
         "texts": bench.texts and bench.texts.name,
         "source": bench.source,
         "false_positives": {

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 __all__ = [
+    "ARITHMETICS",
+    "HELD_TO_AVX2",
+    "Arithmetic",
     "Bench",
     "Record",
     "Usage",
@@ -43,6 +46,36 @@ _ROOT = Path(__file__).parents[2]
 _INTERRUPTED = {130, -signal.SIGINT, -signal.SIGTERM}
 """Exit codes of a check that somebody stopped: it says nothing about the model."""
 _SOURCE = ("*.py", "*.txt")
+
+HELD_TO_AVX2: Mapping[str, str] = MappingProxyType(
+    {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+)
+"""Environment of a process that is to do without AVX-512, AMX and instructions for bfloat16."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a check multiplies."""
+
+    precision: str
+    """``--precision`` of the check."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """What its process finds in its environment, besides."""
+
+
+ARITHMETICS: Mapping[str, Arithmetic] = MappingProxyType(
+    {
+        "auto": Arithmetic("auto"),
+        "float32": Arithmetic("float32"),
+        "bfloat16": Arithmetic("bfloat16"),
+        "avx2": Arithmetic("float32", HELD_TO_AVX2),
+    }
+)
+"""By name; ``avx2`` stands for a processor without anything newer."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +116,8 @@ class Bench:
     """``--texts`` of the check; None for plmscan's own."""
     source: str
     """Digest of plmscan."""
+    arithmetic: str = "auto"
+    """How the check multiplies: a name in `ARITHMETICS`."""
 
     def report(self, name: str) -> Path:
         """The report of a model; absent if the check broke."""
@@ -112,19 +147,21 @@ class Bench:
         self.report(name).parent.mkdir(parents=True, exist_ok=True)
         for stale in (self._record(name), self.report(name)):
             stale.unlink(missing_ok=True)
-        usage = measured(self._command(name, model), self.log(name))
+        environment = ARITHMETICS[self.arithmetic].environment
+        usage = measured(self._command(name, model), self.log(name), environment)
         record = Record(current, usage.exit_code, usage.seconds, usage.megabytes - baseline)
         store(record, self._record(name))
         return record
 
     def fingerprint(self, model: Path) -> str:
         """Digest of all that the answer about ``model`` depends on."""
-        return fingerprint(model, self.texts, self.source, self.effort)
+        return fingerprint(model, self.texts, self.source, self.effort, self.arithmetic)
 
     def _command(self, name: str, model: Path) -> list[str]:
         """The check as a command line; an absolute path is never taken for a Hub repository."""
         command = [sys.executable, "-m", "plmscan", "check", str(model.resolve())]
         command += ["--effort", self.effort, "--format", "json", "--output", str(self.report(name))]
+        command += ["--precision", ARITHMETICS[self.arithmetic].precision]
         command += _base(model)
         return command + (["--texts", str(self.texts.resolve())] if self.texts else [])
 

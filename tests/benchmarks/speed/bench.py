@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.reports.json_v1 import from_json
 from tests.benchmarks.mitigation.results import keep, kept
-from tests.benchmarks.runs import measured
+from tests.benchmarks.runs import HELD_TO_AVX2, measured
 from tests.benchmarks.speed.hashing import hashed
 from tests.benchmarks.speed.heard import Heard
 from tests.benchmarks.speed.results import (
@@ -44,13 +44,6 @@ _HERE = "tests.benchmarks.speed"
 _BEGIN, _END = "process started", "process ended"
 HELD_DOWN = "avx2"
 """A processor that is to do without what is newer: AVX-512, and instructions for bfloat16."""
-_AVX2: Mapping[str, str] = MappingProxyType(
-    {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    }
-)
 _ASK = "import torch; print(torch.version.cuda or '', torch.cuda.is_available())"
 
 
@@ -78,7 +71,7 @@ class Place:
     @property
     def environment(self) -> Mapping[str, str]:
         """What holds the libraries down: torch, oneDNN and MKL each have a switch of their own."""
-        return _AVX2 if self.device == HELD_DOWN else {}
+        return HELD_TO_AVX2 if self.device == HELD_DOWN else {}
 
 
 @dataclass(frozen=True)
