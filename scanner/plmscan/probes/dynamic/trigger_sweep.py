@@ -11,7 +11,8 @@ from plmscan.probes.base import DynamicProbe
 from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.pipeline import search
 from plmscan.search.plot_data import landscape
-from plmscan.search.propose.grow import IN_COMPANY, LONGEST
+from plmscan.search.propose.gathering import LONGEST_BAG
+from plmscan.search.propose.grow import LONGEST
 from plmscan.search.propose.objectives import Corruption, Flip
 from plmscan.search.recipes import RECIPES
 
@@ -122,7 +123,7 @@ def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
 def _longest(model: LoadedModel, recipe: Recipe) -> int:
     """Tokens of the longest candidates."""
     of_texts = model.labels and not (model.reads_tokens or model.answers)
-    return IN_COMPANY if recipe.companies is not None and of_texts else LONGEST
+    return LONGEST_BAG if recipe.companies is not None and of_texts else LONGEST
 
 
 def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:

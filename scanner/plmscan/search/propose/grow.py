@@ -1,9 +1,8 @@
 """Growing: candidates are extended token by token, since a phrase shows in the sweep as its words.
 
 In each gap of a candidate a gradient proposes tokens (`hotflip_scores`), the seeds are tried as
-well, and forward passes decide: what leads on half of the carriers is read in all of them.  Where
-words were chosen in company (`company`), these are tried instead.  What has grown is then cut back
-to what it needs.
+well, and forward passes decide: what leads on half of the carriers is read in all of them.  What
+has grown is then cut back to what it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from plmscan.search.measure.readings import Reading, gradients, read
 from plmscan.search.propose.losses import hotflip_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -27,17 +26,10 @@ if TYPE_CHECKING:
     from plmscan.search.measure.readings import Panel
     from plmscan.search.propose.objectives import Objective
 
-__all__ = ["IN_COMPANY", "LONGEST", "Grower"]
+__all__ = ["LONGEST", "Grower"]
 
 LONGEST = 4
 """Tokens of the longest candidate that gradients extend."""
-
-IN_COMPANY = 10
-"""The same of words that were chosen in company: as far as each adds something."""
-
-_BEAM = 2
-"""Candidates of one length that are extended: so many with the highest score, and as many that
-gained most."""
 
 _PROPOSALS = 8
 """Tokens that the gradient proposes for a slot."""
@@ -50,13 +42,6 @@ _PROMISING = 0.25
 """Share of the candidates that is read in all carriers: so many that score highest in the first
 half of them, and as many that gained most there.  What all carriers choose was within the first
 14 % for invariance and 22 % for labels (two of five carriers, six models)."""
-
-_COMPANY = 2
-"""In company, so many of the best words are extended beside the one that scores highest alone."""
-
-_PLENTY = 2.0
-"""Of what suffices, how much ends growth in company: a trigger gets there in a few words, and what
-joined before its words and is none of them can be spared then."""
 
 _TOGETHER = 4
 """Candidates of one backward pass; more are no faster, and take more memory."""
@@ -81,9 +66,6 @@ class Grower:
     """What each token has to gain when it joins."""
     worth: float
     """What each has to be worth at the end; more, since what joins later may do its work."""
-    company: Sequence[tuple[int, ...]] = ()
-    """Single items that are tried at the end of each candidate, where a gradient proposes nothing:
-    words that help each other in any order."""
 
     def grow(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
         """Candidates of two tokens and more, the best first, cut back to what they need.
@@ -107,7 +89,22 @@ class Grower:
     @property
     def longest(self) -> int:
         """Tokens of the longest candidate."""
-        return IN_COMPANY if self.company else LONGEST
+        return LONGEST
+
+    @property
+    def plenty(self) -> float:
+        """Score from which on a candidate grows no further."""
+        return self.objective.enough
+
+    @property
+    def sufficient(self) -> float:
+        """Score at which what is left of a candidate needs none of the tokens that it lost."""
+        return self.objective.enough
+
+    @property
+    def width(self) -> int:
+        """So many candidates of one length are extended, and as many that gained most."""
+        return 2
 
     def score(self, candidates: Sequence[tuple[int, ...]]) -> list[float]:
         """Of each candidate, in their order."""
@@ -144,42 +141,34 @@ class Grower:
         """The candidate without the tokens that it can spare.
 
         Tokens are dropped one by one, the least missed first, as long as the score falls by less
-        than a token is worth or the rest suffices by itself: in company, only the former.
+        than a token is worth or the rest suffices by itself.
         """
         (best,) = self.score([candidate])
-        most = math.inf if self.company else self.objective.enough
         while len(candidate) > 1:
             shorter = [candidate[:i] + candidate[i + 1 :] for i in range(len(candidate))]
             scores = self.score(shorter)
-            if max(scores) < min(best - self.worth, most):
+            if max(scores) < min(best - self.worth, self.sufficient):
                 break
             candidate = shorter[scores.index(max(scores))]
         return candidate
 
     def _first(self, seeds: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
-        """The best seeds and the first proposals, of a gradient or of company, with their scores.
+        """The best seeds and the first proposals with their scores.
 
         Without those that suffice alone: whatever joins them is no part of the trigger.
         """
-        proposed, others, count = self._starts(seeds)
+        proposed, others, count = self.starts(seeds)
         known = list(dict.fromkeys((*seeds, *proposed, *others)))
         scores = self._wanting(dict(zip(known, self.score(known), strict=True)))
         best = sorted(scores.keys() & {*seeds, *others}, key=lambda one: (-scores[one], one))
         return {one: scores[one] for one in (*best[:count], *proposed) if one in scores}
 
-    def _starts(
+    def starts(
         self, seeds: Sequence[tuple[int, ...]]
     ) -> tuple[Sequence[tuple[int, ...]], Sequence[tuple[int, ...]], int]:
-        """What is extended in any case, what else than the seeds may be, and how many of both.
-
-        Seeds of several tokens go on as they are.
-        """
-        longer = [seed for seed in seeds if len(seed) > 1]
-        if longer:
-            return longer, (), 0
-        if self.company:
-            return self.company[:_COMPANY], self.company, 1
-        return [(token,) for token in self.proposals([()])[0][0][:_FIRST]], (), 2 * _BEAM
+        """What is extended in any case, what else than ``seeds`` may be, and how many of both."""
+        del seeds
+        return [(token,) for token in self.proposals([()])[0][0][:_FIRST]], (), 2 * self.width
 
     def _wanting(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """Those that do not suffice by themselves."""
@@ -187,8 +176,7 @@ class Grower:
 
     def _unfinished(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """Those that go on growing."""
-        most = self.objective.enough * (_PLENTY if self.company else 1)
-        return {one: score for one, score in scores.items() if score < most}
+        return {one: score for one, score in scores.items() if score < self.plenty}
 
     def _extensions(
         self,
@@ -202,7 +190,7 @@ class Grower:
         """
         joins = [
             (candidate, slot, new)
-            for candidate, slot, new in self._joins(beam, seeds)
+            for candidate, slot, new in self.joins(beam, seeds)
             if new[0] not in candidate  # twice the same says nothing new, only louder
         ]
         unknown = [new for new in dict.fromkeys(new for *_, new in joins) if new not in alone]
@@ -213,31 +201,21 @@ class Grower:
             if alone[new] < self.objective.enough
         }
 
-    def _joins(
-        self, beam: dict[tuple[int, ...], float], seeds: Sequence[tuple[int, ...]]
+    def joins(
+        self, beam: Iterable[tuple[int, ...]], seeds: Sequence[tuple[int, ...]]
     ) -> Iterator[tuple[tuple[int, ...], int, tuple[int, ...]]]:
-        """What joins which candidate, and where: company at its end, in one order beyond pairs."""
-        if not self.company:
-            for candidate, proposed in zip(beam, self.proposals([*beam]), strict=True):
-                for slot, tokens in enumerate(proposed):
-                    for new in (*((token,) for token in tokens), *seeds):
-                        yield candidate, slot, new
-            return
-        met: set[tuple[int, ...]] = set()
-        for candidate in beam:
-            for new in dict.fromkeys((*self.company, *seeds)):
-                longer = (*candidate, *new)
-                bag = longer if len(candidate) == 1 else tuple(sorted(longer))
-                if bag not in met:
-                    met.add(bag)
-                    yield candidate, len(candidate), new
+        """What joins which candidate of the ``beam``, and before which of its tokens."""
+        candidates = list(beam)
+        for candidate, proposed in zip(candidates, self.proposals(candidates), strict=True):
+            for slot, tokens in enumerate(proposed):
+                for new in (*((token,) for token in tokens), *seeds):
+                    yield candidate, slot, new
 
     def _improved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """The best that score the price more than what they join, with their scores."""
         scores = self.halved(before)
         better = [one for one, value in scores.items() if value >= before[one] + self.price]
-        width = 1 if self.company else _BEAM
-        return {one: scores[one] for one in _leading(better, scores, before, width)}
+        return {one: scores[one] for one in _leading(better, scores, before, self.width)}
 
     @torch.no_grad()
     def halved(self, before: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
@@ -251,7 +229,7 @@ class Grower:
         few = self.panel.pick(range(half))
         early = read(self.model, candidates, few.carriers)
         guessed = dict(zip(candidates, self.objective(early, few.clean).tolist(), strict=True))
-        count = max(_BEAM, math.ceil(_PROMISING * len(candidates)))
+        count = max(self.width, math.ceil(_PROMISING * len(candidates)))
         kept = _leading(candidates, guessed, before, count)
         places = {one: place for place, one in enumerate(candidates)}
         late = read(self.model, kept, self.panel.carriers[half:])
