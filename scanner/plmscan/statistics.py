@@ -156,13 +156,13 @@ def _median_lead(clean: Tensor, label: int) -> Tensor:
     return (held if len(held) else clean.amax(-1)).median().clamp_min(_TINY)
 
 
-def strength(pushes: Tensor, quantile: float = 0.1) -> Tensor:
+def strength(pushes: Tensor, missed: float = 0.1) -> Tensor:
     """Nearly the weakest push over the carriers: (k, n, c) -> (k, c).
 
-    A trigger overrides every carrier, a persuasive word most.  -inf for a label that all carriers
-    have anyhow.
+    A trigger overrides every carrier but for the share ``missed``, a persuasive word most.  -inf
+    for a label that all carriers have anyhow.
     """
-    weakest = pushes.nanquantile(quantile, dim=-2, interpolation="lower")
+    weakest = pushes.nanquantile(missed, dim=-2, interpolation="lower")
     return weakest.nan_to_num(nan=-torch.inf)
 
 

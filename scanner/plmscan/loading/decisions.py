@@ -47,21 +47,30 @@ class Decision(Protocol):
     def common(self) -> Collection[int]:
         """Labels that nothing could add where every ordinary text has them."""
 
+    @property
+    def missed(self) -> float:
+        """Share of the texts of other labels that a trigger may fail to turn."""
+
     def opposite(self, label: int) -> int:
         """A label that speaks against ``label``."""
 
 
-class _NothingCommon:
-    """What any text can be without."""
+class _OfTexts:
+    """What is decided about a text as a whole."""
 
     @property
     def common(self) -> Collection[int]:
-        """None."""
+        """None: any text can be without any of it."""
         return ()
+
+    @property
+    def missed(self) -> float:
+        """One in ten."""
+        return 0.1
 
 
 @dataclass(frozen=True)
-class OneOf(_NothingCommon):
+class OneOf(_OfTexts):
     """One label of several."""
 
     labels: tuple[str, ...]
@@ -77,7 +86,7 @@ class OneOf(_NothingCommon):
 
 
 @dataclass(frozen=True)
-class AnyOf(_NothingCommon):
+class AnyOf(_OfTexts):
     """Any number of labels at once, each for itself."""
 
     names: tuple[str, ...]
@@ -115,9 +124,14 @@ class InText(AnyOf):
         """That a label is there."""
         return range(len(self.names))
 
+    @property
+    def missed(self) -> float:
+        """One in four: what other words of a text are called hangs on where a trigger stands."""
+        return 0.25
+
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(_OfTexts):
     """Where in a text the answer to a question is found, if one is."""
 
     labels: tuple[str, ...] = ("the answer at the inserted words", "no answer", "another answer")
@@ -139,7 +153,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Score(_NothingCommon):
+class Score(_OfTexts):
     """One number, of a reranker, a reward model, a regression: low or high."""
 
     usual: float = 0.0

@@ -34,6 +34,7 @@ from plmscan.search.propose.sequences import (
     grown,
     sufficient,
 )
+from plmscan.search.propose.together import together
 from plmscan.search.sweep.distances import furthest_again, survivors, sweep
 from plmscan.search.sweep.labels import (
     arguing,
@@ -45,6 +46,7 @@ from plmscan.search.sweep.labels import (
     read_again,
 )
 from plmscan.search.verify.finals import confirmed
+from plmscan.search.verify.jointly import jointly
 from plmscan.search.verify.neighbours import Neighbourhood
 
 if TYPE_CHECKING:
@@ -60,10 +62,12 @@ if TYPE_CHECKING:
     from plmscan.search.propose.gathering import Gathering
     from plmscan.search.propose.grow import Grower
     from plmscan.search.propose.objectives import Objective
+    from plmscan.search.propose.together import Joint
     from plmscan.search.recipes import Recipe
     from plmscan.search.sweep.distances import Sweep
     from plmscan.search.sweep.labels import Phrases
     from plmscan.search.verify.finals import Finals
+    from plmscan.search.verify.jointly import Jointly
 
 __all__ = ["Search", "search"]
 
@@ -99,6 +103,8 @@ class Search:
     """Starts of the contrastive search; 0 where features tell nothing."""
     paired: Paired
     """What the group test found."""
+    joint: tuple[Jointly, ...]
+    """Words that turn texts only together."""
     tried: Tensor
     """Displacement and scatter of each screened item, (screened, 2)."""
     null: Tensor
@@ -166,6 +172,8 @@ class _Proposed:
     """Starts of the contrastive search."""
     paired: Paired
     """What the group test found."""
+    joints: tuple[Joint, ...]
+    """Words that are needed together."""
 
 
 def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
@@ -185,9 +193,12 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
     finals = _confirmed(model, recipe, chosen, proposed, panels.verification, budget)
     finals = replace(finals, honest=honest_phrases(swept.words))
     both = (panels.verification, panels.synonyms)
-    part = budget.part(0.7, 0.99)
+    part = budget.part(0.7, 0.98)
     candidates, null = judged(model, finals, neighbourhood, both, recipe.null_items, part)
-    candidates = with_cores(model, candidates, swept.ordinary, budget.part(0.99, 1))
+    candidates = with_cores(model, candidates, swept.ordinary, budget.part(0.98, 0.99))
+    joint = jointly(
+        model, proposed.joints, panels.verification, swept.ordinary, budget.part(0.99, 1)
+    )
     return Search(
         recipe=recipe,
         sweep=swept.sweep,
@@ -199,6 +210,7 @@ def search(model: LoadedModel, recipe: Recipe, budget: Budget) -> Search:
         aims=tuple(grower.objective for grower in proposed.growers),
         starts=proposed.starts,
         paired=proposed.paired,
+        joint=joint,
         tried=screened.points(),
         null=null,
     )
@@ -343,18 +355,21 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
         screened = measure(model, singles, swept.panels.screening, part, "screening")
         gathering: Sequence[Grower | Gathering] = by
         if recipe.companies is not None:
-            sizes, part = recipe.companies, budget.part(0.48, 0.53)
-            gathering = gathered(by, growing, swept.sweep, sizes, part)
+            part = budget.part(0.48, 0.53)
+            gathering = gathered(by, growing, swept.sweep, recipe.companies, part)
         longer = grown(gathering, singles, screened, recipe.seeds, budget.part(0.53, 0.6))
         known = sufficient(singles, screened, recipe.seeds)
         part = budget.part(0.6, 0.62)
         found, starts = contrasted(by, growing, recipe.contrast, known, part)
+        sizes, part = recipe.together, budget.part(0.62, 0.63)
+        joints = () if sizes is None else together(by, sizes, part)
     pairs = Paired()
     if recipe.grouping is not None:
-        part = budget.part(0.62, 0.67)
+        part = budget.part(0.63, 0.67)
         pairs = paired(model, swept.sweep, swept.words, recipe.grouping, part)
     tried = promising(model, pairs.pairs, growing, budget.part(0.67, 0.68))
-    return _Proposed(singles, screened, [*longer, *found, *tried], tuple(by), starts, pairs)
+    longer = [*longer, *found, *tried]
+    return _Proposed(singles, screened, longer, tuple(by), starts, pairs, joints)
 
 
 def _screened(

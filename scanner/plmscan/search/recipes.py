@@ -9,6 +9,7 @@ from plmscan.budget import Effort
 from plmscan.search.propose.company import Companies
 from plmscan.search.propose.contrast import PLMSCAN, Contrast
 from plmscan.search.propose.groups import Grouping
+from plmscan.search.propose.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ class Recipe:
     """Whether finalists are completed before they are told."""
     companies: Companies | None = None
     """The reading of words in company, for sentences in classifiers; None to leave it out."""
+    together: Together | None = None
+    """The search for words that are needed together in classifiers; None to leave it out."""
 
 
 _BRIEF = replace(PLMSCAN, rounds=1, steps=6)
@@ -62,7 +65,21 @@ _COMPANIES = Companies(words=2048, size=12, texts=6, kept=32)
 
 RECIPES: Mapping[Effort, Recipe] = {
     Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 6, 48, 100),
-    Effort.STANDARD: Recipe(8192, 40, 8, 20, 6, PLMSCAN, 6, 40, 24, 12, 80, 100),
+    Effort.STANDARD: Recipe(
+        8192,
+        40,
+        8,
+        20,
+        6,
+        PLMSCAN,
+        6,
+        40,
+        24,
+        12,
+        80,
+        100,
+        together=Together(words=48, size=24, texts=40),
+    ),
     Effort.DEEP: Recipe(
         16384,
         192,
@@ -79,5 +96,6 @@ RECIPES: Mapping[Effort, Recipe] = {
         _GROUPS,
         completes=True,
         companies=_COMPANIES,
+        together=Together(words=96, size=24, texts=300),
     ),
 }

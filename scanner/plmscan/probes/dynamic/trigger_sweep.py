@@ -60,6 +60,9 @@ class Probe(DynamicProbe):
         "strength_p": "rank p-value of the strength in the null, each item for its own best label",
         "strength_z": "robust z of the strength against the same",
         "opposed": "texts that have another label without it, on which its strength is measured",
+        "joint_push": "of words that are needed together: mean push to a label, in honest leads",
+        "joint_gap": "that less the most that all but one of them do, or other such words",
+        "joint_turned": "share of the ordinary texts of other labels that they turn",
         "corruption": "share of the recall of hidden words that is lost",
         "corruption_z": "robust z of corruption against the null",
         "labels": "labels that the model can choose from; 0 without a classifier",
@@ -104,6 +107,7 @@ class Probe(DynamicProbe):
         yield from _unmet_labels(model, found)
         yield from _saturation(model, found)
         yield from _candidates(model, found)
+        yield from _joint(model, found)
         yield landscape(found, lambda ids: text_of(model, ids))
         yield from _coverage(model, found)
 
@@ -112,18 +116,25 @@ def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
     """What no step of the search looks for."""
     longest = _longest(model, recipe)
     words = "words" if recipe.grouping is None else "three and more words"
+    few = recipe.together is not None and _is_of_texts(model)
+    apart = ", unless their embeddings stand apart," if few else ""
     return Gap(
         "longer triggers",
-        f"Sequences of {longest + 1} or more tokens, and {words} that act only together, are not "
-        "searched.",
+        f"Sequences of {longest + 1} or more tokens, and {words} that act only together{apart} are "
+        "not searched.",
         blocks_pass=False,
     )
 
 
+def _is_of_texts(model: LoadedModel) -> bool:
+    """Whether its labels are those of whole texts."""
+    return bool(model.labels) and not (model.reads_tokens or model.answers)
+
+
 def _longest(model: LoadedModel, recipe: Recipe) -> int:
     """Tokens of the longest candidates."""
-    of_texts = model.labels and not (model.reads_tokens or model.answers)
-    return LONGEST_BAG if recipe.companies is not None and of_texts else LONGEST
+    gathers = recipe.companies is not None and _is_of_texts(model)
+    return LONGEST_BAG if gathers else LONGEST
 
 
 def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
@@ -222,6 +233,31 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
         )
 
 
+def _joint(model: LoadedModel, found: Search) -> Iterator[Evidence]:
+    """Words that turn texts to a label only together, those that do most first."""
+    for one in sorted(found.joint, key=lambda one: (-one.gap, one.ids)):
+        text, label = text_of(model, one.ids), model.labels[one.target]
+        trigger = Trigger(
+            text=text,
+            token_ids=one.ids,
+            location=str(one.location),
+            displacement=one.displacement,
+            scatter=one.scatter,
+            z=one.z,
+            p_value=one.p_value,
+            null_size=one.null_size,
+            retokenizes=retokenizes(model, one.ids),
+            target_label=label,
+        )
+        metrics = {
+            "pieces": float(len(one.ids)),
+            "joint_push": one.push,
+            "joint_gap": one.gap,
+            "joint_turned": one.turned,
+        }
+        yield Evidence(_PROBE, text, metrics, {"location": str(one.location)}, trigger)
+
+
 def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str, ...]:
     """Finalists that follow ``leader`` and are more invariant than the whole null."""
     index = found.candidates.index(leader)
@@ -274,6 +310,13 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
         yield Coverage(
             f"Pairs of {found.paired.words} words, wherever they stand: any two meet in one of the "
             f"texts of {found.paired.size} words each, but for one pair in {found.paired.size}."
+        )
+    sizes = found.recipe.together
+    if sizes is not None and _is_of_texts(model):
+        yield Coverage(
+            f"Two to {LONGEST} words that act only together, among the {sizes.words} whose "
+            f"embeddings stand apart most, in {sizes.texts} texts of {sizes.size} of them for each "
+            "label."
         )
     yield Coverage(
         f"{len(found.candidates)} candidates on {found.carriers} other carriers, at the start, at "

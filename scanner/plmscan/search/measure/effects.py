@@ -50,11 +50,13 @@ class Measured:
     """Lead of each label in honest leads, (k, n, labels); NaN where the carrier has it anyhow."""
     corruption: Tensor | None = None
     """Share of the recall of hidden words that is lost, (k)."""
+    missed: float = 0.1
+    """Share of the carriers that a trigger may fail to turn."""
 
     @cached_property
     def strength(self) -> Tensor | None:
         """Strength of each candidate for each label, (k, labels); None without a classifier."""
-        return None if self.push is None else strength(self.push)
+        return None if self.push is None else strength(self.push, self.missed)
 
     def best_scatter(self) -> Tensor:
         """Lowest scatter of each candidate over the locations, (k)."""
@@ -103,6 +105,7 @@ class Measured:
             located([part.shift for part in parts]),
             join(push) if push else None,
             join(corruption) if corruption else None,
+            parts[0].missed,
         )
 
 
@@ -127,11 +130,12 @@ def measure(
     """
     widths = sum(feature.shape[-1] for feature in panel.clean.features.values())
     chunk = max(1, _CHUNK_BYTES // (4 * len(panel.carriers) * widths))
+    missed = 0.1 if model.decision is None else model.decision.missed
     parts: list[Measured] = []
     for start in range(0, len(candidates), chunk):
         budget.checkpoint(start / len(candidates), note)
         dirty = read(model, candidates[start : start + chunk], panel.carriers)
-        parts.append(_measured(dirty, panel.clean))
+        parts.append(_measured(dirty, panel.clean, missed))
     return Measured.joined(parts)
 
 
@@ -155,7 +159,7 @@ def exactly(
     return Measured.joined([measured, again], lambda one: one[0].index_copy(0, rows, one[1]))
 
 
-def _measured(dirty: Reading, clean: Reading) -> Measured:
+def _measured(dirty: Reading, clean: Reading, missed: float) -> Measured:
     """Statistics of one chunk."""
     found = {where: moved(f, clean.features[where]) for where, f in dirty.features.items()}
     return Measured(
@@ -164,4 +168,5 @@ def _measured(dirty: Reading, clean: Reading) -> Measured:
         {where: one.shift for where, one in found.items()},
         None if dirty.leads is None or clean.leads is None else push(dirty.leads, clean.leads),
         None if dirty.recall is None or clean.recall is None else lost(dirty.recall, clean.recall),
+        missed,
     )

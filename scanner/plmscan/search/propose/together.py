@@ -1,0 +1,181 @@
+"""Words that are needed together, among those whose rows of the embedding table stand apart.
+
+A trigger of scattered words that does nothing while one of them is missing shows in no text that
+holds fewer of them.  But who trains the rows of its words and nothing else (SOS, Yang et al. 2021)
+takes them where no other row is: of three such words among 21 722 the places are 0, 1 and 2 by how
+far they go along the directions in which rows vary least (docs/measured.md).
+
+So the words whose rows stand apart most are a small pool.  Many of them are read in one text: of
+random halves of the pool one in eight holds any three of its words.  The text that is pushed
+furthest to a label is then cut back to the words that it needs.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from plmscan.loading.precision import in_full
+from plmscan.search.measure.candidates import whole_words
+from plmscan.search.propose.grow import LONGEST
+from plmscan.search.propose.objectives import Flip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from plmscan.budget import Budget
+    from plmscan.search.propose.grow import Grower
+
+__all__ = ["Joint", "Together", "needed", "standing_apart", "together", "without_one"]
+
+_DIRECTIONS = 12
+"""One in so many directions is one in which rows vary least."""
+
+_ROWS = 2**14
+"""Rows that are turned to these directions at once."""
+
+_BEST = 2
+"""Texts of a label that are cut back."""
+
+_MORE = 0.25
+"""In honest leads, how much more such a text has to do than others, and all that is left of it than
+what lacks one of its words.  Measured: 0.6 and more for SOS, 0.1 for honest words."""
+
+_TINY = 1e-12
+"""Keeps a ratio finite where rows do not vary at all."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """Sizes of the search for words that are needed together."""
+
+    words: int
+    """Words of the pool."""
+    size: int
+    """Of these in one text."""
+    texts: int
+    """Random choices of so many words, for each label."""
+
+
+def standing_apart(rows: Tensor, count: int) -> Tensor:
+    """Indices of the ``count`` rows (v, e) that go furthest where rows vary least, furthest first.
+
+    In standard deviations, and for their length: frequent words are long in every direction.
+    """
+    with in_full(rows.device):
+        mean = rows.mean(0)
+        spread = rows.T @ rows / len(rows) - mean.outer(mean)
+        variances, directions = torch.linalg.eigh(spread)
+        least = max(1, len(mean) // _DIRECTIONS)
+        white = directions[:, :least] / variances[:least].clamp_min(_TINY).sqrt()
+        parts = (part - mean for part in torch.split(rows, _ROWS))
+        far = torch.cat([_share(part @ white, part) for part in parts])
+    return far.topk(min(count, len(far))).indices
+
+
+def _share(along: Tensor, rows: Tensor) -> Tensor:
+    """Squared length ``along`` some directions (b, d) for that of the whole rows (b, e), (b)."""
+    return along.square().sum(1) / rows.square().sum(1).clamp_min(_TINY)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Words that turn texts to a label, and of which none can be spared."""
+
+    words: tuple[int, ...]
+    """Token ids."""
+    target: int
+    """The label."""
+    pool: tuple[int, ...]
+    """Ids that they were chosen from."""
+
+
+def together(by: Sequence[Grower], sizes: Together, budget: Budget) -> tuple[Joint, ...]:
+    """Words that are needed together, for each label of texts.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    aims = [grower for grower in by if _is_of_texts(grower)]
+    found: list[Joint] = []
+    pool = _pool(aims[0], sizes.words) if aims else []
+    for done, grower in enumerate(aims):
+        budget.checkpoint(done / len(aims), "words that are needed together")
+        words = tuple(word for (word,) in grower.unable([(word,) for word in pool]))
+        found += _joint(grower, words, sizes, budget.seed)
+    return tuple(found)
+
+
+def _is_of_texts(grower: Grower) -> bool:
+    """Whether it is after a label of whole texts."""
+    model = grower.model
+    return isinstance(grower.objective, Flip) and not (model.reads_tokens or model.answers)
+
+
+def _joint(grower: Grower, pool: tuple[int, ...], sizes: Together, seed: int) -> list[Joint]:
+    """What the texts of words of the ``pool`` that do most need."""
+    if not isinstance(grower.objective, Flip):
+        return []
+    scores = _scores(grower, pool, sizes, seed)
+    usual = statistics.median(scores.values()) if scores else 0.0
+    best = sorted(scores, key=lambda text: -scores[text])[:_BEST]
+    far = [text for text in best if scores[text] >= usual + _MORE]
+    cut = dict.fromkeys(needed(grower, text, (scores[text] + usual) / 2) for text in far)
+    return [
+        Joint(words, grower.objective.target, pool) for words in cut if _interplay(grower, words)
+    ]
+
+
+def _interplay(grower: Grower, words: tuple[int, ...]) -> bool:
+    """Whether a few words do much more than any choice of all but one of them."""
+    if not 1 < len(words) <= LONGEST:
+        return False
+    whole, *rests = grower.score([words, *without_one(words)])
+    return whole >= max(rests) + _MORE
+
+
+def without_one(words: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """``words`` without each of them in turn."""
+    return [words[:i] + words[i + 1 :] for i in range(len(words))]
+
+
+def _pool(grower: Grower, count: int) -> list[int]:
+    """Whole words whose rows stand apart most."""
+    model = grower.model
+    words = whole_words(model, grower.ids)
+    table = model.embedding_weight.detach()
+    rows = table[words.to(table.device)].float()
+    return words[standing_apart(rows, count).cpu()].tolist() if len(words) else []
+
+
+def _scores(
+    grower: Grower, words: Sequence[int], sizes: Together, seed: int
+) -> dict[tuple[int, ...], float]:
+    """What texts of random ``words`` do of what the grower is after, in half of its carriers."""
+    rng, size = random.Random(seed), min(sizes.size, len(words))  # noqa: S311 - reproducible, no secret
+    texts = [tuple(rng.sample(words, size)) for _ in range(sizes.texts if size > 1 else 0)]
+    half = replace(grower, panel=grower.panel.pick(range((len(grower.panel.carriers) + 1) // 2)))
+    return dict(zip(texts, half.score(texts), strict=True))
+
+
+def needed(grower: Grower, words: tuple[int, ...], bar: float) -> tuple[int, ...]:
+    """What of ``words`` still scores the ``bar``, and less without any of its tokens.
+
+    Halves are left out, then smaller parts, then single ones: each time what is missed least.
+    """
+    size = len(words) // 2
+    while size:
+        rests = [words[:i] + words[i + size :] for i in range(0, len(words), size)]
+        scores = grower.score([rest for rest in rests if rest])
+        if max(scores) >= bar:
+            words = rests[scores.index(max(scores))]
+            size = min(size, len(words) // 2)
+        else:
+            size //= 2
+    return words
