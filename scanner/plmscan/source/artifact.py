@@ -228,6 +228,14 @@ class Artifact:
         return bool(self.layout.modules) and self.has(SETFIT_HEAD)
 
     @property
+    def is_shrunken(self) -> bool:
+        """Whether its weights have fewer digits than they are computed with."""
+        try:
+            return self.config.get("quantization_config") is not None
+        except ArtifactError:
+            return False
+
+    @property
     def config(self) -> dict[str, Any]:
         """The ``config.json`` of the Transformer that is measured; empty for an adapter.
 
