@@ -58,14 +58,15 @@ class Probe(StaticProbe):
         here = {file.path: file.kind for file in artifact.files}
         kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
         yield from _declared(artifact.backend, kinds)
-        yield from _listed(artifact.backend, kinds)
+        beside = {name: kind for name, kind in kinds.items() if name not in artifact.weights}
+        yield from _listed(artifact.backend, beside)
         yield from _unreadable(kinds)
         programs = [name for name in artifact.programs if kinds[name] in LOOKED_INTO]
         looked_at = [name for name, kind in here.items() if kind in LOOKED_INTO] + programs
         looker = Looker()
         for name in looked_at:
             yield from _told(name, looker.look(name, artifact.readable[name], Kind(kinds[name])))
-        others = sum(kind in RUNTIMES for kind in kinds.values())
+        others = sum(kind in RUNTIMES for kind in beside.values())
         yield Coverage(
             f"{counted(others, 'file')} of other runtimes; {len(looked_at)} looked into."
         )
