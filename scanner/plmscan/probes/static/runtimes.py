@@ -78,7 +78,10 @@ def _declared(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
         return
     names = [name for name, kind in kinds.items() if kind == _DECLARED[backend]]
     if names:
-        reason = "It is what the declared backend runs, and plmscan cannot read its weights yet."
+        reason = (
+            "It is what the declared backend runs: a graph, which can compute more than its "
+            "weights, and is not measured."
+        )
     else:
         reason = "The model has no file for it, so what runs is converted from files elsewhere."
     remedy = "Load the model with the torch backend, or leave --backend out."
