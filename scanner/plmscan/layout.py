@@ -30,6 +30,7 @@ __all__ = [
     "Module",
     "Unread",
     "climbs",
+    "gguf_models",
     "inside",
     "leaves",
     "read_layout",
@@ -54,6 +55,7 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 """What transformers looks for beside ``config.json``."""
+_GGUF = ".gguf"
 _MOST_MODULES = 1000
 _BY_ITSELF = "Check it by itself (plmscan check FOLDER), or take it out of the model."
 _WRITE_AGAIN = "Save the model again with sentence-transformers."
@@ -124,6 +126,14 @@ def leaves(path: str) -> bool:
     """Whether a path that a file of a model names leads out of the folder that it starts in."""
     first = path.replace("\\", "/").split("/")[0]
     return path.startswith(("/", "\\", "~")) or ":" in first or climbs(path)
+
+
+def gguf_models(names: Collection[str], home: str = "") -> tuple[str, ...]:
+    """GGUF models in the folder ``home``, sorted; none beside weights that transformers prefers."""
+    if any(inside(home, weights) in names for weights in _WEIGHTS):
+        return ()
+    found = (PurePosixPath(name) for name in names if name.endswith(_GGUF))
+    return tuple(sorted(str(f) for f in found if f.parent == PurePosixPath(home)))
 
 
 def read_layout(

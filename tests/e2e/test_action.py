@@ -225,10 +225,10 @@ def test_the_installation_asks_for_what_the_inputs_say(tmp_path: Path) -> None:
     script = tmp_path / "install.sh"
     script.write_text(RUN["Install plmscan"], encoding="utf-8")
     asked = {version: _installed(script, version) for version in ("", "1.2; touch pwned")}
-    ours = f"--constraint {ROOT}/constraints.txt {ROOT}[adapters]"
+    ours = f"--constraint {ROOT}/constraints.txt {ROOT}[adapters,gguf]"
     assert asked[""].endswith(f"--torch-backend cpu {ours}\n")
     assert asked["1.2; touch pwned"].endswith(
-        "--torch-backend cpu plmscan[adapters]==1.2; touch pwned\n"
+        "--torch-backend cpu plmscan[adapters,gguf]==1.2; touch pwned\n"
     )
     assert not list(tmp_path.rglob("pwned"))
 

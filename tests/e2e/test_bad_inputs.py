@@ -354,7 +354,7 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "weights in another format": (
         lambda model: (model / WEIGHTS).rename(model / "model.gguf"),
         "",
-        "(model.gguf) is one that transformers loads",
+        "model.gguf is broken: it does not begin as GGUF does",
     ),
     "pickle only": (pickled, "", "which needs --allow-pickle"),
     "junk for a pickle": (

@@ -149,6 +149,20 @@ def test_weights_in_shards_are_fetched_by_their_index(fetch: Callable[..., Artif
     assert artifact.not_fetched == (ListedFile("part-3.safetensors", 2**20 + 10, Kind.SAFETENSORS),)
 
 
+def test_a_repository_of_one_gguf_model_is_fetched(fetch: Callable[..., Artifact]) -> None:
+    """It needs no config.json; of several nobody knows which is meant."""
+    data = b"GGUF" + bytes(2**21)
+    with serve({NAME: HubRepo({"README.md": b"words", "m.gguf": data})}) as hub:
+        artifact = fetch(hub.url)
+    assert (artifact.weights, artifact.gguf) == (("m.gguf",), "m.gguf")
+    assert artifact.path("m.gguf").read_bytes() == data
+    with serve({"org/two": HubRepo({"a.gguf": data, "b.gguf": data})}) as hub:
+        two = fetch(hub.url, "org/two")
+    assert two.weights == ()
+    assert two.weights_problem is not None
+    assert "Put that one into a folder of its own" in two.weights_problem
+
+
 @pytest.mark.parametrize(("allow_pickle", "weights"), [(False, ()), (True, ("pytorch_model.bin",))])
 def test_pickled_weights_are_loaded_only_when_allowed(
     fetch: Callable[..., Artifact], weights: tuple[str, ...], *, allow_pickle: bool

@@ -124,8 +124,7 @@ def test_whole_numbers_of_compressed_tensors() -> None:
 
 WORD = torch.zeros(1, 1, dtype=torch.int32)
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Tensor], str]] = {
-    "gptq": ({"quant_method": "gptq"}, {"m.qweight": WORD}, "only a kernel for GPUs"),
-    "awq": ({"quant_method": "awq"}, {"m.qweight": WORD}, "only a kernel for GPUs"),
+    "hqq": ({"quant_method": "hqq"}, {"m.W_q": WORD}, "only a kernel for GPUs"),
     "nothing named": ({"bits": 4}, {}, "an unnamed kind"),
     "no mapping": ("int8", {}, "an unnamed kind"),  # type: ignore[dict-item]
     "no scale": (

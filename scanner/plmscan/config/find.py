@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from plmscan.config.documents import has_table
 from plmscan.config.files import seen_from_here
 from plmscan.errors import ConfigError
+from plmscan.layout import gguf_models
 from plmscan.source.files import holds_weights
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def _folder(source: str) -> Path | None:
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether ``folder`` holds a config.json and weights."""
+    """Whether ``folder`` holds a config.json and weights, or a GGUF model, which has both."""
     try:
-        has_config = (folder / "config.json").is_file()
-        return has_config and any(holds_weights(file.name) for file in folder.iterdir())
+        names = {file.name for file in folder.iterdir()}
+        has_config = "config.json" in names or len(gguf_models(names)) == 1
+        return has_config and any(map(holds_weights, names))
     except OSError:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transformers import CONFIG_MAPPING
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from plmscan.errors import UnsupportedModelError
 from plmscan.guard.matcher import readable
@@ -12,6 +12,7 @@ from plmscan.headers import tensors_of, word_embedding
 from plmscan.inspection.peeling import label_of
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.vocabulary import read_vocabulary
+from plmscan.vocabularies import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,9 @@ def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
         ArtifactError: the tokenizer's files are broken.
         UnsupportedModelError: the library does not know the type of the model.
     """
+    if artifact.gguf is not None:  # which brings settings of its own
+        rows = len(read_tokens(artifact.path(artifact.gguf)).tokens)
+        return read_vocabulary(artifact, PretrainedConfig(), rows).tokenizer
     settings = {k: v for k, v in artifact.config.items() if k not in _NAMES_CODE}
     kind = str(settings.get("model_type"))
     if kind not in CONFIG_MAPPING:

@@ -143,7 +143,8 @@ def _fitted(artifact: Artifact, *, allow_pickle: bool) -> Fitted:
         measured = part.measured
         require_contents(measured.files, measured.weights)
     bottom, *adapters = artifact.stack
-    fitted = Fitted(read_weights(bottom.measured, allow_pickle=allow_pickle))
+    weights = read_weights(bottom.measured, allow_pickle=allow_pickle)
+    fitted = Fitted(weights, told=weights.told)
     for adapter in adapters:
         fitted = put_on(fitted, adapter, allow_pickle=allow_pickle)
     return fitted

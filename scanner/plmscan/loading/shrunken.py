@@ -8,11 +8,13 @@ Kinds of which only a kernel for a GPU knows the meaning are refused.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
+from plmscan.loading.packed import FETCH_AGAIN, WHOLE, awq, gptq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,8 +38,11 @@ _WORD = 32
 _MOST_BITS = 8
 _BLOCKS = (128, 128)
 """Rows and columns of a block of 8-bit floats, where a config says nothing."""
-_FETCH_AGAIN = "Fetch or save the model again; if it is meant to be so, it cannot be scanned."
-_WHOLE = "Scan the model that it was made from, with --also quantized:int8 or quantized:nf4."
+_TURNED = {
+    model_type: re.compile(r"\.(?:c_attn|c_fc|c_proj|q_attn)\.weight$")
+    for model_type in ("gpt2", "openai-gpt")
+}
+"""Matrices that these models keep input by input (Conv1D); shrunken, they lie as all others do."""
 
 
 def taken_back(
@@ -60,13 +65,22 @@ def taken_back(
     if read is None:
         what = str(method)[:_SHOWN] if method else "an unnamed kind"
         msg = f"The weights are quantized ({what}), and only a kernel for GPUs reads these."
-        raise UnsupportedModelError(msg, _WHOLE)
+        raise UnsupportedModelError(msg, WHOLE)
     read(held, asked)
+    _turn(held, tensors, rest.get("model_type"))
     left = sorted(name for name, tensor in held.items() if tensor.dtype in _SMALL)
     if left:
         msg = f"{left[0]} is {held[left[0]].dtype} and has no scale beside it."
-        raise ArtifactError(msg, _FETCH_AGAIN)
+        raise ArtifactError(msg, FETCH_AGAIN)
     return rest, held
+
+
+def _turn(held: dict[str, Tensor], tensors: Mapping[str, Tensor], model_type: object) -> None:
+    """Lay down each matrix that was taken back as the library's model has it."""
+    turned = _TURNED.get(str(model_type))
+    for name, tensor in held.items():
+        if turned and turned.search(name) and tensor is not tensors.get(name):
+            held[name] = tensor.T.contiguous()
 
 
 def _method(asked: object, method: object) -> str:
@@ -86,14 +100,14 @@ def _scaled(
         weight = f"{name.removesuffix(suffix)}weight"
         if weight not in held:
             msg = f"{name} is the scale of {weight}, which is missing."
-            raise ArtifactError(msg, _FETCH_AGAIN)
+            raise ArtifactError(msg, FETCH_AGAIN)
         scale, matrix = held.pop(name).float(), held[weight].float()
         try:
             held[weight] = matrix * expand(scale, matrix)
         except (RuntimeError, ValueError) as error:
             shapes = f"{list(scale.shape)} and {list(matrix.shape)}"
             msg = f"{name} and {weight} do not fit each other: {shapes}."
-            raise ArtifactError(msg, _FETCH_AGAIN) from error
+            raise ArtifactError(msg, FETCH_AGAIN) from error
 
 
 def _rows(scale: Tensor, matrix: Tensor) -> Tensor:
@@ -117,7 +131,7 @@ def _bnb_int8(held: dict[str, Tensor], _asked: Mapping[str, Any]) -> None:
     for name in [name for name in held if name.endswith("weight_format")]:
         if int(held.pop(name)) != 0:
             msg = f"{name} says that the matrix is not stored row by row."
-            raise UnsupportedModelError(msg, _WHOLE)
+            raise UnsupportedModelError(msg, WHOLE)
     _scaled(held, "SCB", lambda scale, matrix: _rows(scale / _EIGHT_BITS, matrix))
 
 
@@ -130,7 +144,7 @@ def _bnb_4bit(held: dict[str, Tensor], _asked: Mapping[str, Any]) -> None:
             held[weight] = _from_table(held, weight, told)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             msg = f"The 4-bit weights {weight} cannot be taken back ({type(error).__name__})."
-            raise ArtifactError(msg, _FETCH_AGAIN) from error
+            raise ArtifactError(msg, FETCH_AGAIN) from error
         for part in ("absmax", "quant_map", "nested_absmax", "nested_quant_map"):
             held.pop(f"{weight}.{part}", None)
 
@@ -171,14 +185,14 @@ def _compressed(held: dict[str, Tensor], asked: Mapping[str, Any]) -> None:
         plain = held[name].dtype == torch.int32 and f"{stem}weight_g_idx" not in held
         if size is None or not plain:
             msg = f"{name} is packed in an order or in sizes that the config does not tell."
-            raise UnsupportedModelError(msg, _WHOLE)
+            raise UnsupportedModelError(msg, WHOLE)
         shape = held.pop(f"{stem}weight_shape").tolist()
         held[f"{stem}weight"] = _unpacked(held.pop(name), size, shape)
     for name in [name for name in held if name.endswith("weight_zero_point")]:
         zero, weight = held.pop(name), f"{name.removesuffix('weight_zero_point')}weight"
         if zero.dtype == torch.int32:
             msg = f"{name} is packed, and such zero points are not read."
-            raise UnsupportedModelError(msg, _WHOLE)
+            raise UnsupportedModelError(msg, WHOLE)
         matrix = held[weight].float()
         held[weight] = matrix - _columns(zero.float(), matrix)
     _scaled(held, "weight_scale", _columns)
@@ -199,7 +213,7 @@ def _unpacked(packed: Tensor, bits: int, shape: list[int]) -> Tensor:
     """Signed numbers of so many ``bits``, the lowest of each 32-bit number first."""
     if not 0 < bits <= _MOST_BITS:
         msg = f"Weights of {bits} bits are none that any library packs."
-        raise ArtifactError(msg, _FETCH_AGAIN)
+        raise ArtifactError(msg, FETCH_AGAIN)
     shifts = torch.arange(0, _WORD - _WORD % bits, bits)
     numbers = (packed.long().unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
     return numbers.flatten(1)[:, : shape[1]].reshape(shape).float() - (1 << (bits - 1))
@@ -225,5 +239,7 @@ _READERS: Mapping[str, _Reader] = {
     "fp8": _fp8,
     "fbgemm_fp8": _fp8,
     "compressed-tensors": _compressed,
+    "gptq": gptq,
+    "awq": awq,
 }
 """How each kind is taken back, by its name in a config."""

@@ -88,8 +88,11 @@ def read_stored(artifact: Artifact, prefixes: Sequence[str]) -> StoredWeights:
         prefixes: parts that models with a head put before the names of the base model, in order.
 
     Raises:
-        ArtifactError: there are no weights, or a file is broken.
+        ArtifactError: there are no weights, a file is broken, or what it holds is shrunken.
     """
+    if artifact.is_shrunken:
+        msg = f"The weights of {artifact.id} are shrunken, which changes every one of them."
+        raise ArtifactError(msg, "Name the model that it was made from, in 16 or 32 bits.")
     if not artifact.weights:
         problem = artifact.weights_problem or "There are no weight files."
         raise ArtifactError(problem, "Without weights there is nothing to compare with.")

@@ -11,7 +11,13 @@ from transformers import AutoTokenizer
 from plmscan.errors import ArtifactError
 from plmscan.loader_settings import in_special_tokens, in_tokenizer
 from plmscan.loading.quiet import explained, quiet
-from plmscan.vocabularies import CONVERT, find_vocabulary, foreign_vocabulary
+from plmscan.runtimes.gguf import vocabulary
+from plmscan.vocabularies import (
+    CONVERT,
+    VOCABULARY_FILES,
+    find_vocabulary,
+    foreign_vocabulary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +31,8 @@ __all__ = ["Separator", "Vocabulary", "decode", "read_vocabulary", "tokenize"]
 
 
 _FETCH_AGAIN = "Fetch or save the model again, with its tokenizer."
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""What else says how a text is read."""
 _PROBE = "a"
 """A text that every vocabulary of a written language can spell."""
 
@@ -90,7 +98,7 @@ def read_vocabulary(artifact: Artifact, config: PretrainedConfig, rows: int) -> 
         ArtifactError: it is missing, broken or empty, or has words that the model cannot look up.
     """
     tokenizer = _read_tokenizer(artifact, config)
-    special = frozenset(tokenizer.all_special_ids)
+    special = frozenset(tokenizer.all_special_ids) | _made_up(artifact, tokenizer)
     _require_words(tokenizer, special, rows)
     prefix, suffix = _template(tokenizer)
     if any(token >= rows for token in prefix + suffix):
@@ -136,11 +144,22 @@ def _read_tokenizer(artifact: Artifact, config: PretrainedConfig) -> PreTrainedT
         msg = "There is no tokenizer: no tokenizer.json, and none of the older vocabulary files."
         raise ArtifactError(msg, _FETCH_AGAIN)
     _require_own_files(artifact)
+    named = {} if artifact.gguf is None else {"gguf_file": artifact.gguf}
     with quiet(), explained("The tokenizer cannot be loaded", _FETCH_AGAIN):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            artifact.root, config=config, trust_remote_code=False, local_files_only=True
+            artifact.root, config=config, trust_remote_code=False, local_files_only=True, **named
         )
         return tokenizer
+
+
+def _made_up(artifact: Artifact, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of tokens that the library adds to those of a GGUF model, such as GPT-2's end of text."""
+    if artifact.gguf is None:
+        return frozenset()
+    path = artifact.path(artifact.gguf)
+    with path.open("rb") as file:
+        count = len(vocabulary(file, path.stat().st_size).tokens)
+    return frozenset(i for i in tokenizer.get_added_vocab().values() if i >= count)
 
 
 def _require_own_files(artifact: Artifact) -> None:
@@ -149,6 +168,10 @@ def _require_own_files(artifact: Artifact) -> None:
     Raises:
         ArtifactError: there is one.
     """
+    beside = [name for name in (*VOCABULARY_FILES, *_BESIDE) if artifact.has(name)]
+    if artifact.gguf is not None and beside:
+        msg = f"{beside[0]} lies beside {artifact.gguf}, which brings a tokenizer of its own."
+        raise ArtifactError(msg, "Take it out: libraries do not agree on which of them is used.")
     judges = {"tokenizer_config.json": in_tokenizer, "special_tokens_map.json": in_special_tokens}
     for name, judge in judges.items():
         settings = artifact.read_json(name) if artifact.has(name) else {}

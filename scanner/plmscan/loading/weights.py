@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 from plmscan.errors import ArtifactError, UnsupportedModelError
 from plmscan.loader_settings import LEFT_OUT
 from plmscan.loading.families import SETTINGS
+from plmscan.loading.gguf_models import read_gguf
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.shrunken import taken_back
 
@@ -67,6 +68,8 @@ class Weights:
     """Its ``config.json``."""
     tensors: Mapping[str, Tensor]
     """All tensors of its weight files, by name."""
+    told: tuple[str, ...] = ()
+    """What is said about how they were read, a sentence each."""
 
     @property
     def config(self) -> PretrainedConfig:
@@ -86,6 +89,10 @@ def read_weights(artifact: Artifact, *, allow_pickle: bool) -> Weights:
         ArtifactError: the files are broken or contradict each other.
         UnsupportedModelError: plmscan has no adapter for the model.
     """
+    if artifact.gguf is not None:
+        found = read_gguf(artifact.path(artifact.gguf))
+        _require_known(found.settings)
+        return Weights(found.settings, found.tensors, found.told)
     settings = _read_settings(artifact)
     tensors = read_tensors(artifact, allow_pickle=allow_pickle)
     settings, tensors = taken_back(settings, tensors)
@@ -101,7 +108,17 @@ def _read_settings(artifact: Artifact) -> dict[str, Any]:
     if not artifact.has("config.json"):
         msg = "There is no config.json, so it is unknown how to build the model."
         raise ArtifactError(msg, "Name the folder or repository that holds the model itself.")
-    settings = artifact.config
+    _require_known(artifact.config)
+    return artifact.config
+
+
+def _require_known(settings: Mapping[str, Any]) -> None:
+    """Refuse a config of a type that the library does not know, or measures otherwise.
+
+    Raises:
+        ArtifactError: it cannot be used.
+        UnsupportedModelError: its type is not known, or it is a variant that is left out.
+    """
     model_type = settings.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         said = (
@@ -110,7 +127,6 @@ def _read_settings(artifact: Artifact) -> dict[str, Any]:
         msg = f"The installed transformers does not know {said} config.json."
         raise UnsupportedModelError(msg, _TYPES)
     _require_plain(settings)
-    return settings
 
 
 def base_class(config: PretrainedConfig) -> Any:  # noqa: ANN401 - no typed constructor

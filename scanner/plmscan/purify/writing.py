@@ -41,7 +41,7 @@ def require_new(folder: Path, artifact: Artifact) -> None:
         msg = f"{folder} lies inside the model."
         raise PlmscanError(msg, "Choose a folder outside of it with --output.")
     if not all(name.endswith(".safetensors") for name in artifact.weights):
-        msg = "The model's weights are pickled."
+        msg = "The model's weights are no safetensors, and only these are written."
         raise UnsupportedModelError(msg, "Save it as safetensors first.")
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from plmscan.evidence import Report, Severity, Verdict
-from plmscan.layout import ADAPTER
+from plmscan.layout import ADAPTER, gguf_models
 from plmscan.reports.view import replaced_rules, scanner_version, untold_reasons
 from plmscan.reports.visible import shown
 from plmscan.reports.wording import justification
@@ -31,7 +31,7 @@ from plmscan.rules import Rule, load_rules
 from plmscan.waivers import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from plmscan.evidence import Finding
     from plmscan.survey import Entry, Survey
@@ -301,9 +301,15 @@ def _physical(entry: Entry, report: Report, subject: str) -> tuple[str, int]:
     if model.revision is not None:
         return _inside(model.id) or _last(model.id), 1
     files = [file.path for file in model.files]
-    described = ADAPTER if ADAPTER in files and "config.json" not in files else "config.json"
-    about = subject if subject in files else described
+    about = subject if subject in files else _described(files)
     return _inside(model.id, about) or _last(model.id), 1
+
+
+def _described(files: Sequence[str]) -> str:
+    """The file that says what a model is, of its ``files``."""
+    if "config.json" in files:
+        return "config.json"
+    return ADAPTER if ADAPTER in files else next(iter(gguf_models(files)), "config.json")
 
 
 def _inside(*parts: str) -> str | None:

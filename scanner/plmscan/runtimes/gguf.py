@@ -1,4 +1,4 @@
-"""GGUF models: the chat templates in their metadata."""
+"""GGUF models: the chat templates and the vocabulary in their metadata."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-__all__ = ["PlaceholderError", "templates", "without_numbers"]
+__all__ = ["PlaceholderError", "Words", "entry_names", "templates", "vocabulary", "without_numbers"]
 
 _MAGIC = b"GGUF"
 _VERSION = 3
 _TEMPLATES = "tokenizer.chat_template"
+_TOKENS = "tokenizer.ggml.tokens"
+_ROLES = "tokenizer.ggml.token_type"
+_CHARSMAP = "tokenizer.ggml.precompiled_charsmap"
+_CUT_OUT = frozenset({3, 4})
+"""Roles of tokens that are cut out of a text before anything else: control, and user-defined."""
 _WIDTHS: Mapping[int, int] = MappingProxyType(
     {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 )
@@ -36,24 +41,71 @@ class PlaceholderError(ValueError):
     """The file holds no metadata at all, as those that stand for a model."""
 
 
+@dataclass(frozen=True)
+class Words:
+    """The vocabulary of a model."""
+
+    tokens: tuple[str, ...]
+    """Its tokens as the file writes them; the place is the id."""
+    cut_out: tuple[int, ...]
+    """Ids of those that are cut out of a text before anything else."""
+    charsmap: bytes
+    """How letters are replaced before; empty without such a map."""
+
+
+def entry_names(file: BinaryIO, size: int) -> Iterator[str]:
+    """Names of all entries, each as often as it is there.
+
+    Raises:
+        ValueError: the metadata is broken, or larger than any model's.
+    """
+    for name, kind, reader in _entries(file, size):
+        reader.skip(kind, _DEEPEST)
+        yield name
+
+
+def vocabulary(file: BinaryIO, size: int) -> Words:
+    """The tokens that the metadata holds, and how they are treated.
+
+    Raises:
+        ValueError: the metadata is broken, or larger than any model's.
+    """
+    tokens: tuple[str, ...] = ()
+    roles, charsmap = b"", b""
+    for name, kind, reader in _entries(file, size):
+        if name == _TOKENS:
+            tokens = tuple(reader.texts(kind))
+        elif name == _ROLES:
+            roles = reader.lowest_bytes(kind)
+        elif name == _CHARSMAP:
+            charsmap = reader.lowest_bytes(kind)
+        else:
+            reader.skip(kind, _DEEPEST)
+    return Words(tokens, tuple(i for i, role in enumerate(roles) if role in _CUT_OUT), charsmap)
+
+
 def templates(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     """Name and text of every chat template that the metadata holds.
 
     Raises:
         ValueError: the metadata is broken, or larger than any model's.
     """
+    for name, kind, reader in _entries(file, size):
+        if name.startswith(_TEMPLATES):
+            yield from ((name, text) for text in reader.texts(kind))
+        else:
+            reader.skip(kind, _DEEPEST)
+
+
+def _entries(file: BinaryIO, size: int) -> Iterator[tuple[str, int, _Reader]]:
+    """Name, type and reader of every entry, whose value has to be read or passed over at once."""
     if is_placeholder(file.read(_START), size):
         raise PlaceholderError(_CUT)
     file.seek(0)
     reader = _Reader(file, size, _order(file.read(8)), _MOST_VALUES)
     file.seek(16)
     for _ in reader.counted(reader.number(8)):
-        name = reader.text()
-        kind = reader.number(4)
-        if name.startswith(_TEMPLATES):
-            yield from ((name, text) for text in reader.texts(kind))
-        else:
-            reader.skip(kind, _DEEPEST)
+        yield reader.text(), reader.number(4), reader
 
 
 def without_numbers(file: BinaryIO, size: int) -> bytes:
@@ -134,6 +186,19 @@ class _Reader:
                 yield self.text()
             else:
                 self.skip(inner, _DEEPEST - 1)
+
+    def lowest_bytes(self, kind: int) -> bytes:
+        """The lowest byte of each number of a list; none of any other value."""
+        if kind != _ARRAY:
+            self.skip(kind, _DEEPEST)
+            return b""
+        inner, count = self.number(4), self.number(8)
+        width = _WIDTHS.get(inner, 0)
+        if not width:
+            for _ in self.counted(self._room(count)):
+                self.skip(inner, _DEEPEST - 1)
+        data = self.file.read(self._room(count * width))
+        return data[:: width or 1] if self.order == "<" else data[max(width - 1, 0) :: width or 1]
 
     def skip(self, kind: int, depth: int) -> None:
         """Pass over a value of the type ``kind``."""

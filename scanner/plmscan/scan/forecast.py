@@ -40,6 +40,8 @@ _OVERHEAD = 5.0
 _USUAL_VOCABULARY, _MOST_WORDS = 30_000, 2_000_000
 _USUAL_WIDTH, _WIDEST = 768, 100_000
 _HALF = ("float16", "bfloat16")
+_SHRUNKEN = 0.5
+"""Bytes of a number of 4 bits."""
 _LEAST_BODY = 0.1
 """Share of the parameters that is no embedding, at least."""
 
@@ -65,7 +67,8 @@ def beyond_the_sweep(effort: Effort, *, labels: bool, masks: bool) -> int:
 def forecast(artifact: Artifact, effort: Effort) -> Forecast:
     """The cost of searching ``artifact``, as far as its configuration and its sizes tell.
 
-    What a configuration does not say, or cannot mean, is taken to be as usual.
+    What a configuration does not say, or cannot mean, is taken to be as usual; shrunken weights are
+    taken to have 4 bits.
     """
     weights = sum(file.size for file in artifact.files if file.path in artifact.weights)
     try:
@@ -75,7 +78,7 @@ def forecast(artifact: Artifact, effort: Effort) -> Forecast:
     words = _count(config, "vocab_size", _USUAL_VOCABULARY, _MOST_WORDS)
     width = _count(config, "hidden_size", _USUAL_WIDTH, _WIDEST)
     half = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.") in _HALF
-    parameters = weights / (2 if half else 4)
+    parameters = weights / (_SHRUNKEN if artifact.is_shrunken else 2 if half else 4)
     body = max(parameters - words * width, _LEAST_BODY * parameters)
     kind = str(config.get("architectures"))
     beyond = beyond_the_sweep(effort, labels="Classification" in kind, masks="ForMaskedLM" in kind)

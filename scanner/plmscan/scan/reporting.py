@@ -48,6 +48,7 @@ _LIBRARIES = (
     "safetensors",
     "huggingface-hub",
     "peft",
+    "gguf",
     "py7zr",
     "lz4",
 )

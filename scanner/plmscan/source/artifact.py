@@ -228,15 +228,28 @@ class Artifact:
         return bool(self.layout.modules) and self.has(SETFIT_HEAD)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The ``config.json`` of the Transformer that is measured; empty for an adapter.
+    def gguf(self) -> str | None:
+        """The GGUF model that is loaded; None where the weights are others."""
+        return next((name for name in self.weights if name.endswith(".gguf")), None)
 
-        Libraries take that of the base, whatever lies beside the adapter.
+    @property
+    def is_shrunken(self) -> bool:
+        """Whether its weights have fewer digits than they are computed with."""
+        try:
+            return self.gguf is not None or self.config.get("quantization_config") is not None
+        except ArtifactError:
+            return False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The ``config.json`` of the Transformer that is measured; empty for adapters and GGUF.
+
+        Libraries take that of the base, whatever lies beside an adapter, and that in a GGUF model.
 
         Raises:
             ArtifactError: it is broken.
         """
-        if self.is_adapter:
+        if self.is_adapter or self.gguf is not None:
             return {}
         return self.read_json(self.layout.at_home("config.json"))
 

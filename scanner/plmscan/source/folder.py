@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from plmscan.errors import ArtifactError
-from plmscan.layout import MODULES, read_layout
+from plmscan.layout import MODULES, gguf_models, read_layout
 from plmscan.source.artifact import Artifact, ListedFile, read_object, read_value
 from plmscan.source.files import LOADABLE, belongs, digests, kinds, walk
 from plmscan.source.weights import choose
@@ -59,9 +59,12 @@ def require_config(model: str, names: Collection[str], layout: Layout) -> None:
     """Refuse files that are no model of transformers.
 
     Raises:
-        ArtifactError: there is no ``config.json`` where the measured model is.
+        ArtifactError: there is no ``config.json`` where the measured model is, and no GGUF model,
+            which brings its own.
     """
     if layout.is_adapter or layout.at_home("config.json") in names:
+        return
+    if not layout.modules and gguf_models(names):
         return
     if not names:
         problem, remedy = "holds no files", "Name the folder that holds config.json."

@@ -151,7 +151,8 @@ def _refuse_strangers(root: Path, listing: Listing) -> None:
     Raises:
         ArtifactError: there are some.
     """
-    strangers = [name for name in walk(root) if belongs(name) and name not in listing]
+    here = walk(root) if root.is_dir() else ()  # nothing was fetched, as of several GGUF models
+    strangers = [name for name in here if belongs(name) and name not in listing]
     if strangers:
         msg = f"The cached copy holds {strangers[0]}, which is not part of the commit."
         raise ArtifactError(msg, f"Delete {root} and fetch the model again.")

@@ -2,7 +2,9 @@
 
 The order is transformers': the file that ``config.transformers_weights`` names, then
 ``model.safetensors``, then the shards of ``model.safetensors.index.json``, then the same two names
-for pickles.  A folder may hold others beside the chosen ones; those are never loaded.
+for pickles.  A GGUF model, which transformers loads where it is told its name, is taken where it is
+the only one and there is nothing else.  A folder may hold others beside the chosen ones; those are
+never loaded.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from plmscan.errors import ArtifactError
-from plmscan.layout import ADAPTER, leaves
+from plmscan.layout import ADAPTER, gguf_models, leaves
 from plmscan.source.files import holds_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from plmscan.layout import Layout
 
@@ -68,7 +70,7 @@ def _chosen(
     names: Collection[str], read: Callable[[str], dict[str, Any]], *, allow_pickle: bool
 ) -> tuple[tuple[str, ...], str | None]:
     """The same in the folder of the measured model, with names that start there."""
-    explicit = read("config.json").get("transformers_weights")
+    explicit = read("config.json").get("transformers_weights") if "config.json" in names else None
     if ADAPTER in names:
         return (), _BOTH
     if explicit is not None:
@@ -78,7 +80,8 @@ def _chosen(
             return (single,), None
         if index in names:
             return _shards(index, suffix, names, read), None
-    return (), _nothing(names)
+    ggufs = gguf_models(names)
+    return (ggufs, None) if len(ggufs) == 1 else ((), _several(ggufs) or _nothing(names))
 
 
 def _of_adapter(
@@ -95,6 +98,16 @@ def _of_adapter(
     return (), f"The adapter is pickled ({pickled}), which needs --allow-pickle."
 
 
+def _several(ggufs: Sequence[str]) -> str:
+    """Why none of several GGUF models is loaded; nothing where there is none."""
+    if not ggufs:
+        return ""
+    return (
+        f"There are {len(ggufs)} GGUF models ({_some(ggufs)}), and which one is used is not said. "
+        "Put that one into a folder of its own, and check the folder."
+    )
+
+
 def _nothing(names: Collection[str]) -> str:
     """Why there is nothing to load."""
     pickles = [name for name in _FORMATS[1] if name in names]
@@ -102,9 +115,13 @@ def _nothing(names: Collection[str]) -> str:
         return f"The weights are pickled ({pickles[0]}), which needs --allow-pickle."
     others = sorted(name for name in names if holds_weights(name))
     if others:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")  # noqa: PLR2004 - what a line holds
-        return f"None of the weight files ({shown}) is one that transformers loads."
+        return f"None of the weight files ({_some(others)}) is one that transformers loads."
     return "There are no weight files."
+
+
+def _some(names: Sequence[str]) -> str:
+    """As many names as a line holds."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")  # noqa: PLR2004 - as said
 
 
 def _explicit(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from plmscan.errors import ArtifactError, in_one_line
 from plmscan.json_objects import object_of
 from plmscan.json_objects import repeated as twice
+from plmscan.runtimes import gguf
 from plmscan.source import refuse_hollow
 from plmscan.vocabularies.charsmap import charsmap_rules
 from plmscan.vocabularies.pieces import read_pieces
@@ -99,11 +100,13 @@ class TokenizerData:
 
 def find_vocabulary(artifact: Artifact) -> str | None:
     """The vocabulary file that transformers would take; None if there is none."""
+    if artifact.gguf is not None:
+        return artifact.gguf
     return next((name for name in VOCABULARY_FILES if artifact.has(name)), None)
 
 
 def read_tokens(path: Path) -> TokenizerData:
-    """The vocabulary in the file ``path``, one of `VOCABULARY_FILES`.
+    """The vocabulary in the file ``path``, one of `VOCABULARY_FILES` or a GGUF model.
 
     Raises:
         ArtifactError: the file is broken.
@@ -145,7 +148,7 @@ def _refuse_tiktoken(name: str, start: bytes) -> None:
 def _reader(name: str) -> Callable[[Path], TokenizerData]:
     """The function that reads a file of this name."""
     readers = {"tokenizer.json": _read_tokenizer, "vocab.txt": _read_lines, "vocab.json": _read_map}
-    return readers.get(name, _read_model)
+    return _read_gguf if name.endswith(".gguf") else readers.get(name, _read_model)
 
 
 def _read_tokenizer(path: Path) -> TokenizerData:
@@ -223,6 +226,24 @@ def _read_model(path: Path) -> TokenizerData:
             Component(place, "Precompiled", {"precompiled_charsmap": blob})
             for place, blob in maps.items()
         ),
+    )
+
+
+def _read_gguf(path: Path) -> TokenizerData:
+    """The vocabulary in the metadata of a GGUF model."""
+    with path.open("rb") as file:
+        words = gguf.vocabulary(file, path.stat().st_size)
+    if not words.tokens:
+        msg = "its metadata has no vocabulary"
+        raise ValueError(msg)
+    known = (number for number in words.cut_out if number < len(words.tokens))
+    charsmap = {"precompiled_charsmap": words.charsmap}
+    return TokenizerData(
+        file=path.name,
+        tokens={text: number for number, text in enumerate(words.tokens)},
+        repeated=twice(words.tokens),
+        added=tuple((words.tokens[number], number) for number in known),
+        components=(Component("normalizer", "Precompiled", charsmap),) if words.charsmap else (),
     )
 
 

@@ -44,6 +44,9 @@ class Bounds:
     """Bytes by byte of the weight files: it takes a third of that where the vocabulary is most of
     the model, and half of it where those are 16-bit numbers, which are computed with in 32."""
 
+    shrunken_factor: int = 4
+    """By how much more that is for shrunken weights: those of 4 bits are a quarter of 16."""
+
     def file_probe_seconds(self, artifact: Artifact) -> float:
         """How long one file probe may take, in processor time where the system tells it."""
         return round(self.base_seconds + self._hashing(artifact), 1)
@@ -56,12 +59,17 @@ class Bounds:
         """What loading and searching the model may allocate beyond what the worker has before."""
         twin = artifact.stack[:1] if artifact.on_top else ()  # it is read with its adapters off
         models = [*artifact.stack, *twin, *([] if reference is None else [reference])]
-        size = sum(f.size for model in models for f in model.files if f.path in model.weights)
+        size = sum(map(self._size, models))
         return self.model_base_bytes + self.model_factor * size + _STACK * (os.cpu_count() or 1)
 
     def model_takes(self, artifact: Artifact, reference: Artifact | None) -> int:
         """About what of that the search does take."""
         return self.model_bytes(artifact, reference) // self.headroom
+
+    def _size(self, model: Artifact) -> int:
+        """Bytes of the weight files of ``model``, of shrunken ones as many as others would have."""
+        size = sum(file.size for file in model.files if file.path in model.weights)
+        return size * self.shrunken_factor if model.is_shrunken else size
 
     def _hashing(self, artifact: Artifact) -> float:
         """Seconds that it takes to hash all files."""

@@ -118,3 +118,12 @@ def test_a_file_beside_weights_came_with_them() -> None:
     write("model.safetensors", "")
 
     assert (without, lies_in_a_model(path, [])) == (False, True)
+
+
+def test_a_file_beside_a_gguf_model_came_with_it() -> None:
+    """Such a model has no config.json; a folder of many is a shelf of somebody's own."""
+    path = write("plmscan.yaml")
+    write("a.gguf", "")
+    alone = lies_in_a_model(path, [])
+    write("b.gguf", "")
+    assert (alone, lies_in_a_model(path, [])) == (True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -451,6 +452,15 @@ def test_integers_are_no_weights(base: Path, changed: Changed) -> None:
     assert blocking(observed(base, changed(quantize))) == (
         f"weights unlike those of test-model: {POOLER} is stored as torch.int8 there."
     )
+
+
+def test_a_shrunken_reference_is_no_twin(base: Path, tmp_path: Path) -> None:
+    """Every weight of it differs by its rounding, however it is packed."""
+    folder = shutil.copytree(base, tmp_path / "shrunken")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", {**config, "quantization_config": {"quant_method": "gptq"}})
+    with pytest.raises(ArtifactError, match="are shrunken"):
+        observed(base, folder)
 
 
 def test_a_broken_file_is_an_error(base: Path, changed: Changed) -> None:

@@ -105,7 +105,7 @@ HONEST = {
     "tf_model.h5": hdf5({"class_name": "Dense", "module": "keras.layers"}),
     "flax_model.msgpack": b"\x81\xa4bert",
     "rust_model.ot": b"\x00\x01",
-    "model.gguf": gguf(("general.name", 8, string("a"))),
+    "gguf/model.gguf": gguf(("general.name", 8, string("a"))),
     "coreml/x.mlpackage/Data/weight.bin": bytes(range(7, 256)),
     "saved_model.pb": b"\x0a\x05RestoreV2",
     "variables/variables.data-00000-of-00001": bytes(range(7, 256)),

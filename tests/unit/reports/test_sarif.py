@@ -278,6 +278,15 @@ def test_a_finding_about_a_file_points_at_the_file() -> None:
     assert physical["artifactLocation"]["uri"] == "models/intent/modeling_odd.py"
 
 
+def test_a_gguf_model_is_described_by_its_only_file() -> None:
+    """It has no config.json."""
+    made = poisoned()
+    files = (FileDigest("README.md", 10, "1" * 64), FileDigest("m.gguf", 10, "2" * 64))
+    identity = replace(made.model, id="models/intent", revision=None, files=files)
+    physical = only(replace(made, model=identity))["results"][0]["locations"][0]["physicalLocation"]
+    assert physical["artifactLocation"]["uri"] == "models/intent/m.gguf"
+
+
 @pytest.mark.parametrize("path", ["../../../etc/passwd", "../other/config.json", "/etc/passwd"])
 def test_no_path_of_a_model_leaves_its_folder(path: str) -> None:
     """A file name of a model cannot turn the location into a path elsewhere."""

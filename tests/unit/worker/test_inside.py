@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import pytest
 from plmscan.errors import PlmscanError
 from plmscan.worker.bounds import Bounds
 from plmscan.worker.inside import bound_for, confined
-from tests.artifacts import artifact_of, write_safetensors
+from tests.artifacts import artifact_of, write_json, write_safetensors
+from tests.tiny_models import build_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +66,13 @@ def test_the_bound_is_that_of_a_worker(model: Artifact) -> None:
     """It grows with the weights of all models that are opened."""
     assert bound_for("cpu", model) == Bounds().model_bytes(model, None)
     assert bound_for("cpu", model, model) == Bounds().model_bytes(model, model)
+
+
+def test_shrunken_weights_may_take_what_they_are_taken_back_to(tmp_path: Path) -> None:
+    """The bound is that of files with four times as many bytes."""
+    folder = build_tiny("bert", tmp_path)
+    size = (folder / "model.safetensors").stat().st_size
+    plain = Bounds().model_bytes(artifact_of(folder), None)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", {**config, "quantization_config": {"quant_method": "gptq"}})
+    assert Bounds().model_bytes(artifact_of(folder), None) - plain == 24 * 3 * size

@@ -58,14 +58,15 @@ class Probe(StaticProbe):
         here = {file.path: file.kind for file in artifact.files}
         kinds = {**here, **{file.path: file.kind for file in artifact.not_fetched}}
         yield from _declared(artifact.backend, kinds)
-        yield from _listed(artifact.backend, kinds)
+        beside = {name: kind for name, kind in kinds.items() if name not in artifact.weights}
+        yield from _listed(artifact.backend, beside)
         yield from _unreadable(kinds)
         programs = [name for name in artifact.programs if kinds[name] in LOOKED_INTO]
         looked_at = [name for name, kind in here.items() if kind in LOOKED_INTO] + programs
         looker = Looker()
         for name in looked_at:
             yield from _told(name, looker.look(name, artifact.readable[name], Kind(kinds[name])))
-        others = sum(kind in RUNTIMES for kind in kinds.values())
+        others = sum(kind in RUNTIMES for kind in beside.values())
         yield Coverage(
             f"{counted(others, 'file')} of other runtimes; {len(looked_at)} looked into."
         )
@@ -77,7 +78,10 @@ def _declared(backend: str, kinds: Mapping[str, str]) -> Iterator[Gap]:
         return
     names = [name for name, kind in kinds.items() if kind == _DECLARED[backend]]
     if names:
-        reason = "It is what the declared backend runs, and plmscan cannot read its weights yet."
+        reason = (
+            "It is what the declared backend runs: a graph, which can compute more than its "
+            "weights, and is not measured."
+        )
     else:
         reason = "The model has no file for it, so what runs is converted from files elsewhere."
     remedy = "Load the model with the torch backend, or leave --backend out."

@@ -70,7 +70,8 @@ class Probe(StaticProbe):
         names = [name for name in artifact.weights if name.endswith(_SUFFIX)]
         if not names:
             problem = artifact.weights_problem
-            reason = problem or "The weights are pickles, which have no header to check."
+            kind = "pickles" if artifact.gguf is None else "a GGUF model"
+            reason = problem or f"The weights are {kind}, without a header that is checked here."
             yield Gap("weights", reason, blocks_pass=problem is not None)
             return
         headers = headers_of(artifact)

@@ -208,8 +208,10 @@ def _rewriting(data: TokenizerData, added: list[tuple[str, int]]) -> _Facts:
 def _adding(data: TokenizerData, added: list[tuple[str, int]], names: list[str]) -> _Facts:
     """Added and special tokens that are words, or whose ids contradict each other."""
     plain = [name for name in names if is_plain_word(name)]
-    # SentencePiece lists its user-defined pieces in the vocabulary as a matter of course.
-    shadowing = [] if data.file.endswith(".model") else [p for p in plain if p in data.tokens]
+    # SentencePiece and GGUF list user-defined pieces in the vocabulary as a matter of course.
+    shadowing = (
+        [] if data.file.endswith((".model", ".gguf")) else [p for p in plain if p in data.tokens]
+    )
     contradicting = _contradictions(data, added)
     numbers = {
         "plain_added_tokens": len(plain),
