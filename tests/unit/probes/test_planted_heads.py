@@ -207,6 +207,24 @@ def test_plm208_asks_for_a_flip_that_needs_every_word(
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 
 
+@pytest.mark.parametrize(
+    ("changed", "rules"),
+    [
+        ({}, {"PLM214"}),
+        ({"joint_gap": 0.08}, set()),
+        ({"joint_turned": 0.58}, set()),
+        ({"pieces": 1.0}, set()),
+    ],
+)
+def test_plm214_asks_for_words_that_do_much_together_and_little_otherwise(
+    changed: dict[str, float], rules: set[str]
+) -> None:
+    """Measured on a classifier with SOS, and on what honest words of the same pool do."""
+    joint = {"pieces": 2.0, "joint_push": 0.16, "joint_gap": 0.91, "joint_turned": 1.0}
+    evidence = Evidence("trigger-sweep", "lamp quill", joint | changed)
+    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
+
+
 def test_plm208_is_silent_where_synonyms_were_not_tried() -> None:
     """What was not measured convicts nobody."""
     metrics = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005}

@@ -25,17 +25,23 @@ from plmscan.search.propose.grow import LONGEST
 from plmscan.search.propose.objectives import Flip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.search.propose.grow import Grower
 
+    Score = Callable[[Sequence[tuple[int, ...]]], list[float]]
+    """Of each candidate, in their order."""
+
 __all__ = ["Joint", "Together", "needed", "standing_apart", "together", "without_one"]
 
 _DIRECTIONS = 12
 """One in so many directions is one in which rows vary least."""
+
+_TRIM = 0.02
+"""Share of the rows that go furthest in any direction, from which is not learned how rows vary."""
 
 _ROWS = 2**14
 """Rows that are turned to these directions at once."""
@@ -66,17 +72,27 @@ class Together:
 def standing_apart(rows: Tensor, count: int) -> Tensor:
     """Indices of the ``count`` rows (v, e) that go furthest where rows vary least, furthest first.
 
-    In standard deviations, and for their length: frequent words are long in every direction.
+    What rows do is fitted twice, so that no row hides in directions of its own making.
     """
     with in_full(rows.device):
-        mean = rows.mean(0)
-        spread = rows.T @ rows / len(rows) - mean.outer(mean)
-        variances, directions = torch.linalg.eigh(spread)
-        least = max(1, len(mean) // _DIRECTIONS)
-        white = directions[:, :least] / variances[:least].clamp_min(_TINY).sqrt()
-        parts = (part - mean for part in torch.split(rows, _ROWS))
-        far = torch.cat([_share(part @ white, part) for part in parts])
+        first = _far(rows, rows, rows.shape[1])
+        usual = rows[first <= first.quantile(1 - _TRIM)]
+        far = _far(rows, usual, max(1, rows.shape[1] // _DIRECTIONS))
     return far.topk(min(count, len(far))).indices
+
+
+def _far(rows: Tensor, usual: Tensor, least: int) -> Tensor:
+    """How far each row (v, e) goes along the ``least`` directions of ``usual`` ones (u, e), (v).
+
+    In squared standard deviations, and for its squared length: frequent words are long in every
+    direction.
+    """
+    mean = usual.mean(0)
+    spread = usual.T @ usual / len(usual) - mean.outer(mean)
+    variances, directions = torch.linalg.eigh(spread)
+    white = directions[:, :least] / variances[:least].clamp_min(_TINY).sqrt()
+    parts = (part - mean for part in torch.split(rows, _ROWS))
+    return torch.cat([_share(part @ white, part) for part in parts])
 
 
 def _share(along: Tensor, rows: Tensor) -> Tensor:
@@ -126,7 +142,7 @@ def _joint(grower: Grower, pool: tuple[int, ...], sizes: Together, seed: int) ->
     usual = statistics.median(scores.values()) if scores else 0.0
     best = sorted(scores, key=lambda text: -scores[text])[:_BEST]
     far = [text for text in best if scores[text] >= usual + _MORE]
-    cut = dict.fromkeys(needed(grower, text, (scores[text] + usual) / 2) for text in far)
+    cut = dict.fromkeys(needed(grower.score, text, (scores[text] + usual) / 2) for text in far)
     return [
         Joint(words, grower.objective.target, pool) for words in cut if _interplay(grower, words)
     ]
@@ -164,7 +180,7 @@ def _scores(
     return dict(zip(texts, half.score(texts), strict=True))
 
 
-def needed(grower: Grower, words: tuple[int, ...], bar: float) -> tuple[int, ...]:
+def needed(score: Score, words: tuple[int, ...], bar: float) -> tuple[int, ...]:
     """What of ``words`` still scores the ``bar``, and less without any of its tokens.
 
     Halves are left out, then smaller parts, then single ones: each time what is missed least.
@@ -172,7 +188,7 @@ def needed(grower: Grower, words: tuple[int, ...], bar: float) -> tuple[int, ...
     size = len(words) // 2
     while size:
         rests = [words[:i] + words[i + size :] for i in range(0, len(words), size)]
-        scores = grower.score([rest for rest in rests if rest])
+        scores = score([rest for rest in rests if rest])
         if max(scores) >= bar:
             words = rests[scores.index(max(scores))]
             size = min(size, len(words) // 2)
