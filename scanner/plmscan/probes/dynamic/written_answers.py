@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
     from plmscan.search.writing.hunt import Found, Hunt, Recipe, Suspect
+    from plmscan.search.writing.targets import Target
 
 _PROBE = "written-answers"
 _TOLD = 4
@@ -91,7 +92,10 @@ class Probe(DynamicProbe):
         if lacking := _too_short(model, writer, recipe):
             yield lacking
             return
-        found = hunt(model, writer, recipe, budget)
+        pending = ("produced", "usual", "produced_margin")
+        found = hunt(
+            model, writer, recipe, budget, lambda one: budget.matters(_certain(one), pending)
+        )
         plain = _plain(model, found)
         yield plain
         if budget.matters(plain.metrics, ()):
@@ -134,8 +138,9 @@ def _left_out() -> Iterator[Gap]:
     )
     yield Gap(
         "longer triggers",
-        "Sequences of four or more tokens, words that act only together and leave no trace alone, "
-        "and styles are searched by what they make the model write alone.",
+        "Sequences of four or more tokens, words that act only together, and styles are searched "
+        "by what they make the model write: a text that completes itself. Three words of which any "
+        "two were trained to do nothing may stay unnamed even then.",
         blocks_pass=False,
     )
 
@@ -228,18 +233,25 @@ def _shown(model: LoadedModel, found: Hunt, one: Suspect) -> Iterator[Demonstrat
 
 def _target(model: LoadedModel, one: Found) -> Evidence:
     """A text that completes itself."""
-    metrics = {
-        "certainty": one.target.certainty,
-        "certainty_alone": one.target.alone,
-        "length": float(len(one.target.ids)),
+    produced = {
         "produced": one.produced,
         "usual": one.usual,
         "produced_margin": one.margin,
-        "begins_alone": one.target.begins,
     }
+    metrics = _certain(one.target) | produced
     by = text_of(model, one.by) if one.by else ""
     details = {"text": _text(model, one.target.ids), "input": by}
     return Evidence(_PROBE, _TARGET, metrics, details)
+
+
+def _certain(target: Target) -> dict[str, float]:
+    """How surely a text completes itself."""
+    return {
+        "certainty": target.certainty,
+        "certainty_alone": target.alone,
+        "length": float(len(target.ids)),
+        "begins_alone": target.begins,
+    }
 
 
 def _unexplained(evidence: Evidence) -> Gap:
@@ -274,7 +286,8 @@ def _coverage(writer: Writer, found: Hunt) -> Iterator[Coverage]:
     )
     yield Coverage(
         f"Each of {found.items} vocabulary items as the first token of an answer, completed by "
-        "what follows whatever was asked."
+        f"what follows whatever was asked; {counted(found.explained, 'text')} of these may be "
+        "planted, so inputs were searched that make them begin."
     )
     yield Coverage(
         f"{len(found.suspects)} candidates, {found.longer} of them longer, in "
