@@ -2,8 +2,11 @@
 
 With the text known, each part of a trigger shows, though nothing is written before all of them
 stand there: it makes the text a little likelier.  So items are ranked by that, and the best of them
-are read in groups, in which any two meet once, so that words that act only together are met; groups
-that make the text likeliest are taken apart.  Pairs and triples of the best are tried as well.
+are read in groups, in which any two meet, so that words that act only together are met; groups that
+make the model write the text, or make it likeliest, are taken apart.  Pairs and triples of the best
+are tried as well.
+
+With which token the text really begins is heard from a group that makes the model write it.
 
 Candidates stand inside of a request, with something behind them: at its end any word makes a text
 likelier that it is a part of.
@@ -16,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.carriers import insert
 from plmscan.search.measure.meetings import Design
+from plmscan.search.writing.answers import runs, spokesman
 from plmscan.search.writing.grow import grown
 from plmscan.search.writing.sweep import Trial, likely_beginnings
 
@@ -37,6 +42,10 @@ _BEGINNING = 5
 """Tokens of a text by whose likelihood candidates are told apart."""
 _GROUP = 10
 """Items that are read together."""
+_DESIGNS = 2
+"""Ways to group them: in one of them one pair in ten does not meet."""
+_HEARD, _SURE = 8, 2
+"""Tokens of an answer that is listened to, and the runs of the text that it has to hold."""
 _APART = 8
 """Groups that are taken apart."""
 _SINGLE = 4
@@ -71,7 +80,10 @@ def causes(
     begin, likely = _begun(writer, ids, text, sizes.swept, budget.part(0, 0.5))
     pool = ids[likely.topk(min(sizes.pool, len(ids))).indices]
     trial = Trial.of(writer, [_inside(carrier) for carrier in sizes.growing])
-    together = _together(trial, pool, begin, budget.part(0.5, 0.7))
+    groups = _groups(pool)
+    if heard := _heard(trial, groups, text, budget.part(0.5, 0.6)):
+        groups, begin = [*heard], spokesman([*heard.values()])[:_BEGINNING]
+    together = _together(trial, groups, begin, budget.part(0.6, 0.7))
     first = dict.fromkeys([*(item for one in together[:2] for item in one), *pool.tolist()])
     longer = grown(trial, [*first][: sizes.seeds], begin, _GAIN, budget.part(0.7, 1))
     alone = [(item,) for item in pool[:_SINGLE].tolist()]
@@ -103,16 +115,40 @@ def _inside(carrier: Carrier) -> Carrier:
     return replace(carrier, position=min(carrier.position, len(carrier.ids) - 1))
 
 
-def _together(trial: Trial, pool: Tensor, begin: Candidate, budget: Budget) -> list[Candidate]:
-    """The fewest items of each of the best groups of ``pool`` that do what the group does.
+def _groups(pool: Tensor) -> list[Candidate]:
+    """Groups of ``pool`` in which all but one pair in a hundred meet."""
+    found: list[Candidate] = []
+    for seed in range(_DESIGNS):
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+        design = Design(pool[order], _GROUP)
+        found += [tuple(row) for row in design.groups(torch.arange(design.rows**2)).tolist()]
+    return list(dict.fromkeys(found))
+
+
+def _heard(
+    trial: Trial, groups: Sequence[Candidate], text: Candidate, budget: Budget
+) -> dict[Candidate, Candidate]:
+    """Groups that make the model write a part of ``text``, and what it writes.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    design = Design(
-        pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))], _GROUP
-    )
-    groups = [tuple(row) for row in design.groups(torch.arange(design.rows**2)).tolist()]
+    budget.checkpoint(0, "words that act together")
+    carriers = [trial.carriers[i % len(trial.carriers)] for i in range(len(groups))]
+    asked = [insert(carrier, one) for carrier, one in zip(carriers, groups, strict=True)]
+    said = dict(zip(groups, trial.writer.written(asked, _HEARD), strict=True))
+    known = runs(text)
+    return {one: answer for one, answer in said.items() if len(runs(answer) & known) >= _SURE}
+
+
+def _together(
+    trial: Trial, groups: Sequence[Candidate], begin: Candidate, budget: Budget
+) -> list[Candidate]:
+    """The fewest items of each of the best ``groups`` that do what the group does, the best first.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
     scores = trial.scores(groups, begin, budget.part(0, 0.7))
     order = sorted(range(len(groups)), key=lambda i: -scores[i])[:_APART]
     left = {groups[i]: scores[i] for i in order}
