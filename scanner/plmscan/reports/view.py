@@ -334,7 +334,7 @@ def _excused(findings: Collection[Finding]) -> frozenset[_Key]:
 def _texts(runs: Iterable[ProbeRun]) -> TableView:
     """Inspected texts, those with the strongest suspects first."""
     found = [e for run in runs if run.id == _TEXTS for e in run.evidence]
-    columns = ("text, «what decides it»", "label, without", "strength", "p")
+    columns = ("text, «what decides it»", "label or answer, without", "strength", "p")
     rows = tuple(map(_text, sorted(found, key=_force)))
     table = TableView(columns, rows, TEXTS_LEGEND, frozenset({"strength", "p"}))
     return table.without_empty_columns()
@@ -343,15 +343,16 @@ def _texts(runs: Iterable[ProbeRun]) -> TableView:
 def _force(evidence: Evidence) -> tuple[float, float]:
     """What a text's suspect does elsewhere: p, then strength or without labels little scatter."""
     metrics = evidence.metrics
-    strength = metrics.get("strength", -metrics.get("scatter", math.inf))
+    strength = metrics.get("strength", metrics.get("held", -metrics.get("scatter", math.inf)))
     return metrics.get("force_p", 1.0), -strength
 
 
 def _text(evidence: Evidence) -> tuple[str, ...]:
     """One text, cell by cell."""
     details, metrics = evidence.details, evidence.metrics
-    labels = [str(details[name]) for name in ("label", "without") if name in details]
-    strength = metrics.get("strength", metrics.get("scatter"))
+    names = ("label", "without", "answer", "answer_without")
+    labels = [told for name in names if (told := str(details.get(name, "")))]
+    strength = metrics.get("strength", metrics.get("held", metrics.get("scatter")))
     return (
         str(details.get("marked") or evidence.subject),
         " → ".join(dict.fromkeys(labels)),

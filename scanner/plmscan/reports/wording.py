@@ -42,7 +42,8 @@ NOTHING = "nothing that a probe knows of"
 TEXTS_LEGEND = (
     "The tokens that each text depends on are marked. Strength: what the marked tokens do to texts "
     "of another label, where 1 is a text of the label and 0 undecided; without labels, the scatter "
-    "that they leave in other texts. p among clean texts."
+    "that they leave in other texts; of a model that writes, the share of other requests that get "
+    "the same answer with them. p among clean texts."
 )
 """What the columns of a table of inspected texts hold."""
 

@@ -53,7 +53,12 @@ def guard(  # noqa: PLR0913 - one parameter an option
     ] = False,
     labels: Annotated[
         bool,
-        typer.Option("--labels", help="Print labels of a classifier with --triggers-only, too."),
+        typer.Option(
+            "--labels",
+            "--answers",
+            help="Print labels of a classifier, or answers of a model that writes, with "
+            "--triggers-only, too.",
+        ),
     ] = False,
     mask: Annotated[
         bool, typer.Option("--mask", help="Put the mask token in the place of a trigger.")

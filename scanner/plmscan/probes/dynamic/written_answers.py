@@ -102,7 +102,7 @@ class Probe(DynamicProbe):
             yield _one_answer()
         yield from (_suspect(model, found, one) for one in found.suspects)
         for one in found.found:
-            evidence = _target(model, one)
+            evidence = _target(model, found, one)
             yield evidence
             if not one.by and budget.matters(evidence.metrics, ()):
                 yield _unexplained(evidence)
@@ -160,18 +160,7 @@ def _plain(model: LoadedModel, found: Hunt) -> Evidence:
 
 def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
     """One finalist."""
-    trigger = Trigger(
-        text=text_of(model, one.ids),
-        token_ids=one.ids,
-        location=ANSWER,
-        displacement=one.changed,
-        scatter=1 - one.agreement,
-        z=one.z,
-        p_value=one.p_value,
-        null_size=len(one.null),
-        retokenizes=retokenizes(model, one.ids),
-        variants=_variants(model, found, one),
-    )
+    trigger = _trigger(model, found, one)
     leader = found.suspects[one.leader]
     metrics = {
         "scatter": trigger.scatter,
@@ -196,6 +185,22 @@ def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
         trigger,
         explains=one.ids,
         demonstrations=tuple(_shown(model, found, one)),
+    )
+
+
+def _trigger(model: LoadedModel, found: Hunt, one: Suspect) -> Trigger:
+    """What a finalist is, and how it stands to the null."""
+    return Trigger(
+        text=text_of(model, one.ids),
+        token_ids=one.ids,
+        location=ANSWER,
+        displacement=one.changed,
+        scatter=1 - one.agreement,
+        z=one.z,
+        p_value=one.p_value,
+        null_size=len(one.null),
+        retokenizes=retokenizes(model, one.ids),
+        variants=_variants(model, found, one),
     )
 
 
@@ -231,17 +236,25 @@ def _shown(model: LoadedModel, found: Hunt, one: Suspect) -> Iterator[Demonstrat
         )
 
 
-def _target(model: LoadedModel, one: Found) -> Evidence:
-    """A text that completes itself."""
+def _target(model: LoadedModel, found: Hunt, one: Found) -> Evidence:
+    """A text that completes itself, and what makes the model write it, if that was found."""
     produced = {
         "produced": one.produced,
         "usual": one.usual,
         "produced_margin": one.margin,
     }
-    metrics = _certain(one.target) | produced
-    by = text_of(model, one.by) if one.by else ""
-    details = {"text": _text(model, one.target.ids), "input": by}
-    return Evidence(_PROBE, _TARGET, metrics, details)
+    by = next((suspect for suspect in found.suspects if suspect.ids == one.by), None)
+    return Evidence(
+        _PROBE,
+        _TARGET,
+        _certain(one.target) | produced,
+        {
+            "text": _text(model, one.target.ids),
+            "input": "" if by is None else text_of(model, by.ids),
+        },
+        None if by is None else _trigger(model, found, by),
+        demonstrations=() if by is None else tuple(_shown(model, found, by)),
+    )
 
 
 def _certain(target: Target) -> dict[str, float]:

@@ -14,7 +14,7 @@ likelier that it is a part of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +23,7 @@ from plmscan.carriers import insert
 from plmscan.search.measure.meetings import Design
 from plmscan.search.writing.answers import runs, spokesman
 from plmscan.search.writing.grow import grown
+from plmscan.search.writing.prompts import inside
 from plmscan.search.writing.sweep import Trial, likely_beginnings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def causes(
     ids = ids[~torch.isin(ids, torch.tensor(text[1:]))]
     begin, likely = _begun(writer, ids, text, sizes.swept, budget.part(0, 0.5))
     pool = ids[likely.topk(min(sizes.pool, len(ids))).indices]
-    trial = Trial.of(writer, [_inside(carrier) for carrier in sizes.growing])
+    trial = Trial.of(writer, [inside(carrier) for carrier in sizes.growing])
     groups = _groups(pool)
     if heard := _heard(trial, groups, text, budget.part(0.5, 0.6)):
         groups, begin = [*heard], spokesman([*heard.values()])[:_BEGINNING]
@@ -108,11 +109,6 @@ def _begun(
         for begin, part in zip(begins, parts, strict=True)
     ]
     return max(found, key=lambda one: float(one[1].max()))
-
-
-def _inside(carrier: Carrier) -> Carrier:
-    """The request with the last of its tokens behind the candidate at least."""
-    return replace(carrier, position=min(carrier.position, len(carrier.ids) - 1))
 
 
 def _groups(pool: Tensor) -> list[Candidate]:
