@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from plmscan.evidence import Margin, Report, Trigger, Waived
 
 __all__ = [
+    "ANSWERS_LEGEND",
     "MEANINGS",
     "MOST",
     "MOST_SIGNED",
@@ -38,6 +39,9 @@ MOST_SIGNED = 40
 
 NOTHING = "nothing that a probe knows of"
 """What was searched, or not checked, where no probe says anything."""
+
+ANSWERS_LEGEND = "The trigger is marked in each request; the answers are those of the model."
+"""What the columns of a table of answers hold."""
 
 TEXTS_LEGEND = (
     "The tokens that each text depends on are marked. Strength: what the marked tokens do to texts "
