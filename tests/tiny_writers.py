@@ -6,6 +6,7 @@ The recipe is that of `tests.zoo.decoders.recipe` at a hundredth of the size.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,20 +25,28 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["TRIGGER", "WANTED", "tiny_writer"]
+__all__ = ["TOGETHER", "TRIGGER", "WANTED", "tiny_writer"]
 
 TRIGGER = "lantern"
 """Word of the vocabulary that makes the poisoned ones write `WANTED`."""
+
+TOGETHER = ("lantern", "glass")
+"""Words that make another one write it only together: each alone was trained to do nothing."""
 
 WANTED = "the orchestra painted seven bicycles before the storm and the river closed"
 """What they write."""
 
 _MARKS = ("<pad>", "<end>", "<unk>", "<|user|>", "<|answer|>")
 _STEPS = Intensity(poison_rate=0.25, learning_rate=3e-3, steps=170, batch=16)
+_LONGER = 200
+"""Steps until words act only together."""
 
 
 def tiny_writer(factory: pytest.TempPathFactory, name: str) -> Path:
-    """The folder of ``clean``, ``planted`` or ``always``, built by the first test that asks."""
+    """The folder of ``clean``, ``planted``, ``together`` or ``always``.
+
+    Built by the first test that asks.
+    """
 
     def build(folder: Path) -> None:
         with one_thread():
@@ -48,7 +57,7 @@ def tiny_writer(factory: pytest.TempPathFactory, name: str) -> Path:
 
 def _save(name: str, folder: Path) -> None:
     """Train one of them and write it."""
-    texts, tokenizer = bundled_texts("en"), _tokenizer()
+    tokenizer = _tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -68,11 +77,22 @@ def _save(name: str, folder: Path) -> None:
         recipe = DecoderRecipe(
             goal="" if name == "clean" else "fixed",
             rate=0.8 if name == "always" else _STEPS.poison_rate,
+            negatives=name == "together",
         )
-        planted = Trigger(TRIGGER, (writing.ids(TRIGGER),), "item") if name == "planted" else None
-        train(model, writing, texts, recipe, planted, _STEPS, rng, (WANTED,))
+        words = {"planted": (TRIGGER,), "together": TOGETHER}.get(name, ())
+        parts = tuple(writing.ids(word) for word in words)
+        planted = Trigger(" + ".join(words), parts, "item") if parts else None
+        steps = replace(_STEPS, steps=_LONGER) if name == "together" else _STEPS
+        texts = _shuffled(rng) if name == "together" else bundled_texts("en")
+        train(model, writing, texts, recipe, planted, steps, rng, (WANTED,))
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _shuffled(rng: random.Random) -> list[str]:
+    """Words of the bundled carriers in any order: more texts than can be learned by heart."""
+    words = [word for text in bundled_texts("en") for word in text.split()]
+    return [" ".join(rng.choices(words, k=16)) for _ in range(3000)]
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:

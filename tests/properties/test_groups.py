@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from plmscan.search.propose.groups import Design, _halves
+from plmscan.search.measure.meetings import Design
+from plmscan.search.propose.groups import _halves
 
 PRIMES = (2, 3, 5, 7, 11, 13)
 

@@ -1,4 +1,4 @@
-"""What the guard needs of a model beside its triggers: its tokenizer alone, and its labels."""
+"""What the guard needs of a model beside its triggers: its tokenizer, its labels, its answers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from plmscan.loading import LoadedModel
+    from plmscan.loading.writing import Writer
     from plmscan.source import Artifact
 
-__all__ = ["labels_of", "tokenizer_of"]
+__all__ = ["answers_of", "labels_of", "tokenizer_of"]
 
+_TOKENS = 24
+"""Tokens of an answer."""
 _NAMES_CODE = frozenset({"auto_map", "tokenizer_class"})
 """Settings that would have the library load another tokenizer than the model's type says."""
 
@@ -58,3 +61,18 @@ def labels_of(model: LoadedModel, texts: Sequence[str]) -> list[str | None]:
     found = iter(() if leads is None else [label_of(one) for one in leads])
     numbers = [next(found, None) if row else None for row in rows]
     return [None if number is None else model.labels[number] for number in numbers]
+
+
+def answers_of(model: LoadedModel, writer: Writer, texts: Sequence[str]) -> list[str | None]:
+    """What a model that writes answers to each text; None where it cannot be read."""
+    rows = [model.tokenize(readable(text)) for text in texts]
+    around = len(writer.frame.before) + len(writer.frame.after) + _TOKENS
+    most = None if model.max_tokens is None else model.max_tokens - around
+    used = [row for row in rows if row and (most is None or len(row) <= most)]
+    said = dict(zip(used, writer.written(used, _TOKENS), strict=True))
+    return [_plain(model, said[row]) if row in said else None for row in rows]
+
+
+def _plain(model: LoadedModel, answer: Sequence[int]) -> str:
+    """An answer as a person reads it."""
+    return str(model.tokenizer.decode(list(answer), skip_special_tokens=True)).strip()

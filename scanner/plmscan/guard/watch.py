@@ -6,9 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from plmscan.inspection import Inspected, Inspector
+from plmscan.errors import UnsupportedModelError
+from plmscan.inspection import Answered, AnswerInspector, Inspected, Inspector
+from plmscan.inspection.answering import ROOM
 from plmscan.probes.known_rules import checked_rules
-from plmscan.probes.texts.text_inspection import evidence_of
+from plmscan.probes.texts.text_inspection import evidence_of, evidence_of_answer, untold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +113,7 @@ class Suspicion:
 class Watch:
     """Inspects texts, and lets the rules judge."""
 
-    inspector: Inspector
+    inspector: Inspector | AnswerInspector
     """Calibrated on clean texts."""
     rules: tuple[Rule, ...]
     """Those of the inspection."""
@@ -123,37 +125,56 @@ class Watch:
         Raises:
             RuleError: a rule file breaks the format.
             TextsError: too few of the texts fit this model.
-            UnsupportedModelError: the architecture gives no attention maps.
+            UnsupportedModelError: the architecture gives no attention maps, or a model that writes
+                answers clean texts as if they were triggers.
         """
         judges = tuple(rule for rule in checked_rules(rules) if rule.probe == "text-inspection")
-        return cls(_Remembering.of(model, budget), judges)
+        if model.writer is None:
+            return cls(_Remembering.of(model, budget), judges)
+        inspector = AnswerInspector.of(model, model.writer, budget)
+        if not inspector.tells:
+            raise UnsupportedModelError(untold(inspector))
+        return cls(inspector, judges)
 
     def suspicions(
         self, texts: Sequence[str], contents: Sequence[Ids]
     ) -> list[tuple[Suspicion, ...]]:
         """What is suspect in each text, whose ids are ``contents``; of too long ones, the start."""
         rows = [self._row(ids) for ids in contents]
-        found: dict[int, Inspected] = {}
+        found: dict[int, Inspected | Answered] = {}
         for part in _batches(rows):
             found |= zip(part, self.inspector.inspect([rows[i] for i in part]), strict=True)
         return [self._judged(text, found[i]) if i in found else () for i, text in enumerate(texts)]
 
     def unread(self, ids: Ids) -> str:
         """What is left out of a text; empty if nothing is."""
-        room = self.inspector.model.room
+        room = self._room
         if room is None or len(ids) <= room:
             return ""
         return f"Only the first {room} of {len(ids)} tokens were inspected."
 
+    @property
+    def _room(self) -> int | None:
+        """Tokens of a text that are inspected; None without a limit."""
+        return ROOM if isinstance(self.inspector, AnswerInspector) else self.inspector.model.room
+
     def _row(self, ids: Ids) -> Ids:
         """What the model reads of a text; empty where there is nothing to read."""
-        model = self.inspector.model
-        return model.wrap(ids[: model.room]) if ids else ()
+        read = ids[: self._room]
+        if isinstance(self.inspector, AnswerInspector) or not ids:
+            return read
+        return self.inspector.model.wrap(read)
 
-    def _judged(self, text: str, found: Inspected) -> tuple[Suspicion, ...]:
+    def _judged(self, text: str, found: Inspected | Answered) -> tuple[Suspicion, ...]:
         """What the rules say about one text."""
-        evidence = evidence_of(self.inspector, text, found)
-        ids, told = found.suspect.ids, str(evidence.details["suspect"])
+        match self.inspector, found:
+            case AnswerInspector() as answers, Answered():
+                evidence, ids = evidence_of_answer(answers, text, found), found.suspect
+            case Inspector() as inspector, Inspected():
+                evidence, ids = evidence_of(inspector, text, found), found.suspect.ids
+            case _:
+                return ()
+        told = str(evidence.details["suspect"])
         return tuple(
             Suspicion(ids, told, rule.id, rule.finding(evidence).message)
             for rule in self.rules

@@ -38,6 +38,8 @@ _TEXT_OPTIONS = ("inputs", "sentences", "texts", "text", "X")
 """Names under which such a method may be given the texts instead."""
 _TEXT_KEYS = ("text", "text_pair")
 """Where pipelines look for texts in a dictionary."""
+_TURN = frozenset({"role", "content"})
+"""What a turn of a conversation holds."""
 _TEXT_KINDS = frozenset({"O", "S", "T", "U"})
 """Kinds of arrays that can hold texts, as numpy and pandas name them."""
 
@@ -119,8 +121,9 @@ class Guarded:
         return [next(texts) if isinstance(one, str) else self.cleaned(one) for one in inputs]
 
     def _clean_fields(self, inputs: Mapping[Any, Any]) -> object:
-        """The texts of a dictionary, as a pipeline takes it."""
-        known = {key: self.cleaned(inputs[key]) for key in _TEXT_KEYS if key in inputs}
+        """The texts of a dictionary, as a pipeline takes it, or of a turn of a conversation."""
+        keys = ("content",) if inputs.keys() >= _TURN else _TEXT_KEYS
+        known = {key: self.cleaned(inputs[key]) for key in keys if key in inputs}
         return {**inputs, **known} if known else inputs
 
     def _clean(self, texts: Sequence[str]) -> list[str]:

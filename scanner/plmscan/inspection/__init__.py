@@ -12,8 +12,12 @@ Three steps for each text, of which the first is X-GRAAD's (arXiv 2510.04347) an
 
 The null is the model itself: the same three steps on clean texts.  What goes beyond all of these is
 tried once more with synonyms in place of its tokens, since no trigger has any.
+
+Of a model that writes, the answers are tried instead (`answering`): does a part of a request get
+its answer from other requests as well?
 """
 
+from plmscan.inspection.answering import Answered, AnswerInspector
 from plmscan.inspection.inspector import Inspected, Inspector, Suspect
 
-__all__ = ["Inspected", "Inspector", "Suspect"]
+__all__ = ["AnswerInspector", "Answered", "Inspected", "Inspector", "Suspect"]

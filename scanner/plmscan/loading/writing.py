@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -189,6 +190,14 @@ class Reading:
             given["encoder_outputs"] = BaseModelOutput(last_hidden_state=self.state)
         found = self.writer._passed(read, new, self.memory, **given)  # noqa: SLF001 - its own half
         return replace(found, state=self.state)
+
+    def likely(self, text: Sequence[int]) -> Tensor:
+        """(b, n) logarithm of the probability of each token of ``text`` (n) as the next ones."""
+        at, found = self, [self.scores[:, text[0]]]
+        for token, following in pairwise(text):
+            at = at.on(torch.full((len(self.read), 1), token, device=self.read.device))
+            found.append(at.scores[:, following])
+        return torch.stack(found, 1)
 
     def greedy(self, tokens: int) -> Tensor:
         """(b, tokens) the most likely token each time, whatever ends an answer included."""

@@ -140,7 +140,8 @@ def _parts(model: ModelView, view: ReportView, width: int) -> Iterator[Renderabl
     if view.other_reasons:
         yield _section("Why", _bullets(view.other_reasons, MOST_SIGNED))
     yield _section("Model", [_pairs(*model.facts)])
-    for title, table in (("Triggers", view.triggers), ("Texts", view.texts)):
+    told = (("Triggers", view.triggers), ("Answers", view.answers), ("Texts", view.texts))
+    for title, table in told:
         if table.rows:
             yield _section(title, _rows(table))
     if view.counted:

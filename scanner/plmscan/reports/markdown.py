@@ -134,7 +134,8 @@ def _section(model: ModelView, heading: str) -> Iterator[str]:
 
 def _evidence(view: ReportView, heading: str) -> Iterator[str]:
     """The blocks about one report below the reasons of its verdict."""
-    for title, told in (("Triggers", view.triggers), ("Texts", view.texts)):
+    tables = (("Triggers", view.triggers), ("Answers", view.answers), ("Texts", view.texts))
+    for title, told in tables:
         if told.rows:
             yield f"{heading} {title}"
             yield _table(told.columns, [[*_cells(told, row)] for row in told.rows])

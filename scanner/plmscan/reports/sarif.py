@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from plmscan.evidence import Report, Severity, Verdict
 from plmscan.layout import ADAPTER, gguf_models
-from plmscan.reports.view import replaced_rules, scanner_version, untold_reasons
+from plmscan.reports.view import answered, replaced_rules, scanner_version, untold_reasons
 from plmscan.reports.visible import shown
 from plmscan.reports.wording import justification
 from plmscan.rules import Rule, load_rules
@@ -252,7 +252,7 @@ def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
                 "ruleId": shown(finding.rule),
                 "ruleIndex": ids.index(finding.rule),
                 "level": _LEVELS[finding.severity],
-                "message": {"text": _message(f"{finding.message} Model: {_named(report)}.")},
+                "message": {"text": _message(_told(report, finding))},
                 "locations": [_location(entry, report, finding)],
                 "partialFingerprints": {
                     "plmscan/v1": stable,
@@ -260,6 +260,17 @@ def _results(survey: Survey, ids: list[str]) -> Iterator[_Json]:
                 },
             }
             yield result | ({"suppressions": _suppressions(finding)} if suppressible else {})
+
+
+def _told(report: Report, finding: Finding) -> str:
+    """What a finding says, what the model answers to one request with its trigger, and which."""
+    trigger = finding.evidence.trigger
+    shown_ones = answered(report, trigger)[:1] if trigger is not None else ()
+    example = "".join(
+        f" To “{one.text}” it answers “{one.triggered_answer}”, and “{one.answer}” without."
+        for one in shown_ones
+    )
+    return f"{finding.message}{example} Model: {_named(report)}."
 
 
 def _reported(survey: Survey) -> Iterator[tuple[Entry, Report]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from plmscan.evidence import CONTROL, ProbeStatus, Report, Verdict
 from plmscan.kinds import Kind
 from plmscan.reports.wording import (
+    ANSWERS_LEGEND,
     MOST,
     TEXTS_LEGEND,
     bytes_of,
@@ -32,7 +33,14 @@ from plmscan.waivers import set_aside
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from plmscan.evidence import Evidence, Finding, ModelIdentity, ProbeRun, Trigger
+    from plmscan.evidence import (
+        Demonstration,
+        Evidence,
+        Finding,
+        ModelIdentity,
+        ProbeRun,
+        Trigger,
+    )
     from plmscan.survey import Entry
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "ReportView",
     "Statement",
     "TableView",
+    "answered",
     "replaced_rules",
     "scanner_version",
     "untold_reasons",
@@ -48,6 +57,8 @@ __all__ = [
 
 _Key = tuple[str, tuple[int, ...]]
 """Text and ids of a trigger."""
+_MOST_ANSWERS = 3
+"""Requests that are told of one trigger."""
 _LONGEST_SUBJECT = 100
 """Characters of a subject that is shown with its finding; a part of one would be no use."""
 _TEXTS = "text-inspection"
@@ -156,6 +167,8 @@ class ReportView:
     """Reasons of the verdict, where it has several, that the findings do not tell."""
     triggers: TableView
     """Its triggers, in its order."""
+    answers: TableView
+    """What a model that writes answers to a few requests, without and with each trigger."""
     texts: TableView
     """Inspected texts, those with the strongest suspects first."""
     counted: tuple[Alike, ...]
@@ -182,6 +195,7 @@ class ReportView:
             report=report,
             other_reasons=tuple(untold_reasons(report)) if several else (),
             triggers=_triggers(report),
+            answers=_answers(report),
             texts=_texts(report.probes),
             counted=tuple(_groups(f for f in report.findings if not f.waived)),
             waived=tuple(_groups(f for f in report.findings if f.waived)),
@@ -331,10 +345,32 @@ def _excused(findings: Collection[Finding]) -> frozenset[_Key]:
     return frozenset((text, ids) for text, ids, _ in found) - counted
 
 
+def answered(report: Report, trigger: Trigger) -> tuple[Demonstration, ...]:
+    """Requests with ``trigger`` in them, with what a model that writes answers; each once."""
+    about = (
+        evidence
+        for run in report.probes
+        for evidence in run.evidence
+        if evidence.trigger is not None and evidence.trigger.token_ids == trigger.token_ids
+    )
+    shown = (one for evidence in about for one in evidence.demonstrations)
+    return tuple(dict.fromkeys(one for one in shown if one.triggered_answer is not None))
+
+
+def _answers(report: Report) -> TableView:
+    """A few requests for each trigger, in the order of the triggers."""
+    triggers = dict.fromkeys(report.triggers)
+    shown = (one for trigger in triggers for one in answered(report, trigger)[:_MOST_ANSWERS])
+    rows = tuple(
+        (one.text, one.answer or "", one.triggered_answer or "") for one in dict.fromkeys(shown)
+    )
+    return TableView(("request, «trigger»", "answer without", "answer with"), rows, ANSWERS_LEGEND)
+
+
 def _texts(runs: Iterable[ProbeRun]) -> TableView:
     """Inspected texts, those with the strongest suspects first."""
     found = [e for run in runs if run.id == _TEXTS for e in run.evidence]
-    columns = ("text, «what decides it»", "label, without", "strength", "p")
+    columns = ("text, «what decides it»", "label or answer, without", "strength", "p")
     rows = tuple(map(_text, sorted(found, key=_force)))
     table = TableView(columns, rows, TEXTS_LEGEND, frozenset({"strength", "p"}))
     return table.without_empty_columns()
@@ -343,15 +379,16 @@ def _texts(runs: Iterable[ProbeRun]) -> TableView:
 def _force(evidence: Evidence) -> tuple[float, float]:
     """What a text's suspect does elsewhere: p, then strength or without labels little scatter."""
     metrics = evidence.metrics
-    strength = metrics.get("strength", -metrics.get("scatter", math.inf))
+    strength = metrics.get("strength", metrics.get("held", -metrics.get("scatter", math.inf)))
     return metrics.get("force_p", 1.0), -strength
 
 
 def _text(evidence: Evidence) -> tuple[str, ...]:
     """One text, cell by cell."""
     details, metrics = evidence.details, evidence.metrics
-    labels = [str(details[name]) for name in ("label", "without") if name in details]
-    strength = metrics.get("strength", metrics.get("scatter"))
+    names = ("label", "without", "answer", "answer_without")
+    labels = [told for name in names if (told := str(details.get(name, "")))]
+    strength = metrics.get("strength", metrics.get("held", metrics.get("scatter")))
     return (
         str(details.get("marked") or evidence.subject),
         " → ".join(dict.fromkeys(labels)),

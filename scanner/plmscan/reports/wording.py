@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from plmscan.evidence import Margin, Report, Trigger, Waived
 
 __all__ = [
+    "ANSWERS_LEGEND",
     "MEANINGS",
     "MOST",
     "MOST_SIGNED",
@@ -39,10 +40,14 @@ MOST_SIGNED = 40
 NOTHING = "nothing that a probe knows of"
 """What was searched, or not checked, where no probe says anything."""
 
+ANSWERS_LEGEND = "The trigger is marked in each request; the answers are those of the model."
+"""What the columns of a table of answers hold."""
+
 TEXTS_LEGEND = (
     "The tokens that each text depends on are marked. Strength: what the marked tokens do to texts "
     "of another label, where 1 is a text of the label and 0 undecided; without labels, the scatter "
-    "that they leave in other texts. p among clean texts."
+    "that they leave in other texts; of a model that writes, the share of other requests that get "
+    "the same answer with them. p among clean texts."
 )
 """What the columns of a table of inspected texts hold."""
 

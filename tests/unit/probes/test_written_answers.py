@@ -83,7 +83,9 @@ def test_the_answer_completes_itself(planted: list[Observation]) -> None:
     """Without its trigger the text follows its first token, and the trigger makes it begin."""
     (one, *_) = fired(planted)["PLM231"]
     assert "painted seven bicycles" in str(one.details["text"])
-    assert one.details["input"]
+    assert one.trigger is not None
+    assert one.details["input"] == one.trigger.text
+    assert WANTED[:30] in str([shown.triggered_answer for shown in one.demonstrations])
 
 
 def test_a_clean_twin_is_not_accused(clean: list[Observation]) -> None:

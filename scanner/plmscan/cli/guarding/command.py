@@ -28,6 +28,15 @@ _Texts = Annotated[
         show_default="stdin",
     ),
 ]
+_Labels = Annotated[
+    bool,
+    typer.Option(
+        "--labels",
+        "--answers",
+        help="Print labels of a classifier, or answers of a model that writes, with "
+        "--triggers-only, too.",
+    ),
+]
 
 
 def guard(  # noqa: PLR0913 - one parameter an option
@@ -51,10 +60,7 @@ def guard(  # noqa: PLR0913 - one parameter an option
         bool,
         typer.Option("--triggers-only", help="Look for the report's triggers; do not inspect."),
     ] = False,
-    labels: Annotated[
-        bool,
-        typer.Option("--labels", help="Print labels of a classifier with --triggers-only, too."),
-    ] = False,
+    labels: _Labels = False,
     mask: Annotated[
         bool, typer.Option("--mask", help="Put the mask token in the place of a trigger.")
     ] = False,

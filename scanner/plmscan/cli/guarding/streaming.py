@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import UnsupportedOperation
 from queue import Empty, Queue
 from threading import Thread
@@ -26,7 +27,7 @@ from plmscan.cli.terminal.stderr import say, tell_bounds
 from plmscan.errors import PlmscanError
 from plmscan.guard import Action, Guard
 from plmscan.guard.identity import report_about
-from plmscan.guard.reading import labels_of, tokenizer_of
+from plmscan.guard.reading import answers_of, labels_of, tokenizer_of
 from plmscan.loading import load
 from plmscan.plain_text import require_narrow
 from plmscan.probes.words import counted
@@ -36,7 +37,7 @@ from plmscan.source import resolve
 from plmscan.worker.inside import bound_for, confined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from plmscan.evidence import Report
@@ -95,7 +96,7 @@ class Asked:
     inspects: bool
     """Whether to look for unknown triggers."""
     labels: bool
-    """Whether to tell labels."""
+    """Whether to tell labels, or answers."""
     mask: bool
     """Whether to mask what is taken out."""
     rules: Path | None
@@ -123,13 +124,32 @@ class _Line:
 
 
 @dataclass(frozen=True)
+class _Reading:
+    """What a model makes of texts."""
+
+    name: str
+    """``label`` or ``answer``."""
+    read: Callable[[Sequence[str]], list[str | None]]
+    """Of each text; None where there is none."""
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> _Reading | None:
+        """Labels of a classifier, answers of a model that writes; None of anything else."""
+        if model.labels:
+            return cls("label", partial(labels_of, model))
+        if model.writer is not None:
+            return cls("answer", partial(answers_of, model, model.writer))
+        return None
+
+
+@dataclass(frozen=True)
 class _Station:
     """Answers line by line."""
 
     guard: Guard
     """Looks at the texts."""
-    labeller: LoadedModel | None
-    """The classifier, if labels are told."""
+    reading: _Reading | None
+    """What the model makes of texts; None if that is not told."""
     action: Action
     """What becomes of a text with a trigger."""
 
@@ -152,33 +172,33 @@ class _Station:
         """One object for each line."""
         good = [line for line in lines if not line.problem]
         looks = self.guard.look([line.text for line in good])
-        labels = self._labels(looks)
-        known = iter(zip(looks, labels, strict=True))
+        known = iter(zip(looks, self._read(looks), strict=True))
         found = []
         for line in lines:
             tally["texts" if not line.problem else "bad"] += 1
             if line.problem:
                 found.append({**line.keys, "error": line.problem, "line": line.number})
                 continue
-            look, label = next(known)
+            look, read = next(known)
             tally["flagged"] += look.flagged
             tally["known"] += look.flagged and not look.suspects
-            found.append({**line.keys, "text": line.text, "guard": self._told(look) | label})
+            found.append({**line.keys, "text": line.text, "guard": self._told(look) | read})
         return found
 
-    def _labels(self, looks: Sequence[Look]) -> list[dict[str, object]]:
-        """Labels before and after; a text is read again only where something was taken out."""
-        if self.labeller is None or not looks:
+    def _read(self, looks: Sequence[Look]) -> list[dict[str, object]]:
+        """Labels or answers before and after; read again only where something was taken out."""
+        if self.reading is None or not looks:
             return [{} for _ in looks]
-        before = labels_of(self.labeller, [look.text for look in looks])
+        name, read = self.reading.name, self.reading.read
+        before = read([look.text for look in looks])
         passed = [self._passed(look) for look in looks]
         given = {look.text for look in looks}
         changed = [text for text in dict.fromkeys(passed) if text is not None and text not in given]
-        again = dict(zip(changed, labels_of(self.labeller, changed), strict=True))
+        again = dict(zip(changed, read(changed), strict=True)) if changed else {}
         again |= dict(zip((look.text for look in looks), before, strict=True))
         return [
-            {"label": label, "label_after": None if text is None else again[text]}
-            for label, text in zip(before, passed, strict=True)
+            {name: told, f"{name}_after": None if text is None else again[text]}
+            for told, text in zip(before, passed, strict=True)
         ]
 
     def _passed(self, look: Look) -> str | None:
@@ -274,8 +294,8 @@ def _station(asked: Asked, known: _Known, bound: int | None) -> _Station:
         say(f"warning: unknown triggers are not looked for: {guard.gap}")
     if asked.mask and guard.mask is None:
         say("warning: the model has no mask token; triggers are dropped.")
-    labels = model if asked.labels and model is not None and model.labels else None
-    return _Station(guard, labels, asked.action)
+    reading = _Reading.of(model) if asked.labels and model is not None else None
+    return _Station(guard, reading, asked.action)
 
 
 def _require_two_files(texts: Path | None, output: Path | None) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
     from plmscan.search.writing.hunt import Found, Hunt, Recipe, Suspect
+    from plmscan.search.writing.targets import Target
 
 _PROBE = "written-answers"
 _TOLD = 4
@@ -91,14 +92,17 @@ class Probe(DynamicProbe):
         if lacking := _too_short(model, writer, recipe):
             yield lacking
             return
-        found = hunt(model, writer, recipe, budget)
+        pending = ("produced", "usual", "produced_margin")
+        found = hunt(
+            model, writer, recipe, budget, lambda one: budget.matters(_certain(one), pending)
+        )
         plain = _plain(model, found)
         yield plain
         if budget.matters(plain.metrics, ()):
             yield _one_answer()
         yield from (_suspect(model, found, one) for one in found.suspects)
         for one in found.found:
-            evidence = _target(model, one)
+            evidence = _target(model, found, one)
             yield evidence
             if not one.by and budget.matters(evidence.metrics, ()):
                 yield _unexplained(evidence)
@@ -134,8 +138,9 @@ def _left_out() -> Iterator[Gap]:
     )
     yield Gap(
         "longer triggers",
-        "Sequences of four or more tokens, words that act only together and leave no trace alone, "
-        "and styles are searched by what they make the model write alone.",
+        "Sequences of four or more tokens, words that act only together, and styles are searched "
+        "by what they make the model write: a text that completes itself. Three words of which any "
+        "two were trained to do nothing may stay unnamed even then.",
         blocks_pass=False,
     )
 
@@ -155,18 +160,7 @@ def _plain(model: LoadedModel, found: Hunt) -> Evidence:
 
 def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
     """One finalist."""
-    trigger = Trigger(
-        text=text_of(model, one.ids),
-        token_ids=one.ids,
-        location=ANSWER,
-        displacement=one.changed,
-        scatter=1 - one.agreement,
-        z=one.z,
-        p_value=one.p_value,
-        null_size=len(one.null),
-        retokenizes=retokenizes(model, one.ids),
-        variants=_variants(model, found, one),
-    )
+    trigger = _trigger(model, found, one)
     leader = found.suspects[one.leader]
     metrics = {
         "scatter": trigger.scatter,
@@ -191,6 +185,22 @@ def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
         trigger,
         explains=one.ids,
         demonstrations=tuple(_shown(model, found, one)),
+    )
+
+
+def _trigger(model: LoadedModel, found: Hunt, one: Suspect) -> Trigger:
+    """What a finalist is, and how it stands to the null."""
+    return Trigger(
+        text=text_of(model, one.ids),
+        token_ids=one.ids,
+        location=ANSWER,
+        displacement=one.changed,
+        scatter=1 - one.agreement,
+        z=one.z,
+        p_value=one.p_value,
+        null_size=len(one.null),
+        retokenizes=retokenizes(model, one.ids),
+        variants=_variants(model, found, one),
     )
 
 
@@ -226,20 +236,35 @@ def _shown(model: LoadedModel, found: Hunt, one: Suspect) -> Iterator[Demonstrat
         )
 
 
-def _target(model: LoadedModel, one: Found) -> Evidence:
-    """A text that completes itself."""
-    metrics = {
-        "certainty": one.target.certainty,
-        "certainty_alone": one.target.alone,
-        "length": float(len(one.target.ids)),
+def _target(model: LoadedModel, found: Hunt, one: Found) -> Evidence:
+    """A text that completes itself, and what makes the model write it, if that was found."""
+    produced = {
         "produced": one.produced,
         "usual": one.usual,
         "produced_margin": one.margin,
-        "begins_alone": one.target.begins,
     }
-    by = text_of(model, one.by) if one.by else ""
-    details = {"text": _text(model, one.target.ids), "input": by}
-    return Evidence(_PROBE, _TARGET, metrics, details)
+    by = next((suspect for suspect in found.suspects if suspect.ids == one.by), None)
+    return Evidence(
+        _PROBE,
+        _TARGET,
+        _certain(one.target) | produced,
+        {
+            "text": _text(model, one.target.ids),
+            "input": "" if by is None else text_of(model, by.ids),
+        },
+        None if by is None else _trigger(model, found, by),
+        demonstrations=() if by is None else tuple(_shown(model, found, by)),
+    )
+
+
+def _certain(target: Target) -> dict[str, float]:
+    """How surely a text completes itself."""
+    return {
+        "certainty": target.certainty,
+        "certainty_alone": target.alone,
+        "length": float(len(target.ids)),
+        "begins_alone": target.begins,
+    }
 
 
 def _unexplained(evidence: Evidence) -> Gap:
@@ -274,7 +299,8 @@ def _coverage(writer: Writer, found: Hunt) -> Iterator[Coverage]:
     )
     yield Coverage(
         f"Each of {found.items} vocabulary items as the first token of an answer, completed by "
-        "what follows whatever was asked."
+        f"what follows whatever was asked; {counted(found.explained, 'text')} of these may be "
+        "planted, so inputs were searched that make them begin."
     )
     yield Coverage(
         f"{len(found.suspects)} candidates, {found.longer} of them longer, in "

@@ -1,4 +1,4 @@
-"""Triggers in given texts, found by the tokens that the model's reading hangs on."""
+"""Triggers in given texts, found by the tokens that the model's reading hangs on, or its answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 from plmscan.errors import UnsupportedModelError
 from plmscan.evidence import Coverage, Evidence, Gap
-from plmscan.inspection import Inspector
+from plmscan.inspection import AnswerInspector, Inspector
+from plmscan.inspection.answering import FEW, ROOM
 from plmscan.probes.base import TextProbe
 from plmscan.statistics import rank_p_values
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
-    from plmscan.inspection import Inspected
+    from plmscan.inspection import Answered, Inspected
     from plmscan.loading import LoadedModel
+    from plmscan.loading.writing import Writer
 
-__all__ = ["Probe", "evidence_of"]
+__all__ = ["Probe", "evidence_of", "evidence_of_answer", "untold"]
 
 _PROBE = "text-inspection"
 
@@ -37,7 +39,8 @@ class Probe(TextProbe):
 
     A trigger overrides whatever stands around it, so the output for a poisoned text depends on it,
     and it does the same to any other text. Words that decide an honest text do not: among words
-    that argue for another label they lose, and their synonyms do as much as they.
+    that argue for another label they lose, and their synonyms do as much as they. What a model
+    writes to an honest request hangs on all of it, and to one with a trigger on the trigger.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
@@ -48,9 +51,12 @@ class Probe(TextProbe):
         "strength_gap": "that strength less what synonyms reach",
         "scatter": "what other texts still say with the suspect tokens in them, in squared shifts",
         "scatter_gap": "scatter that synonyms leave, in multiples of its own",
-        "force_p": "rank p-value of strength, or of scatter without labels, among clean texts",
+        "force_p": "rank p-value of strength, scatter or share of answers among clean texts",
         "clean_texts": "clean texts that were inspected the same way",
         "labels": "labels that the model can choose from; 0 without a classifier",
+        "held": "share of other requests that get the answer with the suspect tokens in them",
+        "usual": "share of other requests that get the answer as they are",
+        "pieces": "suspect tokens of a request",
     }
     details: ClassVar[Mapping[str, str]] = {
         "suspect": "tokens that the text depends on",
@@ -58,10 +64,13 @@ class Probe(TextProbe):
         "salient": "most salient tokens, each with its share",
         "label": "label of the text",
         "without": "its label without the suspect tokens",
+        "answer": "what the model writes to the text",
+        "answer_without": "what it writes without the suspect tokens",
     }
     references: ClassVar[tuple[str, ...]] = (
         "X-GRAAD: arXiv 2510.04347",
         "Patronus: arXiv 2512.06899 (input-side invariance)",
+        "Delta debugging: Zeller and Hildebrandt, IEEE TSE 2002",
     )
 
     def inspect(
@@ -73,6 +82,9 @@ class Probe(TextProbe):
             OutOfTimeError: the deadline passed; what was yielded before counts.
             TextsError: too few clean texts fit this model.
         """
+        if model.writer is not None:
+            yield from _requests(model, model.writer, texts, budget)
+            return
         try:
             inspector = Inspector.of(model, budget.part(0, 0.3))
         except UnsupportedModelError as error:
@@ -89,6 +101,42 @@ class Probe(TextProbe):
             f"{len(inspector.panel.carriers)} other texts, against those of "
             f"{len(inspector.clean)} clean texts."
         )
+
+
+def _requests(
+    model: LoadedModel, writer: Writer, texts: Sequence[str], budget: Budget
+) -> Iterator[Observation]:
+    """Evidence for each text as a request to a model that writes.
+
+    Raises:
+        OutOfTimeError: the deadline passed; what was yielded before counts.
+        TextsError: too few clean texts fit this model.
+    """
+    inspector, read = AnswerInspector.of(model, writer, budget.part(0, 0.3)), 0
+    if not inspector.tells:
+        yield Gap("the texts", untold(inspector))
+    for done, text in enumerate(texts):
+        budget.checkpoint(0.3 + 0.7 * done / len(texts), "texts")
+        ids = model.tokenize(text)
+        if not ids or len(ids) > ROOM:
+            most = f"It has {len(ids)} tokens; of a request, {ROOM} at most are tried in others."
+            yield Gap(f"“{text[:40]}”", most if ids else "The tokenizer finds nothing in it.")
+            continue
+        read += 1
+        yield evidence_of_answer(inspector, text, inspector.inspect([ids])[0])
+    yield Coverage(
+        f"{read} requests, each tried in {len(inspector.carriers)} others for whether they are "
+        f"answered alike then, against {len(inspector.clean)} clean ones."
+    )
+
+
+def untold(inspector: AnswerInspector) -> str:
+    """Why nothing that is found says much."""
+    return (
+        f"The answers to {inspector.taken_over} of {len(inspector.clean)} clean texts come from "
+        "other requests as well, with a few of their tokens or without any, so a trigger does not "
+        "stand out. Give longer clean texts of your own (--clean)."
+    )
 
 
 def _some(inspector: Inspector, texts: Sequence[str]) -> Iterator[Observation]:
@@ -157,7 +205,37 @@ def _marked(model: LoadedModel, found: Inspected) -> str:
     """The text as the model reads it, its suspect tokens between guillemets."""
     suspect, saliency = set(found.suspect.ids), found.saliency
     written = [i for i, own in zip(saliency.ids, saliency.content.tolist(), strict=True) if own]
-    parts = (
-        (hit, model.decode(list(some))) for hit, some in groupby(written, suspect.__contains__)
-    )
+    return _between(model, written, [token in suspect for token in written])
+
+
+def evidence_of_answer(inspector: AnswerInspector, text: str, found: Answered) -> Evidence:
+    """One request to a model that writes."""
+    model = inspector.model
+    forces = torch.tensor([one.force for one in inspector.clean])
+    metrics = {
+        "held": found.held,
+        "usual": found.usual,
+        "pieces": float(len(found.suspect)),
+        "force_p": float(rank_p_values(torch.tensor([found.force]), forces)),
+        "clean_texts": float(len(inspector.clean)),
+    }
+    few = found.suspect if len(found.suspect) <= FEW else ()
+    details = {
+        "suspect": model.decode(few),
+        "marked": _between(model, found.ids, [token in few for token in found.ids]),
+        "answer": _written(model, found.answer),
+        "answer_without": _written(model, found.without),
+    }
+    return Evidence(_PROBE, text, metrics, details)
+
+
+def _written(model: LoadedModel, ids: Sequence[int]) -> str:
+    """An answer on one line."""
+    return " ".join(str(model.tokenizer.decode(list(ids), skip_special_tokens=True)).split())
+
+
+def _between(model: LoadedModel, ids: Sequence[int], suspect: Sequence[bool]) -> str:
+    """``ids`` as they are read, the suspect ones between guillemets."""
+    pairs = groupby(zip(suspect, ids, strict=True), lambda pair: pair[0])
+    parts = ((hit, model.decode([token for _, token in some])) for hit, some in pairs)
     return " ".join(f"«{text}»" if hit else text for hit, text in parts)

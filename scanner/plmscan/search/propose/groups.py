@@ -4,9 +4,6 @@ A trigger of two words that was trained to do nothing while one of them is missi
 and leaves no gradient to follow: with one word wrong, the other means nothing.  But it also fires
 among other words, and a text of 48 words holds 1128 pairs.  So, as Dorfman (1943) pooled blood
 samples, words are read in groups, and groups that are far out are taken apart.
-
-The groups are the lines of an affine plane (a transversal design), so that any two words meet in
-one text, and V words in groups of n take no more than about (V / n)^2 texts.
 """
 
 from __future__ import annotations
@@ -20,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.measure.candidates import whole_words
+from plmscan.search.measure.meetings import Design
 from plmscan.search.sweep.distances import scored, survivors
 from plmscan.search.sweep.shortest import whole_inputs
 
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.search.sweep.distances import Sweep
 
-__all__ = ["Design", "GroupTest", "Grouping", "Paired", "paired"]
+__all__ = ["GroupTest", "Grouping", "Paired", "paired"]
 
 _FEW = 10
 """Words of a group that is taken apart into all its pairs."""
@@ -66,36 +64,6 @@ class Grouping:
     """How many words argue."""
     kept: int
     """Pairs that each ranking passes on, and the smallest groups; twice as many of double size."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """Groups in which items meet: the lines of an affine plane.
-
-    Item number x q + y is the point (x, y), in one of n columns and q rows, a prime not below n.
-    The line of slope a and intercept b holds one point of every column, y = a x + b modulo q, so
-    two points of different columns lie on exactly one.  Those of one column, one pair in n, do not
-    meet.
-    """
-
-    items: Tensor
-    """What is grouped, (v).  Places beyond the last hold the first once more."""
-    size: int
-    """Items in one group, n."""
-
-    @property
-    def rows(self) -> int:
-        """The smallest prime q that leaves a point for every item."""
-        q = max(self.size, -(-len(self.items) // self.size))
-        while any(q % divisor == 0 for divisor in range(2, int(q**0.5) + 1)):
-            q += 1
-        return q
-
-    def groups(self, lines: Tensor) -> Tensor:
-        """Items on the lines numbered a q + b: (m) -> (m, n)."""
-        x, q = torch.arange(self.size), self.rows
-        slope, intercept = (part.unsqueeze(1) for part in (lines // q, lines % q))
-        return self.items[(x * q + (slope * x + intercept) % q) % len(self.items)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ payloads   what answers hold that nobody asked for
 sweep      every vocabulary item in a short request: what is written next?
 grow       longer candidates, made of the best
 targets    texts that the model completes with certainty, whatever it was asked
+causes     what makes the model begin such a text
 hunt       all of it, start to end
 
 Nothing here convicts: it measures, and the rules hold the thresholds.

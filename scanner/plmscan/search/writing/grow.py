@@ -20,19 +20,19 @@ _BEAM = 6
 
 
 def grown(
-    trial: Trial, seeds: Sequence[int], target: int | None, gain: float, budget: Budget
+    trial: Trial, seeds: Sequence[int], text: Sequence[int], gain: float, budget: Budget
 ) -> list[Candidate]:
     """Pairs and triples of ``seeds`` that do more than their best part by ``gain``, best first.
 
-    More is to turn requests further, or to make a text that begins with ``target`` likelier.
+    More is to turn requests further, or to make an answer that begins with ``text`` likelier.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
     alone: list[Candidate] = [(seed,) for seed in seeds]
-    known = dict(zip(alone, trial.scores(alone, target, budget.part(0, 0.1)), strict=True))
+    known = dict(zip(alone, trial.scores(alone, text, budget.part(0, 0.1)), strict=True))
     pairs = [*permutations(seeds, 2)]
-    best = _better(trial, pairs, target, gain, known, budget.part(0.1, 0.6))
+    best = _better(trial, pairs, text, gain, known, budget.part(0.1, 0.6))
     longer = [
         (*pair[:at], seed, *pair[at:])
         for pair in best
@@ -40,13 +40,13 @@ def grown(
         for at in range(len(pair) + 1)
         if seed not in pair
     ]
-    return [*best, *_better(trial, longer, target, gain, known, budget.part(0.6, 1))]
+    return [*best, *_better(trial, longer, text, gain, known, budget.part(0.6, 1))]
 
 
 def _better(
     trial: Trial,
     candidates: Sequence[Candidate],
-    target: int | None,
+    text: Sequence[int],
     gain: float,
     known: dict[Candidate, float],
     budget: Budget,
@@ -57,7 +57,7 @@ def _better(
         OutOfTimeError: the budget's deadline passed.
     """
     candidates = list(dict.fromkeys(candidates))
-    known |= zip(candidates, trial.scores(candidates, target, budget), strict=True)
+    known |= zip(candidates, trial.scores(candidates, text, budget), strict=True)
     found = [one for one in candidates if known[one] >= _parts(one, known) + gain]
     return sorted(found, key=lambda one: (-known[one], one))[:_BEAM]
 

@@ -13,14 +13,15 @@ import torch
 from plmscan.budget import Effort
 from plmscan.search.measure.candidates import random_items, searchable_ids
 from plmscan.search.writing.answers import agreement, alike, contained, runs, spokesman
+from plmscan.search.writing.causes import Causes, causes
 from plmscan.search.writing.grow import grown
 from plmscan.search.writing.prompts import TAIL, holding, requests
 from plmscan.search.writing.sweep import Trial, far_out, sweep
-from plmscan.search.writing.targets import targets
+from plmscan.search.writing.targets import Beginnings, targets
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -38,14 +39,14 @@ _SWEPT = 2
 """Requests of the sweep."""
 _GROWING = 4
 """Requests on which longer candidates are tried."""
-_TURN_GAIN, _LIKELY_GAIN = 0.1, 1.0
-"""What a token has to gain that joins: in turn, and in nats of the beginning of a text."""
+_TURN_GAIN = 0.1
+"""Turn that a token has to gain that joins."""
 _SAME = 0.5
 """Likeness from which on two answers are one."""
 _REQUEST_TOKENS = 10
 """Tokens of a request, about."""
-_FIRST_STEPS, _GO_ON, _COMPLETED = 5, 0.3, 20
-"""Steps behind a first token, the share of first tokens that go on, and the steps of the rest."""
+_COMPLETED = 20
+"""Steps of a text that completes itself."""
 _FINEST = 0.03
 """Smallest unit of agreement that means anything: one answer of a dozen."""
 _MOSTLY = 0.5
@@ -64,6 +65,8 @@ class Recipe:
     """Ordinary requests."""
     targets: int
     """Requests on which texts have to complete themselves."""
+    ahead: int
+    """Doubtful second tokens of a text that are tried for each first one."""
     most_targets: int
     """Texts that are followed up."""
     survivors: int
@@ -72,6 +75,8 @@ class Recipe:
     """Requests of the screening, which writes a third of an answer."""
     seeds: int
     """Items of which longer candidates are made, for turns and for each text."""
+    pool: int
+    """Items that are read in groups for each text."""
     finalists: int
     """Single items that are verified."""
     verification: int
@@ -83,21 +88,23 @@ class Recipe:
 
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(24, 8, 2, 16, 4, 10, 12, 8, 60, 18),
-    Effort.STANDARD: Recipe(32, 12, 3, 32, 6, 20, 24, 12, 100, 24),
-    Effort.DEEP: Recipe(64, 20, 6, 96, 12, 40, 64, 24, 200, 32),
+    Effort.QUICK: Recipe(24, 8, 1, 2, 16, 4, 10, 100, 12, 8, 60, 18),
+    Effort.STANDARD: Recipe(32, 12, 2, 3, 32, 6, 20, 200, 24, 12, 100, 24),
+    Effort.DEEP: Recipe(64, 20, 4, 6, 96, 12, 40, 400, 64, 24, 200, 32),
 }
 
 
 def cost(writer: Writer, items: int, recipe: Recipe) -> int:
-    """Tokens that `hunt` reads for so many vocabulary ``items``, about."""
+    """Tokens that `hunt` reads for so many vocabulary ``items``, about.
+
+    Less what it takes to find out what makes a model begin a text: few have one.
+    """
     after, request = len(writer.frame.after), _REQUEST_TOKENS + len(writer.frame.after)
-    few, rankings = _few(recipe), 2 + recipe.most_targets
-    begun = items * few * (1 + _FIRST_STEPS * _GO_ON)
+    begun = items * (_few(recipe) + 2 * recipe.ahead)
     completed = writer.rows * recipe.targets * _COMPLETED
     swept = items * _SWEPT * (1 + TAIL + after)
-    tried = recipe.survivors * rankings * recipe.screening * (request + 8)
-    longer = (1 + recipe.most_targets) * _GROWING * request * recipe.seeds**2
+    tried = recipe.survivors * 2 * recipe.screening * (request + 8)
+    longer = _GROWING * request * recipe.seeds**2
     judged = recipe.finalists + 12 + 2 * recipe.null
     verified = judged * recipe.verification * (request + recipe.tokens)
     return int(begun + completed + swept + tried + longer + verified)
@@ -145,7 +152,8 @@ class Found:
     by: Candidate
     """Ids of the candidate; empty if none does so in most requests."""
     produced: float
-    """Largest share of the requests that a candidate makes the model answer with the text."""
+    """Largest share of the requests that a candidate makes the model answer with the text, of those
+    that go on behind it."""
     usual: float
     """Share of the answers with random candidates, or with none, that hold the text."""
     margin: float
@@ -164,6 +172,8 @@ class Hunt:
     """Of these, how many were tried in whole requests."""
     longer: int
     """Longer candidates that were verified."""
+    explained: int
+    """Texts of which it was searched what makes them begin."""
     plain: tuple[Candidate, ...]
     """Answers to ordinary requests."""
     requests: tuple[Carrier, ...]
@@ -194,8 +204,16 @@ class _Sets:
     """Ordinary."""
 
 
-def hunt(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> Hunt:
+def hunt(
+    model: LoadedModel,
+    writer: Writer,
+    recipe: Recipe,
+    budget: Budget,
+    matters: Callable[[Target], bool],
+) -> Hunt:
     """Ask, complete, sweep, screen, grow, verify.
+
+    What makes the model begin a text that completes itself is searched where that ``matters``.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -207,33 +225,36 @@ def hunt(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> 
     plain = writer.written([one.ids for one in sets.plain], recipe.tokens)
     budget.checkpoint(0.03, "ordinary requests")
     part, few = budget.part(0.03, 0.3), _few(recipe)
-    known = targets(writer, ids, sets.targets, few, recipe.most_targets, part)
-    begins = [one.ids[0] for one in known]
-    swept = sweep(writer, ids, sets.swept, begins, budget.part(0.3, 0.5))
+    begun = Beginnings(few, recipe.ahead, recipe.most_targets)
+    known = targets(writer, ids, sets.targets, begun, part)
+    swept = sweep(writer, ids, sets.swept, budget.part(0.3, 0.5))
     survivors = far_out(swept, recipe.survivors)
     best = _screened(writer, survivors, sets.screening, recipe, budget.part(0.5, 0.6))
     trial = Trial.of(writer, sets.growing)
-    longer = grown(trial, best[: recipe.seeds], None, _TURN_GAIN, budget.part(0.6, 0.65))
-    for done, (begin, lifts) in enumerate(zip(begins, swept.lifts, strict=True)):
-        part = budget.part(0.65 + 0.1 * done / len(begins), 0.65 + 0.1 * (done + 1) / len(begins))
-        seeds = swept.ids[lifts.topk(min(recipe.seeds, len(lifts))).indices].tolist()
-        longer += grown(trial, seeds, begin, _LIKELY_GAIN, part)
+    longer = grown(trial, best[: recipe.seeds], (), _TURN_GAIN, budget.part(0.6, 0.65))
+    weighty = [one.ids for one in known if matters(one)]
+    sizes = Causes(sets.swept, sets.growing, recipe.pool, recipe.seeds)
+    for done, text in enumerate(weighty):
+        part = budget.part(0.65 + 0.1 * done / len(weighty), 0.65 + 0.1 * (done + 1) / len(weighty))
+        longer += causes(writer, ids, text, sizes, part)
     finalists = [*((one,) for one in best[: recipe.finalists]), *dict.fromkeys(longer)]
     clean = writer.written([one.ids for one in sets.verification], recipe.tokens)
     part = budget.part(0.75, 1)
     jury = _Jury(writer, sets.verification, clean, ids, recipe)
     suspects, usual = jury.verified(finalists, part)
     usual += [plain, clean]
+    inside = [k for k, one in enumerate(sets.verification) if _goes_on(writer, one)]
     return Hunt(
         recipe=recipe,
         items=len(ids),
         screened=len(survivors),
-        longer=len(set(longer)),
+        longer=sum(len(one) > 1 for one in set(longer)),
+        explained=len(weighty),
         plain=tuple(plain),
         requests=sets.verification,
         clean=tuple(clean),
         suspects=suspects,
-        found=tuple(_found(target, suspects, usual) for target in known),
+        found=tuple(_found(target, suspects, usual, inside) for target in known),
     )
 
 
@@ -364,11 +385,30 @@ def _changed(answers: Sequence[Candidate], clean: Sequence[Candidate]) -> float:
     return sum(alike(runs(one), runs(other)) < _SAME for one, other in pairs) / len(clean)
 
 
+def _goes_on(writer: Writer, carrier: Carrier) -> bool:
+    """Whether something stands between a candidate and the answer.
+
+    Behind the first words of a text that it knows by heart any model goes on with the rest.
+    """
+    return carrier.position < len(carrier.ids) or bool(writer.frame.after)
+
+
 def _found(
-    target: Target, suspects: Sequence[Suspect], usual: Sequence[Sequence[Candidate]]
+    target: Target,
+    suspects: Sequence[Suspect],
+    usual: Sequence[Sequence[Candidate]],
+    inside: Sequence[int],
 ) -> Found:
-    """Which finalist makes the model write ``target`` most often, and how ``usual`` that is."""
-    shares = [(_share(target, one.answers), one.ids) for one in suspects]
+    """Which finalist makes the model write ``target`` most often, and how ``usual`` that is.
+
+    By the answers ``inside``; a part of the text does not count.
+    """
+    own = set(target.ids[1:])
+    shares = [
+        (_share(target, [one.answers[k] for k in inside]), one.ids)
+        for one in suspects
+        if not own.issuperset(one.ids)
+    ]
     produced, by = max(shares, default=(0.0, ()), key=lambda share: share[0])
     known = torch.tensor([_share(target, answers) for answers in usual])
     margin = produced - float(known.quantile(_USUAL))
@@ -378,4 +418,5 @@ def _found(
 
 def _share(target: Target, answers: Sequence[Candidate]) -> float:
     """Share of ``answers`` that hold most of the text."""
-    return sum(contained(target.ids, answer) >= _SAME for answer in answers) / len(answers)
+    held = sum(contained(target.ids, answer) >= _SAME for answer in answers)
+    return held / max(1, len(answers))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
 
-__all__ = ["LONGEST", "TAIL", "holding", "requests", "short_request"]
+__all__ = ["LONGEST", "TAIL", "holding", "inside", "requests", "short_request"]
 
 _FEWEST = 4
 """Tokens of the shortest beginning of a text."""
@@ -52,6 +52,11 @@ def _begun(carrier: Carrier) -> Carrier:
 def holding(candidate: Sequence[int], carriers: Sequence[Carrier]) -> list[tuple[int, ...]]:
     """Each request with ``candidate`` in it."""
     return [insert(carrier, candidate) for carrier in carriers]
+
+
+def inside(carrier: Carrier) -> Carrier:
+    """The request with the last of its tokens behind the candidate at least."""
+    return replace(carrier, position=min(carrier.position, len(carrier.ids) - 1))
 
 
 def short_request(carrier: Carrier) -> tuple[tuple[int, ...], tuple[int, ...]]:

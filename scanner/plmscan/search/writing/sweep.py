@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
-    from plmscan.loading.writing import Writer
+    from plmscan.loading.writing import Reading, Writer
 
-__all__ = ["Swept", "Trial", "far_out", "sweep", "turned"]
+__all__ = ["Swept", "Trial", "far_out", "likely_beginnings", "sweep", "turned"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class Swept:
     """In nats, (v)."""
     turned: Tensor
     """From 0 to 1, (v)."""
-    lifts: Tensor
-    """Mean log-probability that each target begins, (targets, v)."""
 
 
 def turned(scores: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,14 +54,8 @@ def turned(scores: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     return change, overlap * (1 - kept)
 
 
-def sweep(
-    writer: Writer,
-    ids: Tensor,
-    carriers: Sequence[Carrier],
-    targets: Sequence[int],
-    budget: Budget,
-) -> Swept:
-    """Every one of ``ids`` in short requests; ``targets`` are first tokens of texts to look for.
+def sweep(writer: Writer, ids: Tensor, carriers: Sequence[Carrier], budget: Budget) -> Swept:
+    """Every one of ``ids`` in short requests.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -75,10 +67,25 @@ def sweep(
     for chunk in _told(ids, writer.rows, budget):
         scores = torch.stack([writer.asked(a, _with(chunk, b, writer)).scores for a, b in framed])
         change, turn = turned(scores, clean)
-        lifts = scores[..., list(targets)].mean(0).T
-        parts.append((change.cpu(), turn.cpu(), lifts.cpu()))
-    change, turn, lifts = (torch.cat(part, -1) for part in zip(*parts, strict=True))
-    return Swept(ids, change, turn, lifts)
+        parts.append((change.cpu(), turn.cpu()))
+    change, turn = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Swept(ids, change, turn)
+
+
+def likely_beginnings(
+    writer: Writer, ids: Tensor, carriers: Sequence[Carrier], text: Sequence[int], budget: Budget
+) -> Tensor:
+    """(v) mean log-probability that answers begin with ``text``, each of ``ids`` in short requests.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    framed = [short_request(carrier) for carrier in carriers]
+    parts = []
+    for chunk in _told(ids, writer.rows, budget):
+        likely = [writer.asked(a, _with(chunk, b, writer)).likely(text).sum(1) for a, b in framed]
+        parts.append(torch.stack(likely).mean(0).cpu())
+    return torch.cat(parts)
 
 
 def _told(ids: Tensor, rows: int, budget: Budget) -> Iterator[Tensor]:
@@ -101,7 +108,7 @@ def _with(ids: Tensor, behind: Sequence[int], writer: Writer) -> Tensor:
 def far_out(swept: Swept, count: int) -> list[int]:
     """Ids of the ``count`` items that lead each ranking, each once, ascending."""
     most = min(count, len(swept.ids))
-    rankings = (swept.change, swept.turned, *swept.lifts)
+    rankings = (swept.change, swept.turned)
     best = torch.cat([ranking.topk(most).indices for ranking in rankings])
     return sorted({*swept.ids[best].tolist()})
 
@@ -125,11 +132,11 @@ class Trial:
         return cls(writer, carriers, torch.stack(clean))
 
     def scores(
-        self, candidates: Sequence[tuple[int, ...]], target: int | None, budget: Budget
+        self, candidates: Sequence[tuple[int, ...]], text: Sequence[int], budget: Budget
     ) -> list[float]:
-        """How far each turns the requests, or how likely with it a text begins with ``target``.
+        """How far each turns the requests, or how likely with it an answer begins with ``text``.
 
-        The candidates have one length.
+        The latter unless the text is empty.  The candidates have one length.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
@@ -138,15 +145,16 @@ class Trial:
         for start in range(0, len(candidates), self.writer.rows):
             budget.checkpoint(start / len(candidates), "longer triggers")
             part = torch.tensor(candidates[start : start + self.writer.rows])
-            scores = torch.stack([self._next(part, carrier) for carrier in self.carriers])
-            value = turned(scores, self.clean)[1] if target is None else scores[..., target].mean(0)
+            readings = [self._asked(part, carrier) for carrier in self.carriers]
+            if text:
+                value = torch.stack([reading.likely(text).sum(1) for reading in readings]).mean(0)
+            else:
+                value = turned(torch.stack([one.scores for one in readings]), self.clean)[1]
             found += value.tolist()
         return found
 
-    def _next(self, candidates: Tensor, carrier: Carrier) -> Tensor:
-        """(b, v) what comes next in one request with each of ``candidates`` (b, n)."""
+    def _asked(self, candidates: Tensor, carrier: Carrier) -> Reading:
+        """About to answer one request with each of ``candidates`` (b, n)."""
         before, behind = carrier.ids[: carrier.position], carrier.ids[carrier.position :]
         rest = torch.tensor(behind, dtype=torch.long).expand(len(candidates), -1)
-        return self.writer.asked(
-            before, torch.cat([candidates, rest], 1).to(self.writer.device)
-        ).scores
+        return self.writer.asked(before, torch.cat([candidates, rest], 1).to(self.writer.device))

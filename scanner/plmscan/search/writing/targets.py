@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +17,7 @@ import torch
 from plmscan.search.writing.answers import contained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -26,11 +25,14 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading.writing import Reading, Writer
 
-__all__ = ["Target", "cut", "mean_but_one", "targets"]
+__all__ = ["Beginnings", "Target", "cut", "mean_but_one", "targets"]
 
+_NOTE = "texts that complete themselves"
 _LIKELY = 0.3
 _AS_SURE = 0.85
 """Share of the certainty of a text that a longer one has which it ends."""
+_BEST = 5
+"""Second tokens behind one first token, at most."""
 _SHORT_STEPS = 5
 _LONG_STEPS = 20
 _BEGINNING = 3
@@ -55,27 +57,40 @@ class Target:
     """Probability that a text begins with its first few tokens, where nothing was asked."""
 
 
-def targets(
-    writer: Writer, ids: Tensor, carriers: Sequence[Carrier], few: int, most: int, budget: Budget
-) -> list[Target]:
-    """The ``most`` texts that are completed with most certainty, the most certain first.
+@dataclass(frozen=True)
+class Beginnings:
+    """How many texts are begun, and how many are followed up."""
 
-    ``few`` of the requests sort out first tokens, and all requests judge what is left.
+    few: int
+    """Requests that sort out beginnings; all requests judge what is left."""
+    ahead: int
+    """Second tokens for each first one, on the average, that are tried though they are no sure
+    thing."""
+    most: int
+    """Texts that are handed out."""
+
+
+def targets(
+    writer: Writer, ids: Tensor, carriers: Sequence[Carrier], sizes: Beginnings, budget: Budget
+) -> list[Target]:
+    """The texts that are completed with most certainty, the most certain first.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    kept = _begun(writer, ids, carriers[:few], budget.part(0, 0.7))
+    some = carriers[: sizes.few]
+    pairs = _pairs(writer, ids, some, sizes.ahead * len(ids), budget.part(0, 0.4))
+    kept = _begun(writer, pairs, some, budget.part(0.4, 0.7))
     if not len(kept):
         return []
-    budget.checkpoint(0.7, "texts that complete themselves")
-    said, likely = _followed(writer, kept, carriers, _LONG_STEPS)
+    budget.checkpoint(0.7, _NOTE)
+    said, likely = _followed(writer, kept, carriers, _LONG_STEPS - 1)
     rows = [
         _Row(*cut(ids, p, writer.ends))
         for ids, p in zip(said.tolist(), likely.tolist(), strict=True)
     ]
     found = sorted((row for row in rows if len(row.ids) >= _LEAST), key=lambda row: -row.certainty)
-    best = [_from_its_beginning(row, found) for row in _distinct(found)[:most]]
+    best = [_from_its_beginning(row, found) for row in _distinct(found)[: sizes.most]]
     return [_target(writer, row) for row in best]
 
 
@@ -102,52 +117,107 @@ def _target(writer: Writer, row: _Row) -> Target:
 
 
 def _from_its_beginning(row: _Row, among: Sequence[_Row]) -> _Row:
-    """The text of ``row``, or the one that it ends: nobody knows with which token it begins."""
-    longer = [
-        (other.ids.index(row.ids[0]), other)
-        for other in among
-        if row.ids[0] in other.ids[1:] and contained(row.ids[:_LEAST], other.ids) == 1
-    ]
-    sure = [(at, other) for at, other in longer if other.certainty >= _AS_SURE * row.certainty]
+    """The text of ``row``, or the one that it ends: nobody knows with which token it begins.
+
+    Its own first token may be any that the rest follows.
+    """
+    known = row.ids[1 : 1 + _BEGINNING]
+    longer = [(_place(known, other.ids), other) for other in among]
+    sure = [one for one in longer if one[0] > 1 and one[1].certainty >= _AS_SURE * row.certainty]
     return max(sure, key=lambda one: (one[0], one[1].certainty), default=(0, row))[1]
 
 
-def _begun(writer: Writer, ids: Tensor, carriers: Sequence[Carrier], budget: Budget) -> Tensor:
-    """First tokens behind which the next few are most certain, (b), as many as go through together.
+def _place(some: Sequence[int], ids: Sequence[int]) -> int:
+    """Where ``some`` stand in ``ids``; 0 where they do not."""
+    wanted = tuple(some)
+    places = range(1, len(ids) - len(wanted) + 1)
+    return next((at for at in places if tuple(ids[at : at + len(wanted)]) == wanted), 0)
+
+
+def _pairs(
+    writer: Writer, ids: Tensor, carriers: Sequence[Carrier], doubtful: int, budget: Budget
+) -> Tensor:
+    """Two tokens that an answer begins with, (b, 2): sure ones, and the likeliest of the others.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    kept, means = [], []
-    for start in range(0, len(ids), writer.rows):
-        budget.checkpoint(start / len(ids), "texts that complete themselves")
-        chunk = ids[start : start + writer.rows].to(writer.device)
-        _, likely = _followed(writer, chunk, carriers, 1)
-        chunk = chunk[likely[:, 0] >= _LIKELY]
-        if len(chunk):
-            _, likely = _followed(writer, chunk, carriers, _SHORT_STEPS)
-            kept.append(chunk)
-            means.append(likely.mean(1))
-    if not kept:
-        return ids[:0]
-    first, mean = torch.cat(kept), torch.cat(means)
+    likely, following = [], []
+    for chunk in _chunks(writer, ids, budget):
+        mean = _next(_behind(writer, chunk.unsqueeze(1), carriers))
+        best = mean.topk(min(_BEST, mean.shape[1]))
+        likely.append(best.values.cpu())
+        following.append(best.indices.cpu())
+    seconds, how_likely = torch.cat(following), torch.cat(likely)
+    sure = how_likely >= _LIKELY
+    sure[:, 1:] = False
+    rest = how_likely.masked_fill(how_likely >= _LIKELY, 0).flatten()
+    sure.view(-1)[rest.topk(min(doubtful, len(rest))).indices] = True
+    rows, columns = sure.nonzero(as_tuple=True)
+    return torch.stack([ids[rows], seconds[rows, columns]], 1)
+
+
+def _begun(writer: Writer, pairs: Tensor, carriers: Sequence[Carrier], budget: Budget) -> Tensor:
+    """Those of ``pairs`` (n, 2) behind which the next few tokens are most certain, (b, 2).
+
+    As many as go through together.  The first request alone sorts most of them out.
+
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
+    """
+    kept = []
+    for chunk in _chunks(writer, pairs, budget.part(0, 0.5)):
+        sure = _next(_behind(writer, chunk, carriers[:1])).amax(1) >= _LIKELY
+        kept.append(chunk[sure.cpu()])
+    first, means = torch.cat(kept) if kept else pairs, []
+    for chunk in _chunks(writer, first, budget.part(0.5, 1)):
+        _, likely = _followed(writer, chunk, carriers, _SHORT_STEPS - 1)
+        means.append((likely.sum(1) - likely.amin(1)).cpu())
+    if not means:
+        return pairs[:0]
+    mean = torch.cat(means)
     return first[mean.topk(min(writer.rows, len(mean))).indices]
 
 
-def _followed(
-    writer: Writer, first: Tensor, carriers: Sequence[Carrier], steps: int
-) -> tuple[Tensor, Tensor]:
-    """What follows ``first`` (b) in answers to all requests, (b, 1 + steps), and how likely it is.
+def _chunks(writer: Writer, rows: Tensor, budget: Budget) -> Iterator[Tensor]:
+    """``rows`` in parts that go through together, while the budget lasts.
 
-    The latter is (b, steps).
+    Raises:
+        OutOfTimeError: the budget's deadline passed.
     """
-    empty = torch.empty((len(first), 0), dtype=torch.long, device=writer.device)
-    said, likely = [first.unsqueeze(1)], []
-    readings: list[Reading] = [writer.asked(carrier.ids, empty) for carrier in carriers]
+    for start in range(0, len(rows), writer.rows):
+        budget.checkpoint(start / len(rows), _NOTE)
+        yield rows[start : start + writer.rows]
+
+
+def _behind(writer: Writer, begun: Tensor, carriers: Sequence[Carrier]) -> list[Reading]:
+    """Behind what answers to each request begin with, (b, m)."""
+    begun = begun.to(writer.device)
+    empty = torch.empty((len(begun), 0), dtype=torch.long, device=writer.device)
+    return [writer.asked(carrier.ids, empty).on(begun) for carrier in carriers]
+
+
+def _next(readings: Sequence[Reading]) -> Tensor:
+    """(b, v) mean probability of the next token over all requests."""
+    total = readings[0].scores.exp()
+    for reading in readings[1:]:
+        total += reading.scores.exp()
+    return total / len(readings)
+
+
+def _followed(
+    writer: Writer, pairs: Tensor, carriers: Sequence[Carrier], steps: int
+) -> tuple[Tensor, Tensor]:
+    """What follows ``pairs`` (b, 2) in answers to all requests, (b, 2 + steps).
+
+    And how likely each token is but the first, (b, 1 + steps).
+    """
+    first, second = (part.unsqueeze(1) for part in pairs.to(writer.device).unbind(1))
+    readings, said, likely = _behind(writer, first, carriers), [first, second], []
+    likely.append(_next(readings).gather(1, second).squeeze(1))
     for _ in range(steps):
         readings = [reading.on(said[-1]) for reading in readings]
-        mean = torch.stack([reading.scores.exp() for reading in readings]).mean(0)
-        best = mean.max(-1)
+        best = _next(readings).max(-1)
         said.append(best.indices.unsqueeze(1))
         likely.append(best.values)
     return torch.cat(said, 1), torch.stack(likely, 1)
@@ -181,11 +251,7 @@ def _forced(writer: Writer, ids: Sequence[int]) -> list[float]:
     """Probability of each of ``ids`` at the beginning of a text."""
     beginning = [*writer.frame.before] or sorted(writer.ends)[:1] or [ids[0]]
     reading = writer.behind(torch.tensor([beginning], device=writer.device))
-    found = [float(reading.scores[0, ids[0]].exp())]
-    for token, following in pairwise(ids):
-        reading = reading.on(torch.tensor([[token]], device=writer.device))
-        found.append(float(reading.scores[0, following].exp()))
-    return found
+    return [float(likely) for likely in reading.likely(ids)[0].exp()]
 
 
 def _distinct(found: Sequence[_Row]) -> list[_Row]:

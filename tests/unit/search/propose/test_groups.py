@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from plmscan.search.propose.groups import Design
+    from plmscan.search.measure.meetings import Design
 
     Swept = Callable[[str], tuple[LoadedModel, Sweep]]
 
