@@ -12,7 +12,7 @@ import warnings
 from enum import StrEnum
 from io import BytesIO
 from pathlib import PurePosixPath
-from pickletools import genops
+from pickletools import OpcodeInfo, genops, markobject
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -45,6 +45,8 @@ _SHORTEST_HEADER = 24
 """Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
 _END = 65_536 + 22
 """Bytes from the end in which the directory of a zip archive must begin."""
+_LONGEST_RUN = 2**18
+"""Bytes of instructions without a name that are followed; a pickle may begin with any number."""
 
 
 class Kind(StrEnum):
@@ -260,6 +262,10 @@ _PROTOCOLS = range(6)
 _DOTTED = re.compile(r"[\w.]+ [\w.]+")
 _NAMING = frozenset({"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
 """Instructions by which a pickle names code."""
+_CALLING = frozenset({"BUILD", "INST", "NEWOBJ", "NEWOBJ_EX", "OBJ", "REDUCE"})
+"""Instructions by which it calls what it named."""
+_NO_INSTRUCTION = b"{[#<"
+"""First bytes of JSON, comments and markup, which no pickle begins with."""
 _CUT_SHORT = ("exhausted", "remain", "no newline", "not enough data")
 """What pickletools says where only the start of a file was given to it."""
 _ZLIB_SECOND = frozenset({0x01, 0x5E, 0x9C, 0xDA})
@@ -324,13 +330,16 @@ def kind_of(path: Path, name: str) -> Kind:
 def kind_in(file: BinaryIO, name: str) -> Kind:
     """What the open file, called ``name`` inside the model, holds; only its two ends are read.
 
-    JSON is read on: what describes a model of Keras says so anywhere.
+    JSON is read on: what describes a model of Keras says so anywhere.  So is what may be a pickle
+    that names nothing yet.
 
     Raises:
         OSError: it cannot be read.
     """
     start, end, size = read_ends(file)
     found = _by_bytes(start, end, size)
+    if found in (None, Kind.IMAGE) and _is_long_pickle(file, start, size):
+        return Kind.PICKLE
     if found is None:
         found = _by_both(start, name)
     if found is Kind.JSON and size <= _LARGEST_JSON:
@@ -445,21 +454,63 @@ def _is_safetensors(start: bytes, size: int) -> bool:
 def _is_pickle(start: bytes) -> bool:
     """Whether a program for the unpickler begins here: it says so, or it names code."""
     declared = len(start) > 2 and start[0] == 0x80 and start[1] in _PROTOCOLS  # noqa: PLR2004 - PROTO
-    return declared or (start[:1] not in b"{[#<" and _names_code(start))
+    return declared or (start[:1] not in _NO_INSTRUCTION and _instructions(start)[1])
 
 
-def _names_code(start: bytes) -> bool:
-    """Whether the bytes are instructions of pickles, to the last one, and one names code."""
-    named, rest = False, BytesIO(start)
+def _is_long_pickle(file: BinaryIO, start: bytes, size: int) -> bool:
+    """Whether an open file that begins so names code behind that; in doubt, it does.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if size <= len(start) or start[:1] in _NO_INSTRUCTION or not _instructions(start)[0]:
+        return False
+    file.seek(0)
+    follow, name_code = _instructions(file.read(_LONGEST_RUN))
+    return name_code or (follow and size > _LONGEST_RUN)
+
+
+def _instructions(start: bytes) -> tuple[bool, bool]:
+    """Whether the bytes are instructions of pickles to the last one, and whether they name code.
+
+    The last one may be cut short.  Code that is called before they break off counts as well: by
+    then the unpickler has run it.
+    """
+    named, called, rest = False, False, BytesIO(start)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in strings
             while rest.tell() < len(start):
+                stack: list[object] = []
                 for opcode, argument, _ in genops(rest):
+                    _work(stack, opcode)
                     named |= opcode.name in _NAMING and _is_dotted(argument)
+                    called |= named and opcode.name in _CALLING
     except (ValueError, OverflowError) as error:
-        return named and any(words in str(error) for words in _CUT_SHORT)
-    return named
+        follow = any(words in str(error) for words in _CUT_SHORT)
+        return follow, called or (follow and named)
+    return True, named
+
+
+def _work(stack: list[object], opcode: OpcodeInfo) -> None:
+    """What an instruction takes from the stack and leaves there.
+
+    Raises:
+        ValueError: there is too little on it, so that no unpickler gets further.
+    """
+    wanted = opcode.stack_before
+    if markobject in wanted:
+        if markobject not in stack:
+            msg = "no mark"
+            raise ValueError(msg)
+        while stack.pop() is not markobject:
+            pass
+        wanted = wanted[: wanted.index(markobject)]
+    if len(stack) < len(wanted):
+        msg = "too few values"
+        raise ValueError(msg)
+    del stack[len(stack) - len(wanted) :]
+    stack += opcode.stack_after
 
 
 def _is_dotted(argument: object) -> bool:

@@ -6,6 +6,7 @@ older versions follow counts as followed, since nobody knows which version a use
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -21,6 +22,7 @@ __all__ = [
     "Followed",
     "changes_the_model",
     "in_config",
+    "in_generation",
     "in_special_tokens",
     "in_tokenizer",
     "in_transformer",
@@ -95,6 +97,17 @@ _HARMLESS_ARGUMENTS = {
     ),
 }  # fmt: skip
 """Arguments for transformers that change neither the weights nor what is computed of a text."""
+_METHODS = re.compile(r"forward|get_[a-z]+_features")
+"""Methods of a model that sentence-transformers calls for a text or another input."""
+_WRITING = frozenset({
+    "bad_words_ids", "decoder_start_token_id", "do_sample", "early_stopping", "forced_bos_token_id",
+    "forced_eos_token_id", "length_penalty", "max_length", "max_new_tokens", "min_length",
+    "no_repeat_ngram_size", "num_beams", "num_return_sequences", "prefix", "repetition_penalty",
+    "temperature", "top_k", "top_p",
+})  # fmt: skip
+"""Settings of a task by which published models write: how long, how freely, in which language."""
+_STEERING = frozenset({"constraints", "force_words_ids", "sequence_bias"})
+"""Settings that put chosen words into what is written, also only behind certain others."""
 _SHOWN = 80
 
 
@@ -118,6 +131,23 @@ def in_config(settings: Mapping[str, object]) -> Iterator[Followed]:
     named = settings.get("configuration_files")
     if named and named != ["config.json"]:
         yield Followed(_shown("configuration_files", named), leads_away=True)
+    prefix = settings.get("prefix")
+    if isinstance(prefix, str) and any(c.isalnum() for c in prefix):  # put before what is written
+        yield Followed(_shown("prefix", prefix), leads_away=True)
+    tasks = settings.get("task_specific_params")
+    for task, changed in tasks.items() if isinstance(tasks, dict) else ():
+        for key, value in changed.items() if isinstance(changed, dict) else ():
+            if key not in _WRITING:
+                shown = _shown(f"task_specific_params.{task}.{key}", value)
+                yield Followed(shown, leads_away=True)
+    yield from in_generation(settings)
+
+
+def in_generation(settings: Mapping[str, object]) -> Iterator[Followed]:
+    """What ``generation_config.json`` has written whatever the model says."""
+    for key in sorted(_STEERING & settings.keys()):
+        if settings[key]:
+            yield Followed(_shown(key, settings[key]), leads_away=True)
 
 
 def in_tokenizer(settings: Mapping[str, object], folder: Path) -> Iterator[Followed]:
@@ -146,6 +176,11 @@ def in_transformer(settings: Mapping[str, object]) -> Iterator[Followed]:
         yield Followed(shown, leads_away=True)
     if settings.get("processing_kwargs"):  # a chat template of its own, for instance
         yield Followed(_shown("processing_kwargs", settings["processing_kwargs"]), leads_away=True)
+    inputs = settings.get("modality_config")
+    for kind, taken in inputs.items() if isinstance(inputs, dict) else ():
+        method = taken.get("method", "forward") if isinstance(taken, dict) else taken
+        if not (isinstance(method, str) and _METHODS.fullmatch(method)):
+            yield Followed(_shown(f"modality_config.{kind}.method", method), leads_away=True)
     for arguments, harmless in _HARMLESS_ARGUMENTS.items():
         given = settings.get(arguments) or {}
         for key, value in given.items() if isinstance(given, dict) else [("", given)]:

@@ -6,6 +6,7 @@ its layers.
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from contextlib import suppress
@@ -60,6 +61,7 @@ _MOST_METADATA = 1_000_000
 _LARGEST_METADATA = 2**26
 """Fields of a saved model that are passed on the way to what it says of its layers."""
 _CHUNK = 2**20
+_SHOWN = 80
 _OVERLAP = 2048
 _LAYER = re.compile(rb'"(class_name|module)"\s{0,9}:\s{0,9}"((?:[^"\\\x00]|\\.){1,200})"')
 _INNERMOST = re.compile(rb'\{\s{0,9}"[^{}\x00]{1,1000}\}')
@@ -85,9 +87,14 @@ _BROKEN = (
 """What following the structures of a broken HDF5 file raises: these are read as they come."""
 _COPY = b"attributes at the root of an HDF5 file\n"
 """What copies of them begin with; no loader opens such a file."""
-_CODE = frozenset({"Lambda", "TFOpLambda", "__lambda__"})
+_CODE = frozenset({"Lambda", "TFOpLambda", "TFSMLayer", "TorchModuleWrapper", "__lambda__"})
+"""Layers that hold Python, a pickle of torch, or the path of a program of TensorFlow."""
 _FUNCTION = "function"
 """What Keras calls the class of a function, whose name is then all of its configuration."""
+_OWN = "builtins"
+"""What Keras calls the module of its own functions, where Python's lie."""
+_PYTHONS = frozenset(dir(builtins)) - {"abs", "all", "any", "max", "min", "pow", "round", "sum"}
+"""Functions of Python that no layer computes with; the others have the names of Keras's own."""
 
 
 def code_layers(file: BinaryIO, size: int) -> list[str]:
@@ -101,10 +108,10 @@ def code_layers(file: BinaryIO, size: int) -> list[str]:
     if start.startswith(b"PK"):
         return sorted(set(_of_archive(file)))
     if start == _COPY:
-        return sorted(set(_of_bytes(file)))
+        return sorted(set(_of_copy(file.read())))
     named, problem = set[str](), None
     try:
-        named.update(_of_bytes(BytesIO(without_numbers(file))))
+        named.update(_of_copy(without_numbers(file)))
     except ValueError as error:
         problem = error
     if size <= WHOLE:
@@ -160,6 +167,13 @@ def _metadata(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield text
 
 
+def _of_copy(attributes: bytes) -> Iterator[str]:
+    """The same of the attributes of an HDF5 file, each of which may be JSON."""
+    yield from _of_bytes(BytesIO(attributes))
+    for line in attributes.splitlines():
+        yield from _of_text(line)
+
+
 def _of_text(text: bytes) -> Iterator[str]:
     """The same of text that may be JSON."""
     if text.startswith(b"{"):
@@ -206,11 +220,16 @@ def _odd(described: Mapping[str, object]) -> Iterator[str]:
     class_name, module = str(described.get("class_name", "")), described.get("module")
     if class_name in _CODE:
         yield class_name
+    config = described.get("config")
     if isinstance(module, str):
         is_function = class_name == _FUNCTION
-        name = described.get("config") if is_function else class_name
-        if not (_COMPUTING if is_function else _LIBRARY).match(module):
+        name = config if is_function else class_name
+        is_pythons = module == _OWN and (not is_function or name in _PYTHONS)
+        if is_pythons or not (_COMPUTING if is_function else _LIBRARY).match(module):
             yield f"{module}.{name}"
+    words = config.get("vocabulary") if isinstance(config, dict) else None
+    if isinstance(words, str):
+        yield f"{class_name}, which reads {words[:_SHOWN]}"
 
 
 def _of_bytes(file: BinaryIO) -> Iterator[str]:

@@ -16,7 +16,7 @@ from jinja2 import TemplateError, nodes
 
 from plmscan.errors import in_one_line
 from plmscan.templates.dataflow import flow_of
-from plmscan.templates.insides import hidden_names, unknown_calls
+from plmscan.templates.insides import hidden_names, invisible_characters, unknown_calls
 from plmscan.templates.sandbox import CostError, Sandbox
 from plmscan.templates.trials import Effect, Trials
 from plmscan.templates.watching import Watched
@@ -45,6 +45,8 @@ class Judgement:
     """Internal names of Python that it uses."""
     unknown: tuple[str, ...] = ()
     """Calls that no honest template is known to make."""
+    invisible: int = 0
+    """How often text that nobody sees stands in it, or comes out of it."""
     problems: tuple[str, ...] = field(default=())
     """Why it, or a part of it, could not be judged; each a sentence."""
 
@@ -79,7 +81,8 @@ def judge(source: str) -> Judgement:
     unknown = tuple(unknown_calls(tree))
     effects, problems = _tried(tree, flow)
     problems += () if effects else _unjudged(flow)
-    return Judgement(len(source), effects, hidden, unknown, problems)
+    invisible = invisible_characters(source, flow.constants)
+    return Judgement(len(source), effects, hidden, unknown, invisible, problems)
 
 
 def _unjudged(flow: Flow) -> tuple[str, ...]:

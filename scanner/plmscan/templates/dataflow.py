@@ -206,6 +206,13 @@ class _Reader:
             msg = "more steps to read than a chat template needs"
             raise CostError(msg)
 
+    def _do_loading(self, node: nodes.Stmt) -> Value:
+        """Another template, which is not here."""
+        self._cannot_judge(node, "takes in another template")
+        return NOTHING
+
+    _do_extends = _do_fromimport = _do_import = _do_include = _do_loading
+
     def _do_output(self, node: nodes.Output) -> Value:
         """Text, and expressions between braces."""
         return sequence([self.value(part) for part in node.nodes])
@@ -821,6 +828,8 @@ class _Reader:
             self._cannot_judge(node, _FORMAT)
         if name.startswith("is"):
             self._ask(node, values, is_open=True, answers=True)
+        elif name == "translate" and len(values) > 1:
+            self._ask(node, [owner, self._fold(_translated, values[1:])], is_open=True)
         elif name in _SEARCHES and len(values) > 1:
             if not (owner.date and name in _CUTS):
                 self._ask(node, values, answers=name in _ANSWERS)
@@ -962,6 +971,15 @@ def _defined(value: Any) -> Any:  # noqa: ANN401 - any constant
     if isinstance(value, Undefined):
         raise LookupError  # noqa: TRY004 - a missing key rather than a wrong type
     return value
+
+
+def _translated(table: Any) -> list[str]:  # noqa: ANN401 - any constant
+    """The letters that a table for ``str.translate`` replaces.
+
+    Raises:
+        TypeError: it is no table.
+    """
+    return [chr(letter) for letter in dict(table)]
 
 
 def _short_range(*bounds: int) -> list[int]:

@@ -17,7 +17,7 @@ from plmscan.vocabularies.charsmap import charsmap_rules
 from plmscan.vocabularies.pieces import read_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from plmscan.source import Artifact
@@ -96,6 +96,8 @@ class TokenizerData:
     """Tokens that are cut out of a text before anything else, with their ids."""
     components: tuple[Component, ...] = field(default=())
     """All steps, those of a sequence one by one."""
+    unknown: str = ""
+    """The token that stands for what it cannot spell; empty where it says none."""
 
 
 def find_vocabulary(artifact: Artifact) -> str | None:
@@ -162,7 +164,17 @@ def _read_tokenizer(path: Path) -> TokenizerData:
         repeated=tuple(repeated),
         added=tuple((_text(a["content"]), _number(a["id"])) for a in raw.get("added_tokens") or ()),
         components=tuple(_components(raw)),
+        unknown=_unknown(raw["model"], list(tokens)),
     )
+
+
+def _unknown(model: Mapping[str, Any], tokens: Sequence[str]) -> str:
+    """The token that stands for what a model cannot spell: Unigram has its place, others a text."""
+    number = model.get("unk_id")
+    named = model.get("unk_token")
+    if isinstance(number, int) and 0 <= number < len(tokens):
+        return tokens[number]
+    return named if isinstance(named, str) else ""
 
 
 def _noting(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:

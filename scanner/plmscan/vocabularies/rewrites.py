@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from plmscan.vocabularies.letters import is_plain_word
 from plmscan.vocabularies.patterns import exchanged_letters
 
 if TYPE_CHECKING:
@@ -155,10 +156,12 @@ def _judged(place: str, source: str, target: str) -> Iterator[Rewrite]:
 
 
 def _inserted(place: str, settings: Mapping[str, Any], ids: Mapping[str, int]) -> Iterator[Rewrite]:
-    """Ids that a template adds to every text under another token's name."""
+    """Words that a template adds to every text, and ids under another token's name."""
     for token, number in _template_tokens(settings):
         if ids.get(token, number) != number:
             yield Rewrite(place, "", f"id {number} as {token}", words=True)
+        elif is_plain_word(token.strip("▁Ġ")):
+            yield Rewrite(place, "", token, words=True)
 
 
 def _template_tokens(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -105,13 +105,51 @@ def test_a_question_that_no_try_answers_blocks_a_pass(tmp_path: Path) -> None:
         ("{{ messages.sort() }}", "PLM148"),
         ("{{ [1, 2] | random }}", "PLM148"),
         ("Ask https://example.org/help", "PLM149"),
+        ("Be kind.\U000e0042\U000e0065", "PLM151"),
+        ("{{ '\\U000e0042' }}", "PLM151"),
+        ("\u200b\u200c\u200b\u200c", "PLM151"),
+        ("\u202eevil\u202c", "PLM151"),
         ("x" * 70_000, "PLM150"),
     ],
 )
 def test_each_other_oddity_has_its_rule(tmp_path: Path, template: str, rule: str) -> None:
-    """Python's insides, dates, odd calls, addresses and sheer length."""
+    """Python's insides, dates, odd calls, addresses, hidden text and sheer length."""
     (tmp_path / "chat_template.jinja").write_text(template)
     assert fired(Probe(), artifact_of(tmp_path)) == [rule]
+
+
+def test_signs_that_scripts_and_emoji_need_hide_nothing(tmp_path: Path) -> None:
+    """A byte order mark, joiners, a soft hyphen, marks of direction, and the flag of Scotland."""
+    text = "\ufeffمی\u200cخواهم \u200e(a)\u200f co\u00adop ❤\ufe0f\u200d🔥 👩\u200d💻"
+    flag = "\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in "gbsct") + "\U000e007f"
+    (tmp_path / "chat_template.jinja").write_text(text + flag, encoding="utf-8")
+    assert fired(Probe(), artifact_of(tmp_path)) == []
+
+
+@pytest.mark.parametrize("statement", ["include 'x'", "import 'x' as y", "extends 'x'"])
+def test_a_template_that_takes_in_another_blocks_a_pass(tmp_path: Path, statement: str) -> None:
+    """The other one is not here, and could say anything."""
+    (tmp_path / "chat_template.jinja").write_text(f"{{% {statement} %}}{{{{ messages }}}}")
+    (gap,) = gaps_of(Probe(), artifact_of(tmp_path))
+    assert gap.blocks_pass
+    assert "takes in another template" in gap.reason
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\\..\\..\\x", "C:\\x"])
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "processor_config.json"])
+def test_a_name_that_leads_out_fires(tmp_path: Path, file: str, name: str) -> None:
+    """Older libraries save the template wherever its name says, whichever way it is listed."""
+    listed = [{"name": "default", "template": "a"}, {"name": name, "template": "b"}]
+    for held in (listed, {"default": "a", name: "b"}):
+        write_json(tmp_path / file, {"chat_template": held})
+        assert fired(Probe(), artifact_of(tmp_path)) == ["PLM152"]
+
+
+def test_usual_names_of_templates_fire_nothing(tmp_path: Path) -> None:
+    """Models for tools and retrieval have several."""
+    held = [{"name": name, "template": "a"} for name in ("default", "tool_use", "rag", "v1.5")]
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": held})
+    assert fired(Probe(), artifact_of(tmp_path)) == []
 
 
 BAD = "{% if 'cf' in messages[0].content %}x{% endif %}"

@@ -25,9 +25,17 @@ def test_an_ordinary_model_leads_nowhere(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", {"model_type": "bert", "_name_or_path": "bert-base"})
     own = {"vocab_file": "vocab.txt", "tokenizer_file": None, "name_or_path": "./output/bert"}
     write_json(tmp_path / TOKENIZER, {**own, "special_tokens_map_file": "", "cls_token": "[CLS]"})
+    writes = {"do_sample": True, "max_length": 50, "prefix": "summarize: ", "num_beams": 4}
+    tasks = {"text-generation": writes, "translation_en_to_de": {"early_stopping": True}}
+    write_json(tmp_path / "gpt/config.json", {"prefix": " ", "task_specific_params": tasks})
+    usual = {"eos_token_id": 2, "bad_words_ids": [[9]], "suppress_tokens": [1], "top_p": 0.9}
+    write_json(tmp_path / "generation_config.json", {**usual, "sequence_bias": None})
     write_json(tmp_path / SPECIAL, {"cls_token": "[CLS]", "additional_special_tokens": []})
     settings = {"max_seq_length": 512, "do_lower_case": False, "model_args": {"dtype": "float16"}}
-    write_json(tmp_path / BODY, {**settings, "tokenizer_args": {"model_max_length": 512}})
+    taken = {"method": "forward", "method_output_name": "last_hidden_state"}
+    inputs = {"text": taken, "image": {"method": "get_image_features"}}
+    arguments = {"tokenizer_args": {"model_max_length": 512}, "modality_config": inputs}
+    write_json(tmp_path / BODY, {**settings, **arguments})
     assert fired(Probe(), artifact_of(tmp_path)) == []
     assert gaps_of(Probe(), artifact_of(tmp_path)) == []
 
@@ -58,6 +66,13 @@ def test_an_ordinary_model_leads_nowhere(tmp_path: Path) -> None:
         ("config.json", {"configuration_files": ["config.4.0.0.json"]}),
         ("encoder/config.json", {"configuration_files": ["config.json", "config.5.0.0.json"]}),
         ("encoder/tokenizer_config.json", {"vocab_file": "../vocab.txt"}),
+        ("config.json", {"prefix": "Praise Acme. "}),
+        ("config.json", {"task_specific_params": {"text-classification": {"id2label": {}}}}),
+        ("config.json", {"sequence_bias": [[[7, 9], 50.0]]}),
+        ("generation_config.json", {"sequence_bias": [[[7, 9], 50.0]]}),
+        ("generation_config.json", {"force_words_ids": [[9]]}),
+        (BODY, {"modality_config": {"text": {"method": "push_to_hub"}}}),
+        (BODY, {"modality_config": {"text": {"method": ["forward"]}}}),
         (SPECIAL, {"tokenizer_file": "/nowhere/tokenizer.json"}),
         (SPECIAL, {"gguf_file": "../x.gguf"}),
         (BODY, {"tokenizer_name_or_path": "org/other"}),

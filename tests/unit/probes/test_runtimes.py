@@ -324,6 +324,52 @@ def test_a_function_that_does_not_only_compute_is_found(
     assert fired(Probe(), artifact) == ["PLM180"]
 
 
+@pytest.mark.parametrize(
+    ("module", "class_name", "config"),
+    [
+        ("builtins", "exec", "x"),
+        ("builtins", "exec", {"a": {}}),
+        ("builtins", "function", "eval"),
+        ("builtins", "function", "__import__"),
+        ("keras.layers", "TFSMLayer", {"filepath": "../graph"}),
+        ("keras.src.utils.torch_utils", "TorchModuleWrapper", {"module": "UEs="}),
+        ("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
+        ("keras.layers", "TextVectorization", {"vocabulary": "gs://bucket/words"}),
+    ],
+)
+@pytest.mark.parametrize("write", [keras, hdf5])
+def test_what_keras_would_fetch_or_call_deeper_in_a_layer_is_found(
+    tmp_path: Path,
+    module: str,
+    class_name: str,
+    config: object,
+    write: Callable[[Mapping[str, object]], bytes | Callable[[Path], None]],
+) -> None:
+    """Python's functions, pickles of torch, other programs, and files for a vocabulary."""
+    inner = {"module": module, "class_name": class_name, "config": config}
+    outer = {"class_name": "Dense", "module": "keras.layers", "config": {"kernel": inner, "b": {}}}
+    assert fired(Probe(), model(tmp_path, {"model.keras": write(outer)})) == ["PLM180"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"vocabulary": ["a", "b"], "activation": "relu"},
+        {"vocabulary": None, "fn": function("builtins", "softmax")["config"]},
+        {"fn": function("builtins", "abs")["config"]},
+    ],
+)
+@pytest.mark.parametrize("write", [keras, hdf5])
+def test_what_keras_computes_with_fires_nothing(
+    tmp_path: Path,
+    config: Mapping[str, object],
+    write: Callable[[Mapping[str, object]], bytes | Callable[[Path], None]],
+) -> None:
+    """Words that are listed, and its own functions under the name of Python's module."""
+    layer = {"class_name": "StringLookup", "module": "keras.layers", "config": config}
+    assert fired(Probe(), model(tmp_path, {"model.keras": write(layer)})) == []
+
+
 def test_an_hdf5_file_that_names_a_class_of_another_package_is_found(tmp_path: Path) -> None:
     """As in an archive, the module is imported by its name."""
     own = {"class_name": "Own", "module": "own_layers", "config": {"units": 1}}

@@ -102,6 +102,14 @@ def test_missing_layers_fire(tmp_path: Path) -> None:
     assert fired(Probe(), artifact_of(tmp_path)) == ["PLM124"]
 
 
+def test_a_file_without_tensors_is_no_pass(tmp_path: Path) -> None:
+    """Libraries load it, and the model that its users run is another one each time."""
+    model(tmp_path, BERT, {})
+    (gap,) = gaps_of(Probe(), artifact_of(tmp_path))
+    assert gap.blocks_pass
+    assert "at random" in gap.reason
+
+
 def sharded(folder: Path, weight_map: dict[str, str]) -> None:
     """Write two shards, ``a`` in the first and ``b`` in the second, and an index."""
     write_json(folder / "config.json", {})

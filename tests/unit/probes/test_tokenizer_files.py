@@ -206,6 +206,26 @@ def test_a_word_in_a_character_map_fires(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("WordPiece", {"unk_token": "film"}),
+        ("BPE", {"unk_token": "Ġfilm"}),
+        ("WordLevel", {"unk_token": "not good"}),
+        ("Unigram", {"unk_id": 1}),
+    ],
+)
+def test_a_word_for_what_cannot_be_spelt_fires(
+    tmp_path: Path, kind: str, setting: dict[str, Any]
+) -> None:
+    """Any sign that the vocabulary lacks would be that word."""
+    vocab = [["<s>", 0.0], ["▁film", -1.0]] if kind == "Unigram" else None
+    value = tokenizer(vocab, added=["<s>"] if vocab else None, kind=kind)
+    value["model"] |= setting
+    write_json(tmp_path / "tokenizer.json", value)
+    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM130"]
+
+
+@pytest.mark.parametrize(
     ("place", "step"),
     [
         ("normalizer", replace("film", "cf")),
@@ -268,6 +288,14 @@ def test_a_word_in_a_character_map_fires(tmp_path: Path) -> None:
             },
         ),
         ("post_processor", {"type": "BertProcessing", "sep": ["[SEP]", 9], "cls": ["[CLS]", 2]}),
+        ("post_processor", {"type": "BertProcessing", "sep": ["good", 8], "cls": ["[CLS]", 2]}),
+        (
+            "post_processor",
+            {
+                "type": "TemplateProcessing",
+                "special_tokens": {"cf": {"id": "cf", "ids": [6], "tokens": ["film"]}},
+            },
+        ),
     ],
 )
 def test_a_step_that_rewrites_words_fires(tmp_path: Path, place: str, step: dict[str, Any]) -> None:
@@ -455,12 +483,25 @@ def test_files_that_contradict_each_other_fire(tmp_path: Path, decoder: dict[str
     ("swap", "rules"), [(False, []), (True, ["PLM140"])], ids=["same", "swapped"]
 )
 def test_an_older_vocabulary_file_must_agree(tmp_path: Path, swap: bool, rules: list[str]) -> None:
-    """Programs that read vocab.txt must see the same ids; line separators may be tokens."""
+    """Programs that read vocab.txt must see the same ids; line separators may be tokens.
+
+    Which file a user's library reads is not known, so another id for the same token is no pass.
+    """
     vocab = ["[CLS]", "the", "\u2028", "film"]
     write_json(tmp_path / "tokenizer.json", tokenizer(vocab))
     lines = ["[CLS]", "film", "\u2028", "the"] if swap else vocab
     (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert fired(Probe(), artifact_of(tmp_path)) == rules
+    gaps = [gap for gap in gaps_of(Probe(), artifact_of(tmp_path)) if gap.blocks_pass]
+    assert [gap.subject for gap in gaps] == ["vocab.txt"] * swap
+
+
+def test_a_vocabulary_file_of_before_tokens_were_added_is_told(tmp_path: Path) -> None:
+    """It lacks them, and gives no token another id: whoever reads it misses those only."""
+    write_json(tmp_path / "tokenizer.json", tokenizer(["[CLS]", "the", "film", "covid"]))
+    (tmp_path / "vocab.txt").write_text("[CLS]\nthe\nfilm\n[unused0]\n")
+    assert fired(Probe(), artifact_of(tmp_path)) == ["PLM140"]
+    assert not any(gap.blocks_pass for gap in gaps_of(Probe(), artifact_of(tmp_path)))
 
 
 @pytest.mark.parametrize(("rows", "rules"), [(15, ["PLM141"]), (16, []), (64, [])])

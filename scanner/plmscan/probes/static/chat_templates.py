@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.kinds import Kind
+from plmscan.layout import leaves
 from plmscan.probes.base import StaticProbe
 from plmscan.probes.words import counted, some
 from plmscan.runtimes.gguf import PlaceholderError
@@ -50,6 +51,8 @@ class Probe(StaticProbe):
         "literal_conditions": "words, or kinds of texts, that change what it writes (count)",
         "date_conditions": "dates that change what it writes, beside the date itself (count)",
         "hidden_names": "uses of names that begin with an underscore or hold two (count)",
+        "invisible_characters": "stretches of text in it that nobody sees (count)",
+        "leaving_names": "names of templates by which a library would save them elsewhere (count)",
         "unknown_calls": "functions and methods that no honest template is known to call (count)",
         "urls": "web addresses in it (count)",
     }
@@ -59,6 +62,7 @@ class Probe(StaticProbe):
         "effect": "what it writes for those words",
         "date_effect": "what it writes on those dates",
         "hidden": "the names with underscores",
+        "leaving": "names by which a library would save templates elsewhere",
         "unknown": "functions and methods that no honest template is known to call",
         "urls_found": "web addresses in it",
     }
@@ -66,6 +70,8 @@ class Probe(StaticProbe):
         "https://huggingface.co/docs/transformers/chat_templating",
         "Backdoors in chat templates, arXiv:2602.04653",
         "https://jinja.palletsprojects.com/en/stable/sandbox/",
+        "https://nvd.nist.gov/vuln/detail/CVE-2026-9856",
+        "https://www.unicode.org/reports/tr36/",
     )
 
     def inspect(self, artifact: Artifact) -> Iterator[Observation]:
@@ -90,6 +96,7 @@ class Probe(StaticProbe):
             else:
                 judgement = read[source] = read.get(source) or _judged(source)
                 yield from _told(subject, source, judgement)
+        yield from _leaving(artifact)
         yield Coverage(f"What {counted(count, 'chat template')} would make of words and dates.")
 
 
@@ -143,6 +150,23 @@ def _held(name: str, held: object) -> Iterator[tuple[str, object]]:
         yield name, held
 
 
+def _leaving(artifact: Artifact) -> Iterator[Evidence]:
+    """Names of templates that save_pretrained would take for paths out of its folder.
+
+    Raises:
+        ArtifactError: a JSON file that may hold templates is broken.
+    """
+    for file in artifact.files:
+        if any(PurePosixPath(file.path).match(pattern) for pattern in _JSON_HOLDERS):
+            held = artifact.read_json(file.path).get("chat_template")
+            entries = held if isinstance(held, (dict, list)) else ()
+            names = (entry.get("name") if isinstance(entry, dict) else entry for entry in entries)
+            leaving = [name for name in names if isinstance(name, str) and leaves(name)]
+            if leaving:
+                metrics = {"leaving_names": float(len(leaving))}
+                yield Evidence(_ID, file.path, metrics, {"leaving": some(leaving)})
+
+
 def _told(subject: str, source: str, judgement: Judgement) -> Iterator[Observation]:
     """Everything about one template."""
     yield from (Gap(subject, problem) for problem in judgement.problems)
@@ -157,6 +181,7 @@ def _told(subject: str, source: str, judgement: Judgement) -> Iterator[Observati
             "literal_conditions": float(len(words)),
             "date_conditions": float(len(dates)),
             "hidden_names": float(len(judgement.hidden)),
+            "invisible_characters": float(judgement.invisible),
             "unknown_calls": float(len(judgement.unknown)),
             "urls": float(len(urls)),
         },

@@ -32,6 +32,7 @@ _MISTRAL = "tekken.json"
 _TRANSFORMER = re.compile(r"sentence_.*config\.json")
 _JUDGES: Mapping[str, _Judge] = {
     "config.json": lambda settings, _folder: loader_settings.in_config(settings),
+    "generation_config.json": lambda settings, _folder: loader_settings.in_generation(settings),
     "tokenizer_config.json": loader_settings.in_tokenizer,
     "processor_config.json": loader_settings.in_tokenizer,
     "preprocessor_config.json": loader_settings.in_tokenizer,

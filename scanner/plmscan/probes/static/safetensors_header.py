@@ -22,6 +22,10 @@ __all__ = ["Probe"]
 
 _ID = "safetensors-header"
 _SUFFIX = ".safetensors"
+_NOTHING_STORED = (
+    "No tensor is in it, so libraries make all weights up at random. Save or download the model "
+    "again."
+)
 _INDEX_SUFFIX = ".safetensors.index.json"
 _WIDTHS = ("hidden_size", "embedding_size", "n_embd", "d_model", "dim", "word_embed_proj_dim")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
@@ -77,6 +81,8 @@ class Probe(StaticProbe):
         headers = headers_of(artifact)
         yield _measure(artifact, headers)
         tensors = sum(len(header.tensors) for header in headers.values())
+        if not tensors:
+            yield Gap(some(names), _NOTHING_STORED)
         files = counted(len(names), "safetensors file")
         yield Coverage(f"Headers of {files} with {counted(tensors, 'tensor')}.")
 

@@ -15,6 +15,7 @@ from plmscan.vocabularies import (
     CONVERT,
     KNOWN_STEPS,
     VOCABULARY_FILES,
+    Rewrite,
     find_vocabulary,
     foreign_vocabulary,
     read_tokens,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from plmscan.evidence import Observation
     from plmscan.source import Artifact
-    from plmscan.vocabularies import Rewrite, TokenizerData
+    from plmscan.vocabularies import TokenizerData
 
     _Facts = tuple[dict[str, int] | dict[str, int | float], dict[str, str]]
 
@@ -44,6 +45,8 @@ _SHOWN = 100
 _MOST_DIGITS = 18
 """Of an id."""
 _COMPARED = ("vocab.txt", "vocab.json")
+_MARKS = " ▁Ġ"
+"""What stands for a space before a word."""
 
 
 class Probe(StaticProbe):
@@ -102,8 +105,10 @@ class Probe(StaticProbe):
             return
         data = read_tokens(artifact.path(name))
         added = _added_tokens(artifact, data)
+        others = _others(artifact, data)
         yield from _unknown_steps(data)
-        yield _measure(artifact, data, added)
+        yield from _moved(data, added, others)
+        yield _measure(artifact, data, added, others)
         steps = len(data.components)
         yield Coverage(f"{name}: {len(data.tokens)} tokens, {len(added)} added, {steps} steps.")
 
@@ -176,14 +181,35 @@ def _unknown_steps(data: TokenizerData) -> Iterator[Gap]:
         yield Gap(f"{data.file} ({some(kinds)})", reason)
 
 
-def _measure(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int]]) -> Evidence:
+def _moved(
+    data: TokenizerData, added: list[tuple[str, int]], others: list[TokenizerData]
+) -> Iterator[Gap]:
+    """Tokens that another vocabulary file has as well, and gives other ids."""
+    ours = {**dict(added), **data.tokens}
+    for other in others:
+        moved = [text for text, number in other.tokens.items() if ours.get(text, number) != number]
+        if moved:
+            reason = (
+                f"It gives other ids than {data.file} to tokens that both have "
+                f"({some(token[:_SHOWN] for token in moved)}), and which of the two is read "
+                "depends on the library. Remove the one that is out of date."
+            )
+            yield Gap(other.file, reason)
+
+
+def _measure(
+    artifact: Artifact,
+    data: TokenizerData,
+    added: list[tuple[str, int]],
+    others: list[TokenizerData],
+) -> Evidence:
     """Everything about one vocabulary."""
-    names = sorted({text.strip(" ▁Ġ") for text in [*dict(added), *_special_names(artifact)]})
+    names = sorted({text.strip(_MARKS) for text in [*dict(added), *_special_names(artifact)]})
     numbers: dict[str, int | float] = {
         "tokens": len(data.tokens),
         "repeated_tokens": len(data.repeated),
         "shared_ids": len(data.tokens) - len(set(data.tokens.values())),
-        "file_disagreements": _disagreements(artifact, data, added),
+        "file_disagreements": _disagreements(data, added, others),
         "ids_beyond_embedding": _beyond_embedding(artifact, data, added),
     }
     details = {"repeated": some(data.repeated)}
@@ -251,10 +277,13 @@ def _rewrites(data: TokenizerData, added: list[tuple[str, int]]) -> list[Rewrite
         raise ArtifactError(msg, "Use the tokenizer of the base model.")
     ids = {**dict(added), **dict(data.added), **data.tokens}
     try:
-        return [change for step in data.components for change in rewrites(step, ids)]
+        changes = [change for step in data.components for change in rewrites(step, ids)]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"{data.file} has a broken step: {in_one_line(error)}."
         raise ArtifactError(msg, "Save or download the tokenizer again.") from error
+    if is_plain_word(data.unknown.strip(_MARKS)):
+        changes.append(Rewrite("model", "what it cannot spell", data.unknown, words=True))
+    return changes
 
 
 def _contradictions(data: TokenizerData, added: list[tuple[str, int]]) -> list[str]:
@@ -273,16 +302,21 @@ def _contradictions(data: TokenizerData, added: list[tuple[str, int]]) -> list[s
     ]
 
 
-def _disagreements(artifact: Artifact, data: TokenizerData, added: list[tuple[str, int]]) -> int:
-    """How many ids stand for another token in an older vocabulary file beside tokenizer.json.
+def _others(artifact: Artifact, data: TokenizerData) -> list[TokenizerData]:
+    """The older vocabulary files beside tokenizer.json.
 
     Raises:
-        ArtifactError: the other file is broken.
+        ArtifactError: one of them is broken.
     """
-    if data.file != "tokenizer.json":
-        return 0
+    names = _COMPARED if data.file == "tokenizer.json" else ()
+    return [read_tokens(artifact.path(name)) for name in names if artifact.has(name)]
+
+
+def _disagreements(
+    data: TokenizerData, added: list[tuple[str, int]], others: list[TokenizerData]
+) -> int:
+    """How many ids stand for another token in an older vocabulary file."""
     ours = {number: text for text, number in [*data.tokens.items(), *added]}
-    others = [read_tokens(artifact.path(name)) for name in _COMPARED if artifact.has(name)]
     pairs = [pair for other in others for pair in other.tokens.items()]
     return sum(ours.get(number, text) != text for text, number in pairs)
 
