@@ -88,26 +88,29 @@ def run_fleet(
 ) -> None:
     """Check all models of a registry on a Ray cluster; killed or stopped, it goes on from there."""
     from plmscan.cli.fleet.running import Fleet, run  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.given import given, languages, switched_on  # noqa: PLC0415
+    from plmscan.cli.given import given  # noqa: PLC0415
 
     settings = given(
         fail_on=fail_on,
         effort=effort,
         time_limit=time_limit,
-        device=device and device.value,
-        precision=precision and precision.value,
+        device=device,
+        precision=precision,
         seed=seed,
         threads=threads,
         texts=texts,
-        language=languages(language),
+        language=language,
         reference=reference,
-        used_as=used_as and used_as.value,
+        used_as=used_as,
         rules=rules,
         cache_dir=cache_dir,
-        backend=backend and backend.value,
-        signers=tuple(signer) if signer else None,
-        **switched_on(offline=offline, all_files=all_files, files_only=files_only),
-        **switched_on(allow_pickle=allow_pickle, require_signature=require_signature),
+        backend=backend,
+        signers=signer,
+        require_signature=require_signature,
+        offline=offline,
+        allow_pickle=allow_pickle,
+        all_files=all_files,
+        files_only=files_only,
     )
     named = Fleet(
         models=tuple(models or ()),
