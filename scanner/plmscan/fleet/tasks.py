@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -187,13 +188,14 @@ def examine(prepared: Prepared) -> Examined | Answered:
             if (kept := _kept(fetched.asked, job)) is not None:
                 return _answered(fetched.asked, kept)
             _require_files(job)
-            supervisor = _supervisor()
+            supervisor, began = _supervisor(), time.monotonic()
             runs, ready = _last(examined(job, supervisor))
             if ready is not None and fetched.takes <= prepared.most:
                 given = replace(fetched, job=replace(ready, rules=()))
                 return Examined(given, runs, seconds=sum(run.seconds for run in runs))
             if ready is not None:
                 runs = (*runs, _too_large(fetched.takes, prepared.most))
+            job = _later(job, time.monotonic() - began)
             return _concluded(fetched.asked, job, runs, supervisor)
     except PlmscanError as error:
         return _refused(fetched.asked, error)
@@ -209,10 +211,11 @@ def search(examined: Examined) -> Answered:
     try:
         with _in(fetched.asked.folder):
             _require_files(job)
-            supervisor = _supervisor(examined.threads)
+            supervisor, began = _supervisor(examined.threads), time.monotonic()
             standing_post().forget_peak()
             measured = _last(supervisor.measure(job, lambda _: None))
             used = standing_post().peak()
+            job = _later(job, time.monotonic() - began)
             told = _concluded(fetched.asked, job, examined.runs + measured, supervisor)
             return replace(told, used=used)
     except PlmscanError as error:
@@ -303,6 +306,11 @@ def _supervisor(threads: int | None = None) -> Supervisor:
         post.clear()
         post.share = share
     return Supervisor(post, threads=threads)
+
+
+def _later(job: ModelJob, seconds: float) -> ModelJob:
+    """What to scan, with what is left of its time after ``seconds`` of it."""
+    return job if job.seconds is None else replace(job, seconds=max(0.0, job.seconds - seconds))
 
 
 def _concluded(

@@ -11,11 +11,13 @@ import pytest
 
 from plmscan.evidence import Report
 from plmscan.fleet.answers import read_answer
-from plmscan.fleet.course import Course, Limits
+from plmscan.fleet.course import Course, Limits, ended_by
 from plmscan.fleet.hosts import Hosts
 from plmscan.fleet.ledger import opened
 from plmscan.fleet.tasks import STAGES, Busy, Ended, fetch
+from plmscan.probes import related_ids
 from plmscan.scan import Settings, check
+from tests.adapters import adapter_of
 from tests.fleeting import FILES_ONLY, Inline, asked_about, with_losses
 from tests.tiny_models import build_tiny
 
@@ -181,6 +183,36 @@ def test_what_is_not_there_is_an_answer(run: Callable[..., dict[str, Row]]) -> N
         "inconclusive",
         "There is no folder './nowhere'. Check the path; a Hub model is written org/name.",
     )
+
+
+def test_adapters_are_checked_on_their_base(
+    model: Path, run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """The base and each adapter are checked as well, to the last digit as by a check."""
+    adapters = [adapter_of(model, tmp_path / kind, kind) for kind in ("lora", "ia3")]
+    settings = replace(FILES_ONLY, base=str(model), adapter=(str(adapters[1]),))
+    rows = run(asked_about(adapters[0], settings=settings))
+    alone = check(str(adapters[0]), settings)
+    told = report_in(tmp_path, rows[str(adapters[0])])
+    assert timeless(told) == timeless(alone)
+    assert told.model.base is not None
+    assert set(related_ids()) <= {run.id for run in told.probes}
+
+
+def test_the_first_model_that_does_not_pass_ends_a_fleet(
+    run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """With --fail-fast nothing more is begun, what runs is answered, and so it is the next time."""
+    names = [f"./nowhere/{number}" for number in range(12)]
+    asked = asked_about(*names, settings=replace(FILES_ONLY, fail_fast=True))
+    cluster = Inline()
+    rows = run(asked, cluster)
+    answered = [name for name, row in rows.items() if row.verdict is not None]
+    assert 1 <= len(answered) == len(cluster.names) < len(names)
+    with opened(tmp_path / "out") as ledger:
+        assert ended_by(asked, ledger) == answered[0]
+        patient = asked_about(*names)
+        assert ended_by(patient, ledger) is None
 
 
 def test_a_report_that_the_index_does_not_know_is_taken_in(
