@@ -167,7 +167,7 @@ def fetch(asked: Asked) -> Fetched | Answered | Busy:
             asked,
             replace(job, rules=()),
             nameless_key_of(job, versions()),
-            forecast(job.artifact, job.settings.effort),
+            forecast(job.artifact, job.settings),
             Bounds().model_takes(job.artifact, job.reference),
         )
     except HubBusyError as error:
