@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from plmscan.fleet.hosts import Hosts
 from plmscan.fleet.ledger import opened
 from plmscan.fleet.tasks import STAGES, Busy, Ended, fetch
 from plmscan.probes import related_ids
-from plmscan.scan import Settings, check
+from plmscan.scan import Done, Settings, check, scan_events
 from tests.adapters import adapter_of
 from tests.fleeting import FILES_ONLY, Inline, asked_about, with_losses
 from tests.tiny_models import build_tiny
@@ -27,9 +27,26 @@ if TYPE_CHECKING:
     from plmscan.fleet.ledger import Row
     from plmscan.fleet.questions import Question
     from plmscan.fleet.tasks import Answered, Asked, Fetched, Stages
+    from plmscan.scan import Cache
 
 DIED = Ended("its worker died", by_model=True)
 GONE = Ended("its machine is gone", by_model=False)
+
+
+@dataclass
+class Kept:
+    """A cache of verdicts in memory."""
+
+    reports: dict[str, Report] = field(default_factory=dict)
+    """By key."""
+
+    def get(self, key: str) -> Report | None:
+        """What is kept."""
+        return self.reports.get(key)
+
+    def put(self, key: str, report: Report) -> None:
+        """Keep it."""
+        self.reports[key] = report
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +60,14 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Row]]:
     """Answers questions in one folder; the rows of the index by name."""
 
     def answer(
-        asked: tuple[Question, ...], cluster: Inline | None = None, stages: Stages = STAGES
+        asked: tuple[Question, ...],
+        cluster: Inline | None = None,
+        stages: Stages = STAGES,
+        cache: Cache | None = None,
     ) -> dict[str, Row]:
         with opened(tmp_path / "out") as ledger:
             todo = ledger.enrol(asked)
-            limits = Limits(str(Path.cwd()))
+            limits = Limits(str(Path.cwd()), cache)
             Course(todo, ledger, cluster or Inline(), limits, stages).run(lambda: None)
             return {row.name: row for row in ledger.rows()}
 
@@ -78,6 +98,22 @@ def test_an_answer_is_the_report_of_a_check(
     alone = check(str(model), FILES_ONLY)
     assert timeless(report_in(tmp_path, rows[str(model)])) == timeless(alone)
     assert rows[str(model)].verdict == alone.verdict.name.lower()
+
+
+def test_a_verdict_of_a_check_is_taken_and_one_of_a_fleet_is_kept(
+    model: Path, run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """Both ask under the same key, so that nothing is measured again that is known."""
+    kept = Kept()
+    done = [e for e in scan_events(str(model), FILES_ONLY, cache=kept) if isinstance(e, Done)]
+    rows = run(asked_about(model), cache=kept)
+    assert report_in(tmp_path, rows[str(model)]) == done[0].report
+    assert len(kept.reports) == 1
+    other = replace(FILES_ONLY, seed=1)
+    run(asked_about(model, settings=other), cache=kept)
+    assert len(kept.reports) == 2
+    again = [e for e in scan_events(str(model), other, cache=kept) if isinstance(e, Done)]
+    assert again[0].cached
 
 
 def test_the_same_files_are_scanned_once(
