@@ -260,6 +260,7 @@ def lock(
         Path | None,
         typer.Option(metavar="FILE", help="The lock file (plmscan.lock)."),
     ] = None,
+    signers: ask.Signers = None,
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
     allow_pickle: ask.AllowPickle = False,
@@ -271,7 +272,11 @@ def lock(
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
 
     settings = given(
-        offline=offline, cache_dir=cache_dir, allow_pickle=allow_pickle, all_files=all_files
+        signers=signers,
+        offline=offline,
+        cache_dir=cache_dir,
+        allow_pickle=allow_pickle,
+        all_files=all_files,
     )
     detail = _detail(quiet=quiet, verbose=False)
     path, count = lock_models(_asked(models, None, config, None, settings), output, detail)
