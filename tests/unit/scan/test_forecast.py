@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ from plmscan.scan import Settings
 from plmscan.scan.estimate import estimated
 from plmscan.scan.forecast import forecast
 from tests.artifacts import artifact_of, write_json, write_safetensors
-from tests.tiny_models import WORDS, build_tiny
+from tests.tiny_models import build_tiny, sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +28,6 @@ CHAT = (
 )
 """A template that writes some tokens behind a request, as those of large models do."""
 QUICK = Settings(effort=Effort.QUICK)
-
-
-@pytest.fixture(scope="module")
-def texts() -> tuple[str, ...]:
-    """Sentences in the words of the tiny models."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    return tuple(" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(100))
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +48,14 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     ],
 )
 def test_a_model_is_forecast_as_it_is_estimated(
-    family: str, head: str | None, chats: bool, texts: tuple[str, ...], tmp_path: Path
+    family: str, head: str | None, chats: bool, tmp_path: Path
 ) -> None:
     """Answers of models that write are most of their cost, and all tokens are counted alike."""
     folder = build_tiny(family, tmp_path / family, head=head)
     if chats:
         (folder / "chat_template.jinja").write_text(CHAT, encoding="utf-8")
     artifact = artifact_of(folder)
-    loaded = estimated(load(artifact, "cpu"), Budget(texts, Effort.QUICK)).tokens
+    loaded = estimated(load(artifact, "cpu"), Budget(sentences(100), Effort.QUICK)).tokens
     assert forecast(artifact, QUICK).tokens == pytest.approx(loaded, rel=0.1)
 
 
