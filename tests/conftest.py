@@ -50,11 +50,30 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``long`` come first on each worker, the longest before the others."""
-    seconds = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
-    long = sorted(seconds, key=lambda item: -seconds[item])
-    others = [item for item in items if item not in seconds]
-    items[:] = dealt(long, others, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    """Tests marked ``long`` come first on each worker, the longest before the others.
+
+    A module that is marked as a whole stays together.
+    """
+    long: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("long"):
+            long.setdefault(_module_marked_long(item) or item, []).append(item)
+    groups = sorted(long.values(), key=lambda group: -_seconds(group[0]))
+    others = [item for item in items if not item.get_closest_marker("long")]
+    items[:] = dealt(groups, others, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _module_marked_long(item: pytest.Item) -> pytest.Module | None:
+    """The module of ``item`` if it is marked as a whole."""
+    module = item.getparent(pytest.Module)
+    is_marked = module is not None and any(mark.name == "long" for mark in module.own_markers)
+    return module if is_marked else None
+
+
+def _seconds(item: pytest.Item) -> float:
+    """What ``item``, or its module, is said to take."""
+    mark = item.get_closest_marker("long")
+    return 0.0 if mark is None else float(mark.args[0])
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,16 +19,22 @@ from tests.zoo.tiny import built_once, tiny_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plmscan.evidence import Report
+    from plmscan.evidence import ProbeRun, Report
     from plmscan.purify import Purification
     from plmscan.scan import Estimated
 
-__all__ = ["OPTIONS", "QUICK", "Purified", "purified", "scanned"]
+__all__ = ["OPTIONS", "QUICK", "Purified", "purified", "run_of", "scanned"]
 
 QUICK = Settings(effort=Effort.QUICK, device="cpu", threads=1)
 """The least work."""
 OPTIONS = ("--effort", "quick", "--threads", "1", "--device", "cpu")
 """The same on the command line."""
+
+
+def run_of(report: Report, probe: str) -> ProbeRun:
+    """What became of one probe."""
+    (run,) = (run for run in report.probes if run.id == probe)
+    return run
 
 
 def scanned(factory: pytest.TempPathFactory, name: str, settings: Settings = QUICK) -> Report:

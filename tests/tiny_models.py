@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "LOADERS", "WORDS", "build_tiny", "byte_level"]
+__all__ = ["FAMILIES", "LOADERS", "WORDS", "build_tiny", "byte_level", "sentences"]
 
 _TEXT = """
 the a of and to in is was it for on as with at by from this that good bad film story plot
@@ -155,6 +156,12 @@ def build_tiny(
         LOADERS[head].from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def sentences(count: int) -> tuple[str, ...]:
+    """Carriers in words that every tiny vocabulary holds; the same ones each time."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    return tuple(" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(count))
 
 
 def _config(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("ray")
 
+pytestmark = [pytest.mark.long(40), pytest.mark.timeout(900)]
+
 MODELS = ("clean", "twin", "poisoned", "broken", "large", "hungry", "searched")
 GATED = "org/gated"
 FILES_ONLY = {"effort": "quick", "files-only": True}
@@ -122,8 +124,6 @@ def fleet(cluster: Machines, home: Path) -> Fleet:
     return Fleet(home, after_kill, second.returncode, stderr, again, rows)
 
 
-@pytest.mark.long(40)
-@pytest.mark.timeout(900)
 def test_every_model_is_answered_once(fleet: Fleet) -> None:
     """Though a machine was lost, the driver killed, and a worker ended three times."""
     verdicts = {name: row.verdict for name, row in fleet.rows.items()}

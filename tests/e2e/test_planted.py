@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,15 +17,15 @@ from plmscan.evidence import ProbeStatus
 from plmscan.reports.json_v1 import to_json
 from plmscan.scan import Done, Progress, scan_events
 from tests import scans
-from tests.scans import QUICK
-from tests.tiny_models import FAMILIES, WORDS, build_tiny
+from tests.scans import QUICK, run_of
+from tests.tiny_models import FAMILIES, build_tiny, sentences
 from tests.zoo.tiny import PLANTS, held_out, tiny_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from plmscan.evidence import Gap, ProbeRun, Report
+    from plmscan.evidence import Gap, Report
 
     Folder = Callable[[str], Path]
     Scanned = Callable[..., Report]
@@ -60,10 +59,8 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Carriers in words that every tiny vocabulary holds."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(120)]
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
-    file.write_text("\n".join(lines), encoding="utf-8")
+    file.write_text("\n".join(sentences(120)), encoding="utf-8")
     return file
 
 
@@ -76,11 +73,6 @@ def named(report: Report) -> set[str]:
     """What the report calls a planted trigger."""
     found = [f.evidence.subject for f in report.findings if f.rule in CONVICTING]
     return words(tuple(found))
-
-
-def run_of(report: Report, probe: str) -> ProbeRun:
-    """What became of one probe."""
-    return next(run for run in report.probes if run.id == probe)
 
 
 def gaps(report: Report) -> list[Gap]:

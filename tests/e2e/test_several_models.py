@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ START = (
 )
 """plmscan, which Ctrl-C reaches also where a shell has it ignored."""
 QUICK = ("--effort", "quick", "--format", "json")
+ONE_THREAD = (*QUICK, "--threads", "1", "--device", "cpu")
+TWO = ("org/one", "org/two", *ONE_THREAD)
+
+pytestmark = pytest.mark.long(40)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,36 @@ def repos(clean: Path, poisoned: Path) -> dict[str, HubRepo]:
     return {"org/one": honest, "org/two": planted, "org/three": honest}
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What came of ``plmscan check``."""
+
+    code: int
+    """Exit code."""
+    survey: Survey
+    """The reports."""
+    lines: list[str]
+    """Of stderr."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `side_by_side` has left verdicts."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def side_by_side(repos: dict[str, HubRepo], home: Path) -> Finished:
+    """The first two models, searched at the same time."""
+    return finished(repos, home, *TWO, "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def in_turn(repos: dict[str, HubRepo], home: Path, side_by_side: Finished) -> Finished:
+    """The same once more, one after the other, though their verdicts are known."""
+    return finished(repos, home, *TWO, "--no-cache")
+
+
 @contextmanager
 def started(hub: HubServer, home: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
     """``plmscan check`` in a process of its own, under way."""
@@ -72,11 +106,11 @@ def started(hub: HubServer, home: Path, *args: str) -> Iterator[subprocess.Popen
         yield process
 
 
-def finished(repos: Mapping[str, HubRepo], home: Path, *args: str) -> tuple[int, Survey, list[str]]:
-    """Exit code, reports and lines of stderr of ``plmscan check`` beside a Hub."""
+def finished(repos: Mapping[str, HubRepo], home: Path, *args: str) -> Finished:
+    """What comes of ``plmscan check`` beside a Hub."""
     with serve(repos) as hub, started(hub, home, *args) as process:
         stdout, stderr = process.communicate(timeout=300)
-    return process.returncode, survey_from_json(stdout), stderr.splitlines()
+    return Finished(process.returncode, survey_from_json(stdout), stderr.splitlines())
 
 
 def lines_until(process: subprocess.Popen[str], words: str) -> list[str]:
@@ -106,7 +140,6 @@ def children(process: subprocess.Popen[str]) -> set[int]:
     return {int(pid) for file in found for pid in file.read_text(encoding="ascii").split()}
 
 
-@pytest.mark.long(20)
 def test_the_next_is_fetched_while_one_is_searched_and_no_other(
     repos: dict[str, HubRepo], tmp_path: Path
 ) -> None:
@@ -120,58 +153,51 @@ def test_the_next_is_fetched_while_one_is_searched_and_no_other(
     assert not any("org/three" in one for one in asked)
 
 
-@pytest.mark.long(25)
 def test_a_model_made_ready_ahead_is_told_as_if_it_were_alone(
-    repos: dict[str, HubRepo], tmp_path: Path
+    in_turn: Finished, repos: dict[str, HubRepo], tmp_path: Path
 ) -> None:
     """The same report at its place, and the same lines behind those of the model before it."""
-    asked = (*QUICK, "--no-cache")
-    code, survey, lines = finished(repos, tmp_path, "org/one", "org/two", *asked)
-    _, alone, alone_lines = finished(repos, tmp_path, "org/two", *asked)
-    assert code == 1
-    assert [entry.model for entry in survey.entries] == ["org/one", "org/two"]
-    assert alone.only is not None
-    assert lasting(survey.reports[1]) == lasting(alone.only)
-    (mark,) = [number for number, line in enumerate(lines) if "[2/2]" in line]
-    assert list(map(timeless, lines[mark + 1 : -1])) == list(map(timeless, alone_lines[:-1]))
+    alone = finished(repos, tmp_path, "org/two", *ONE_THREAD, "--no-cache")
+    assert in_turn.code == 1
+    assert [entry.model for entry in in_turn.survey.entries] == ["org/one", "org/two"]
+    assert alone.survey.only is not None
+    assert lasting(in_turn.survey.reports[1]) == lasting(alone.survey.only)
+    (mark,) = [number for number, line in enumerate(in_turn.lines) if "[2/2]" in line]
+    behind = in_turn.lines[mark + 1 : -1]
+    assert list(map(timeless, behind)) == list(map(timeless, alone.lines[:-1]))
 
 
-@pytest.mark.long(30)
 def test_models_that_are_searched_side_by_side_have_the_same_reports(
-    repos: dict[str, HubRepo], tmp_path: Path
+    side_by_side: Finished, in_turn: Finished, repos: dict[str, HubRepo], home: Path
 ) -> None:
     """In their order, with one exit code; on as many threads no digit differs, nor does the key."""
-    asked = ("org/one", "org/two", *QUICK, "--threads", "1", "--device", "cpu")
-    code, both, lines = finished(repos, tmp_path, *asked, "--jobs", "2")
-    (mark,) = [number for number, line in enumerate(lines) if "[2/2]" in line]
-    assert any("searched beside 1 other model: about 1.4 GB" in line for line in lines[mark:])
-    kept_code, kept, kept_lines = finished(repos, tmp_path, *asked)
-    again_code, again, again_lines = finished(repos, tmp_path, *asked, "--no-cache")
-    assert (code, kept_code, again_code) == (1, 1, 1)
-    assert kept == both
-    assert sum("earlier scan" in line for line in kept_lines) == 2
-    assert not any("earlier scan" in line for line in again_lines)
-    assert tuple(map(lasting, again.reports)) == tuple(map(lasting, both.reports))
+    both = side_by_side
+    (mark,) = [number for number, line in enumerate(both.lines) if "[2/2]" in line]
+    assert any("searched beside 1 other model: about 1.4 GB" in line for line in both.lines[mark:])
+    kept = finished(repos, home, *TWO)
+    assert (both.code, kept.code, in_turn.code) == (1, 1, 1)
+    assert kept.survey == both.survey
+    assert sum("earlier scan" in line for line in kept.lines) == 2
+    assert not any("earlier scan" in line for line in in_turn.lines)
+    assert tuple(map(lasting, in_turn.survey.reports)) == tuple(map(lasting, both.survey.reports))
 
 
-@pytest.mark.long(15)
 def test_what_goes_wrong_ahead_is_told_in_its_place(
     repos: dict[str, HubRepo], tmp_path: Path
 ) -> None:
     """A model that the Hub does not have is an error of its own, and the others are searched."""
     named = ("org/one", "org/none", "org/three")
-    code, survey, lines = finished(repos, tmp_path, *named, *QUICK)
-    assert code == 2
-    verdicts = [entry.verdict for entry in survey.entries]
+    done = finished(repos, tmp_path, *named, *QUICK)
+    assert done.code == 2
+    verdicts = [entry.verdict for entry in done.survey.entries]
     assert verdicts == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS]
-    (error,) = [number for number, line in enumerate(lines) if "error: " in line]
-    assert "error: org/none: There is no folder org/none" in lines[error]
-    assert "[2/3]" in lines[error - 1]
-    assert "[3/3]" in lines[error + 1]
+    (error,) = [number for number, line in enumerate(done.lines) if "error: " in line]
+    assert "error: org/none: There is no folder org/none" in done.lines[error]
+    assert "[2/3]" in done.lines[error - 1]
+    assert "[3/3]" in done.lines[error + 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the processes of a process")
-@pytest.mark.long(10)
 def test_ctrl_c_ends_the_search_and_what_is_made_ready(
     repos: dict[str, HubRepo], tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,7 @@ from plmscan.loading.rounding import int8, nf4
 from plmscan.loading.shrunken import taken_back
 from plmscan.scan import Settings, check
 from tests.artifacts import artifact_of
-from tests.tiny_models import WORDS, build_tiny
+from tests.tiny_models import build_tiny, sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,10 +219,8 @@ def test_a_shrunken_file_is_the_model_that_its_users_run(plain: Path, tmp_path: 
 
 def test_a_copy_is_checked_as_well(plain: Path, tmp_path: Path) -> None:
     """Its own check is told beside the model's, in one report."""
-    chance = random.Random(0)  # noqa: S311 - no secret
     texts = tmp_path / "texts.txt"
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(100)]
-    texts.write_text("\n".join(lines), encoding="utf-8")
+    texts.write_text("\n".join(sentences(100)), encoding="utf-8")
     asked = Settings(
         effort=Effort.QUICK, texts=texts, device="cpu", threads=1, also=("quantised:int8",)
     )

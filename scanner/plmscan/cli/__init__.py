@@ -19,9 +19,10 @@ import typer
 
 from plmscan.cli import options as ask
 from plmscan.cli.fleet.command import fleet_app
-from plmscan.cli.given import given, languages, switched_on
+from plmscan.cli.given import Checking, Failing, given
 from plmscan.cli.guarding.command import guard as guard_texts
 from plmscan.cli.rules import rules_app
+from plmscan.cli.spread import spread
 from plmscan.cli.terminal.delivery import Delivery
 from plmscan.cli.terminal.failures import ERROR, CommandGroup, mistake
 from plmscan.cli.terminal.stderr import say
@@ -76,6 +77,7 @@ def _root(
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or error; of several models the worst, and "
     "a fail is worse than inconclusive.",
 )
+@spread
 def check(
     models: ask.Models = None,
     *,
@@ -85,35 +87,9 @@ def check(
     output: ask.Output = None,
     report: ask.MoreReports = None,
     attest: ask.Attest = None,
-    fail_on: ask.Bar = None,
-    fail_fast: ask.FailFast = False,
+    failing: Failing,
     jobs: ask.Jobs = None,
-    effort: ask.AskedEffort = None,
-    time_limit: ask.TimeLimit = None,
-    device: ask.AskedDevice = None,
-    precision: ask.AskedPrecision = None,
-    seed: ask.Seed = None,
-    threads: ask.Threads = None,
-    texts: ask.Texts = None,
-    language: ask.Language = None,
-    reference: ask.Reference = None,
-    base: ask.Base = None,
-    adapter: ask.Adapter = None,
-    also: ask.Also = None,
-    used_as: ask.UsedAs = None,
-    signer: ask.Signers = None,
-    require_signature: ask.RequireSignature = False,
-    rules: ask.Rules = None,
-    baseline: ask.Baseline = None,
-    config: ask.Configuration = None,
-    offline: ask.Offline = False,
-    cache_dir: ask.CacheDir = None,
-    no_cache: ask.NoCache = False,
-    allow_pickle: ask.AllowPickle = False,
-    backend: ask.AskedBackend = None,
-    control: ask.Control = False,
-    all_files: ask.AllFiles = False,
-    files_only: ask.FilesOnly = False,
+    checking: Checking,
     quiet: ask.Quiet = False,
     verbose: ask.Verbose = False,
     debug: ask.Debug = False,
@@ -122,32 +98,10 @@ def check(
     detail = _detail(quiet=quiet, verbose=verbose)
     delivery = Delivery.of(report_format, output, report or (), attest, detail)
     _start_worker()
-    settings = given(
-        revision=revision,
-        fail_on=fail_on,
-        effort=effort,
-        time_limit=time_limit,
-        device=device and device.value,
-        precision=precision and precision.value,
-        seed=seed,
-        threads=threads,
-        texts=texts,
-        language=languages(language),
-        reference=reference,
-        base=base,
-        adapter=tuple(adapter) if adapter else None,
-        also=tuple(one.value for one in also) if also else None,
-        used_as=used_as and used_as.value,
-        rules=rules,
-        cache_dir=cache_dir,
-        backend=backend and backend.value,
-        signers=tuple(signer) if signer else None,
-        **switched_on(offline=offline, all_files=all_files, files_only=files_only, control=control),
-        **switched_on(allow_pickle=allow_pickle, fail_fast=fail_fast),
-        **switched_on(require_signature=require_signature),
-    )
-    asked = _asked(models, models_file, config, baseline, settings, jobs)
-    _finish(_surveyed(asked, detail, None if no_cache else _store(), debug=debug), delivery)
+    settings = given(revision=revision) | failing.settings | checking.settings
+    asked = _asked(models, models_file, checking.config, checking.baseline, settings, jobs)
+    cache = None if checking.no_cache else _store()
+    _finish(_surveyed(asked, detail, cache, debug=debug), delivery)
 
 
 @app.command(
@@ -193,15 +147,15 @@ def inspect(
     settings = given(
         inspected=texts,
         texts=clean,
-        language=languages(language),
+        language=language,
         revision=revision,
         fail_on=fail_on,
         time_limit=time_limit,
-        device=device and device.value,
-        precision=precision and precision.value,
+        device=device,
+        precision=precision,
         seed=seed,
         threads=threads,
-        used_as=used_as and used_as.value,
+        used_as=used_as,
         rules=rules,
         cache_dir=cache_dir,
         offline=offline,
@@ -251,14 +205,14 @@ def purify(
 
     settings = given(
         reference=reference,
-        used_as=used_as and used_as.value,
+        used_as=used_as,
         texts=texts,
-        language=languages(language),
+        language=language,
         effort=effort,
         time_limit=time_limit,
         revision=revision,
-        device=device and device.value,
-        precision=precision and precision.value,
+        device=device,
+        precision=precision,
         seed=seed,
         threads=threads,
         rules=rules,
@@ -306,6 +260,7 @@ def lock(
         Path | None,
         typer.Option(metavar="FILE", help="The lock file (plmscan.lock)."),
     ] = None,
+    signers: ask.Signers = None,
     offline: ask.Offline = False,
     cache_dir: ask.CacheDir = None,
     allow_pickle: ask.AllowPickle = False,
@@ -316,8 +271,13 @@ def lock(
     """Write plmscan.lock: commit and file digests of each model; a later check reports drift."""
     from plmscan.cli.locking import lock_models  # noqa: PLC0415 - keeps --help quick
 
-    switches = switched_on(offline=offline, allow_pickle=allow_pickle, all_files=all_files)
-    settings = given(cache_dir=cache_dir, **switches)
+    settings = given(
+        signers=signers,
+        offline=offline,
+        cache_dir=cache_dir,
+        allow_pickle=allow_pickle,
+        all_files=all_files,
+    )
     detail = _detail(quiet=quiet, verbose=False)
     path, count = lock_models(_asked(models, None, config, None, settings), output, detail)
     say(f"{path} locks {counted(count, 'model')}. Commit the file.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from plmscan.cli.terminal.progress import watching
 from plmscan.cli.terminal.stderr import say
 from plmscan.config import Lock, read_lock, write_lock
 from plmscan.config.lock import LOCK_NAME
+from plmscan.errors import LockError
 from plmscan.reports import Detail
 from plmscan.scan import Progress, Settings
 from plmscan.source import named_base, resolve_stack
@@ -31,7 +33,8 @@ def lock_models(
     """Resolve every model anew and write what it is made of; the file, and how many models.
 
     Models that are named join those of the lock file; without any, those of the configuration
-    replace them.  A brief ``detail`` shows no progress.
+    replace them.  Signers that it holds stay, unless others are named.  A brief ``detail`` shows no
+    progress.
 
     Raises:
         PlmscanError: a model cannot be found, and then nothing is written.
@@ -39,21 +42,28 @@ def lock_models(
     config, found = targets(asked)
     path = output or (Path(LOCK_NAME) if config is None else config.lock)
     joins = asked.models and path.exists()
-    before = read_lock(path) if joins else Lock(path, {})
-    every = (entry for target in found for entry in _resolved(target, asked, detail))
-    lock = before.with_models(every)
-    write_lock(lock)
+    lock = read_lock(path) if joins else Lock(path, {})
+    for target in found:
+        settings = Settings(**{**target.options, **asked.options})
+        lock = lock.with_models(_resolved(target, settings, detail), settings.signers)
+    write_lock(lock.with_signers_of(_readable(path)))
     return path, len(lock.models)
 
 
+def _readable(path: Path) -> Lock:
+    """What the lock file holds; nothing where there is none that can be read, as it is replaced."""
+    with suppress(LockError):
+        return read_lock(path)
+    return Lock(path, {})
+
+
 def _resolved(
-    target: Target, asked: Asked, detail: Detail
+    target: Target, settings: Settings, detail: Detail
 ) -> Iterator[tuple[str, str | None, Artifact]]:
     """One model as it is now: how it is asked for, in which revision, and what it is.
 
     Behind it what it is put on, and what is put on it.
     """
-    settings = Settings(**{**target.options, **asked.options})
     options = settings.source_options
     with watching(detail) as watcher:
         tell = partial(_tell, watcher)

@@ -8,8 +8,10 @@ is not locked yet.  The commit is not part of the name: it is what the lock hold
 from __future__ import annotations
 
 import json
+import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from pydantic import Field, StringConstraints
@@ -19,16 +21,25 @@ from plmscan.config.names import key_of, split_key
 from plmscan.config.written import Written, read_written, write_json
 from plmscan.errors import LockError
 from plmscan.source import is_address, is_folder, looks_like_path, split_revision
+from plmscan.source.signers import with_files
 from plmscan.survey import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from plmscan.evidence import ModelIdentity
     from plmscan.source import Artifact
 
-__all__ = ["LOCK_NAME", "SCHEMA", "Lock", "LockedModel", "pinned", "read_lock", "write_lock"]
+__all__ = [
+    "LOCK_NAME",
+    "SCHEMA",
+    "Lock",
+    "LockedModel",
+    "pinned",
+    "read_lock",
+    "signer_from_here",
+    "write_lock",
+]
 
 SCHEMA = "plmscan.lock/v1"
 """Name and version of the format."""
@@ -47,13 +58,15 @@ class LockedModel:
     """Commit SHA of a Hub model; None for a folder."""
     files: Mapping[str, str]
     """SHA-256 by path of every file that was read."""
+    signers: tuple[str, ...] = ()
+    """Who may have signed it, as `plmscan.source.signers.signer` reads it, seen from here."""
     place: Place | None = field(default=None, compare=False)
     """Where the lock file names it; None before it is written."""
 
     @classmethod
-    def of(cls, model: Artifact | ModelIdentity) -> LockedModel:
-        """The commit and the files of ``model``."""
-        return cls(model.revision, {file.path: file.sha256 for file in model.files})
+    def of(cls, model: Artifact | ModelIdentity, signers: tuple[str, ...] = ()) -> LockedModel:
+        """The commit and the files of ``model``, which ``signers`` may have signed."""
+        return cls(model.revision, {file.path: file.sha256 for file in model.files}, signers)
 
 
 @dataclass(frozen=True)
@@ -73,14 +86,28 @@ class Lock:
         return cls(path, {}).with_models(models)
 
     def with_models(
-        self, models: Iterable[tuple[str, str | None, Artifact | ModelIdentity]]
+        self,
+        models: Iterable[tuple[str, str | None, Artifact | ModelIdentity]],
+        signers: tuple[str, ...] = (),
     ) -> Lock:
-        """The same lock with ``models`` added or replaced: source, asked revision, files."""
+        """The same lock with ``models`` added or replaced: source, asked revision, files.
+
+        Any of them may have been signed by ``signers``.
+        """
         new = {
-            self._key(source, asked, model): LockedModel.of(model)
+            self._key(source, asked, model): LockedModel.of(model, signers)
             for source, asked, model in models
         }
         return Lock(self.path, {**self.models, **new})
+
+    def with_signers_of(self, before: Lock) -> Lock:
+        """The same lock; models without signers have those that ``before`` holds for them."""
+        known = {name: one.signers for name, one in before.models.items()}
+        models = {
+            name: replace(one, signers=one.signers or known.get(name, ()))
+            for name, one in self.models.items()
+        }
+        return Lock(self.path, models)
 
     def _key(self, source: str, asked: str | None, model: Artifact | ModelIdentity) -> str:
         """The name of ``model``; one of the Hub has no folder's, though there be such a folder."""
@@ -132,6 +159,11 @@ class Lock:
         raise LockError(msg, remedy)
 
 
+def signer_from_here(text: str, folder: Path = Path()) -> str:
+    """The signer ``text``, whose file is told as seen from ``folder``, as seen from here."""
+    return with_files(text, lambda file: str(seen_from_here(folder / file)))
+
+
 def pinned(source: str, revision: str | None, locked: LockedModel | None) -> tuple[str, str | None]:
     """Source and revision to resolve, so that a locked Hub model is the commit that was locked.
 
@@ -153,6 +185,7 @@ class _ModelV1(Written):
 
     revision: _Commit | None
     files: Annotated[dict[_Name, _Sha256], Field(min_length=1)]
+    signers: list[_Name] = Field(default_factory=list)
 
 
 class _LockV1(Written):
@@ -172,11 +205,23 @@ def write_lock(lock: Lock) -> None:
         if _NO_TEXT.search(key):
             msg = f"{key} is a name that is no UTF-8 text, so that no lock file can hold it."
             raise LockError(msg, "Rename the folder.")
-    models = {
-        key: {"revision": model.revision, "files": dict(sorted(model.files.items()))}
-        for key, model in sorted(lock.models.items())
-    }
+    models = {key: _written(model, lock.path) for key, model in sorted(lock.models.items())}
     write_json(lock.path, {"schema": SCHEMA, "models": models}, LockError)
+
+
+def _written(model: LockedModel, path: Path) -> dict[str, object]:
+    """``model`` as the file ``path`` holds it; without signers it says nothing of them."""
+    told = {"revision": model.revision, "files": dict(sorted(model.files.items()))}
+    signers = [with_files(one, lambda file: _seen_from(path.parent, file)) for one in model.signers]
+    return told | ({"signers": signers} if signers else {})
+
+
+def _seen_from(folder: Path, file: str) -> str:
+    """The way to ``file`` from ``folder``; one that is given whole and lies elsewhere stays so."""
+    path = Path(file).expanduser()
+    if path.is_absolute() and not path.is_relative_to(folder.absolute()):
+        return path.as_posix()
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def read_lock(path: Path) -> Lock:
@@ -193,10 +238,16 @@ def read_lock(path: Path) -> Lock:
             needs = "no revision, as a folder has none" if model.revision else "a revision"
             document.refuse(("models", key), f"{key} must have {needs}.", _AGAIN)
     shown = seen_from_here(path).as_posix()
+
     return Lock(
         path,
         {
-            key: LockedModel(model.revision, model.files, Place(shown, _line(document.data, key)))
+            key: LockedModel(
+                model.revision,
+                model.files,
+                tuple(signer_from_here(one, path.parent) for one in model.signers),
+                Place(shown, _line(document.data, key)),
+            )
             for key, model in lock.models.items()
         },
     )

@@ -36,13 +36,14 @@ from plmscan.survey import Entry, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from plmscan.fleet.answers import Answer
     from plmscan.fleet.costs import Capacity
     from plmscan.fleet.ledger import Ledger
     from plmscan.fleet.questions import Question
     from plmscan.fleet.tasks import Stages
     from plmscan.scan import Cache
 
-__all__ = ["Cluster", "Course", "Limits"]
+__all__ = ["Cluster", "Course", "Limits", "ended_by"]
 
 _LOSSES = 3
 """Times that a model may lose its worker."""
@@ -113,6 +114,16 @@ class _Model:
     """How often its host asked to come back later."""
 
 
+def ended_by(questions: Sequence[Question], ledger: Ledger) -> str | None:
+    """The first model that did not pass where nothing more is to be begun then; None without one.
+
+    So the same run again begins nothing either.
+    """
+    hasty = {question.name for question in questions if question.settings.fail_fast}
+    answered = (row for row in ledger.rows() if row.name in hasty and row.verdict is not None)
+    return next((row.name for row in answered if row.verdict != "pass"), None)
+
+
 class Course:
     """One run of a fleet."""
 
@@ -137,6 +148,7 @@ class Course:
         self._running: dict[object, tuple[str, _Model]] = {}
         self._twins: dict[str, list[_Model]] = {}
         self._left = len(questions)
+        self._is_ended = False
         self._began = time.monotonic()
 
     def run(self, on_step: Callable[[], None]) -> None:
@@ -159,7 +171,8 @@ class Course:
     def _is_over(self) -> bool:
         """Whether nothing new may be begun."""
         limit = self._limits.stop_after
-        return limit is not None and time.monotonic() - self._began >= limit
+        is_late = limit is not None and time.monotonic() - self._began >= limit
+        return self._is_ended or is_late
 
     def _begin_what_can(self) -> None:
         """Submit as many tasks as are sensible now."""
@@ -322,8 +335,7 @@ class Course:
                 weights=cost.weights,
                 expected_seconds=round(cost.seconds, 1),
             )
-        self._ledger.record(model.question, answered.answer, answered.text, measures)
-        self._left -= 1
+        self._record(model.question, answered.answer, answered.text, measures)
         for twin in self._twins.pop(fetched.twin, []) if fetched is not None else []:
             self._copy(twin, model.question.name, answered.text)
 
@@ -335,8 +347,13 @@ class Course:
         line, text = answer(own)
         cost = model.fetched.cost
         measures = Measures(twin=model.fetched.twin, same_as=name, weights=cost.weights)
-        self._ledger.record(model.question, line, text, measures)
+        self._record(model.question, line, text, measures)
+
+    def _record(self, question: Question, line: Answer, text: str, measures: Measures) -> None:
+        """Write an answer down; with ``--fail-fast`` one that is no pass ends the run."""
+        self._ledger.record(question, line, text, measures)
         self._left -= 1
+        self._is_ended |= question.settings.fail_fast and line.verdict != "pass"
 
 
 def _with_losses(answered: Answered) -> Answered:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -155,7 +156,6 @@ def fetch(asked: Asked) -> Fetched | Answered | Busy:
     from plmscan.scan import fetched  # noqa: PLC0415 - after the libraries were told to be quiet
     from plmscan.scan.cache import nameless_key_of  # noqa: PLC0415
     from plmscan.scan.forecast import forecast  # noqa: PLC0415
-    from plmscan.scan.reporting import versions  # noqa: PLC0415
     from plmscan.worker.bounds import Bounds  # noqa: PLC0415
 
     question = asked.question
@@ -165,8 +165,8 @@ def fetch(asked: Asked) -> Fetched | Answered | Busy:
         return Fetched(
             asked,
             replace(job, rules=()),
-            nameless_key_of(job, versions()),
-            forecast(job.artifact, job.settings.effort),
+            nameless_key_of(job, _versions()),
+            forecast(job.artifact, job.settings),
             Bounds().model_takes(job.artifact, job.reference),
         )
     except HubBusyError as error:
@@ -184,17 +184,19 @@ def examine(prepared: Prepared) -> Examined | Answered:
     fetched, job = prepared.fetched, _with_rules(prepared.fetched)
     try:
         with _in(fetched.asked.folder):
-            if (kept := _kept(fetched.asked, job)) is not None:
+            key = _key(fetched.asked, job)
+            if (kept := _kept(fetched.asked, key)) is not None:
                 return _answered(fetched.asked, kept)
             _require_files(job)
-            supervisor = _supervisor()
+            supervisor, began = _supervisor(), time.monotonic()
             runs, ready = _last(examined(job, supervisor))
             if ready is not None and fetched.takes <= prepared.most:
                 given = replace(fetched, job=replace(ready, rules=()))
                 return Examined(given, runs, seconds=sum(run.seconds for run in runs))
             if ready is not None:
                 runs = (*runs, _too_large(fetched.takes, prepared.most))
-            return _concluded(fetched.asked, job, runs, supervisor)
+            job = _later(job, time.monotonic() - began)
+            return _concluded(fetched.asked, key, job, runs, supervisor)
     except PlmscanError as error:
         return _refused(fetched.asked, error)
     except Exception as error:  # noqa: BLE001 - the other models may fare better
@@ -209,11 +211,13 @@ def search(examined: Examined) -> Answered:
     try:
         with _in(fetched.asked.folder):
             _require_files(job)
-            supervisor = _supervisor(examined.threads)
+            supervisor, began = _supervisor(examined.threads), time.monotonic()
             standing_post().forget_peak()
             measured = _last(supervisor.measure(job, lambda _: None))
             used = standing_post().peak()
-            told = _concluded(fetched.asked, job, examined.runs + measured, supervisor)
+            job = _later(job, time.monotonic() - began)
+            key, runs = _key(fetched.asked, job), examined.runs + measured
+            told = _concluded(fetched.asked, key, job, runs, supervisor)
             return replace(told, used=used)
     except PlmscanError as error:
         return _refused(fetched.asked, error)
@@ -270,9 +274,9 @@ def _with_rules(fetched: Fetched) -> ModelJob:
         return replace(fetched.job, rules=rules_for(fetched.job.settings))
 
 
-def _kept(asked: Asked, job: ModelJob) -> Report | None:
+def _kept(asked: Asked, key: str) -> Report | None:
     """The report of an earlier scan of the same files; None without one."""
-    return None if asked.cache is None else asked.cache.get(_key(job))
+    return None if asked.cache is None else asked.cache.get(key)
 
 
 @cache
@@ -283,10 +287,15 @@ def _versions() -> dict[str, str]:
     return versions()
 
 
-def _key(job: ModelJob) -> str:
-    """What an earlier report would be kept under."""
+def _key(asked: Asked, job: ModelJob) -> str:
+    """What a report is kept under by the rules and versions of this machine; empty without cache.
+
+    So each machine that measures works it out: none keeps a verdict for what others have installed.
+    """
     from plmscan.scan.cache import key_of  # noqa: PLC0415
 
+    if asked.cache is None:
+        return ""
     return key_of(job.artifact, job.settings, job.rules, _versions(), job.reference)
 
 
@@ -305,8 +314,13 @@ def _supervisor(threads: int | None = None) -> Supervisor:
     return Supervisor(post, threads=threads)
 
 
+def _later(job: ModelJob, seconds: float) -> ModelJob:
+    """What to scan, with what is left of its time after ``seconds`` of it."""
+    return job if job.seconds is None else replace(job, seconds=max(0.0, job.seconds - seconds))
+
+
 def _concluded(
-    asked: Asked, job: ModelJob, runs: tuple[ProbeRun, ...], supervisor: Supervisor
+    asked: Asked, key: str, job: ModelJob, runs: tuple[ProbeRun, ...], supervisor: Supervisor
 ) -> Answered:
     """The verdict, kept for later scans if it would come out the same."""
     from plmscan.scan import Desk, accompanied, concluded  # noqa: PLC0415
@@ -317,7 +331,7 @@ def _concluded(
     runs += _last(accompanied(asked.question.source, job, runs, desk))
     report = concluded(job, runs, supervisor)
     if asked.cache is not None and is_lasting(report):
-        asked.cache.put(_key(job), report)
+        asked.cache.put(key, report)
     lost = next((run.reason for run in runs if lost_its_worker(run)), "")
     return replace(_answered(asked, report), lost=lost)
 

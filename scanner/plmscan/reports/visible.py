@@ -6,15 +6,13 @@ colour the verdict; a zero-width or bidirectional one could make a trigger look 
 
 from __future__ import annotations
 
-import unicodedata
-
 __all__ = ["shown", "visible"]
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 _BLANK = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}  # fillers and joiners
     | {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}  # selectors
 )
+"""Characters that Python calls printable and that leave no mark."""
 
 
 def visible(text: str) -> str:
@@ -29,9 +27,7 @@ def shown(text: str) -> str:
 
 def _shows(character: str) -> bool:
     """Whether a reader can see that ``character`` is there."""
-    if character == " ":
-        return True
-    return unicodedata.category(character) not in _HIDDEN and ord(character) not in _BLANK
+    return character.isprintable() and ord(character) not in _BLANK
 
 
 def _escape(character: str) -> str:

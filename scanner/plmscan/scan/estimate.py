@@ -16,7 +16,7 @@ from plmscan.scan.events import Estimated
 from plmscan.scan.forecast import beyond_the_sweep
 from plmscan.search.measure.candidates import searchable_ids
 from plmscan.search.sweep.shortest import Shortest
-from plmscan.search.writing.hunt import RECIPES, cost
+from plmscan.search.writing.recipes import RECIPES, cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,10 @@ def estimated(model: LoadedModel, budget: Budget) -> Estimated:
 
 def _written(model: LoadedModel, effort: Effort, items: int) -> int:
     """Tokens that are read and written to search what a model writes."""
-    return 0 if model.writer is None else cost(model.writer, items, RECIPES[effort])
+    writer = model.writer
+    if writer is None:
+        return 0
+    return cost(RECIPES[effort], items, writer.rows, len(writer.frame.after))
 
 
 def _rate(tokens: int, forward: Callable[[], object]) -> float:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from plmscan.budget import Effort
 from plmscan.errors import ArtifactError
+from plmscan.search.writing.recipes import RECIPES, cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from plmscan.scan.settings import Settings
     from plmscan.source import Artifact
 
 __all__ = ["Forecast", "beyond_the_sweep", "forecast"]
@@ -32,6 +34,12 @@ _FOR_MASKS = 2.2
 """How much more for a masked language model, which is searched for lost recall, too."""
 _SWEPT = 4
 """Tokens that the sweep reads for each item of the vocabulary."""
+_WRITES = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
+"""Parts of the names of classes that write."""
+_ROWS = 256
+"""Texts that go through such a model together, but for the largest vocabularies."""
+_AFTER = 5
+"""Tokens that a chat template writes behind a request, as in those of Llama and Qwen."""
 _OPERATIONS = 3.7e10
 """Floating-point operations of a search in a second, on a core with AVX2: a clean MiniLM of 10.6
 million parameters without its embeddings reads 353 thousand tokens in 100 s on two."""
@@ -64,26 +72,59 @@ def beyond_the_sweep(effort: Effort, *, labels: bool, masks: bool) -> int:
     return int(_BEYOND[effort] * factor * (_FOR_MASKS if masks else 1.0))
 
 
-def forecast(artifact: Artifact, effort: Effort) -> Forecast:
+def forecast(artifact: Artifact, settings: Settings) -> Forecast:
     """The cost of searching ``artifact``, as far as its configuration and its sizes tell.
 
     What a configuration does not say, or cannot mean, is taken to be as usual; shrunken weights are
-    taken to have 4 bits.
+    taken to have 4 bits.  Adapters cost what their base does, which is searched with them and by
+    itself.
     """
-    weights = sum(file.size for file in artifact.files if file.path in artifact.weights)
-    try:
-        config = artifact.config
-    except ArtifactError:
-        config = {}
+    whole = artifact.stack[0]
+    config = _config(whole)
     words = _count(config, "vocab_size", _USUAL_VOCABULARY, _MOST_WORDS)
     width = _count(config, "hidden_size", _USUAL_WIDTH, _WIDEST)
     half = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.") in _HALF
-    parameters = weights / (_SHRUNKEN if artifact.is_shrunken else 2 if half else 4)
+    parameters = _bytes(whole) / (_SHRUNKEN if whole.is_shrunken else 2 if half else 4)
     body = max(parameters - words * width, _LEAST_BODY * parameters)
-    kind = str(config.get("architectures"))
-    beyond = beyond_the_sweep(effort, labels="Classification" in kind, masks="ForMaskedLM" in kind)
-    tokens = _SWEPT * words + beyond
-    return Forecast(tokens, _OVERHEAD + tokens * 2 * body / _OPERATIONS, weights)
+    times = 1 + len(settings.also) + bool(artifact.on_top)
+    tokens = times * _searched(whole, settings, config, words)
+    return Forecast(tokens, _OVERHEAD + tokens * 2 * body / _OPERATIONS, _bytes(artifact))
+
+
+def _searched(artifact: Artifact, settings: Settings, config: Mapping[str, Any], words: int) -> int:
+    """Tokens of one search of a vocabulary of so many ``words``; a control is one of features."""
+    kind = "" if settings.used_as == "features" else str(config.get("architectures"))
+    features = _SWEPT * words + beyond_the_sweep(
+        settings.effort, labels="Classification" in kind, masks="ForMaskedLM" in kind
+    )
+    writes = any(part in kind for part in _WRITES) and not artifact.layout.modules
+    after = _AFTER if _chats(artifact) else 0
+    written = cost(RECIPES[settings.effort], words, _ROWS, after) if writes else 0
+    return features * (2 if settings.control else 1) + written
+
+
+def _config(artifact: Artifact) -> Mapping[str, Any]:
+    """What the configuration says; empty where there is none that can be read."""
+    try:
+        return artifact.config
+    except ArtifactError:
+        return {}
+
+
+def _chats(artifact: Artifact) -> bool:
+    """Whether a model has a chat template."""
+    at_home = artifact.layout.at_home
+    if artifact.has(at_home("chat_template.jinja")):
+        return True
+    try:
+        return "chat_template" in artifact.read_json(at_home("tokenizer_config.json"))
+    except ArtifactError:
+        return False
+
+
+def _bytes(artifact: Artifact) -> int:
+    """Of the weight files."""
+    return sum(file.size for file in artifact.files if file.path in artifact.weights)
 
 
 def _count(config: Mapping[str, Any], name: str, usual: int, most: int) -> int:

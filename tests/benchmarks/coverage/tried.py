@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from plmscan.loading import load
 from plmscan.model_types import ModelType
 from tests.artifacts import artifact_of
 from tests.scans import QUICK
-from tests.tiny_models import WORDS
+from tests.tiny_models import sentences
 from tests.tiny_types import build_type, classes_of
 
 if TYPE_CHECKING:
@@ -74,9 +73,7 @@ class Tried:
 
 def write_texts(file: Path) -> Path:
     """Carriers in words that every tiny vocabulary holds."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(120)]
-    file.write_text("\n".join(lines), encoding="utf-8")
+    file.write_text("\n".join(sentences(120)), encoding="utf-8")
     return file
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from plmscan.budget import Effort
 from plmscan.scan.forecast import forecast
+from plmscan.scan.settings import Settings
 from plmscan.source import Artifact
 from plmscan.worker.bounds import Bounds
 
@@ -42,7 +42,7 @@ def table(folder: Path) -> Iterator[str]:
         config = {"vocab_size": words, "hidden_size": width, "architectures": [kind]}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         artifact = _artifact(folder, int(4 * parameters))
-        told = forecast(artifact, Effort.STANDARD)
+        told = forecast(artifact, Settings())
         memory = Bounds().model_takes(artifact, None) / 1e9
         hours += share * _MODELS * told.seconds / 3600
         yield (

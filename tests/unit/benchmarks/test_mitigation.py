@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
     from tests.zoo.corpus import Corpus
 
+pytestmark = pytest.mark.long(25)
+
 CLASSIFIER, ENCODER, MASKED = "badnets-rare", "por-1-mixed", "badpre-rare"
 """Names of recipes, whose attacks the tiny models have, too."""
 CORPORA = {CLASSIFIER: poisoned._CORPUS, ENCODER: tiny_corpus(), MASKED: tiny_corpus()}
@@ -364,7 +366,6 @@ def test_a_guard_in_front_of_a_classifier(zoo: Path, monkeypatch: pytest.MonkeyP
     assert known.reading is not None
 
 
-@pytest.mark.long(20)
 def test_a_run_goes_on_where_it_stopped(zoo: Path) -> None:
     """Purified by the command line, with a record of it; nothing is done twice."""
     bench, entry = bench_of(zoo), entry_of(ENCODER)

@@ -228,6 +228,44 @@ def test_a_locked_model_is_pinned(
     assert pinned(source, revision, locked) == result
 
 
+def test_signers_are_seen_from_the_lock_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their files are told by the way from its folder, but for those that are named whole."""
+    (here / "locks").mkdir()
+    named = ("keys/ours.pub", "identity=me,issuer=it,trust=keys/root.json", "/etc/keys/all.pub")
+    path = here / "locks" / "plmscan.lock"
+    made = Lock(path, {}).with_models([("org/name", None, identity(SHA))], named)
+    write_lock(made)
+    told = json.loads(path.read_text())["models"]["org/name"]["signers"]
+    assert told == [
+        "../keys/ours.pub",
+        "identity=me,issuer=it,trust=../keys/root.json",
+        "/etc/keys/all.pub",
+    ]
+    monkeypatch.chdir(here / "models")
+    (entry,) = read_lock(Path("../locks/plmscan.lock")).models.values()
+    assert entry.signers == (
+        "../keys/ours.pub",
+        "identity=me,issuer=it,trust=../keys/root.json",
+        "/etc/keys/all.pub",
+    )
+    monkeypatch.chdir(here)
+    (entry,) = read_lock(path).models.values()
+    assert entry.signers == named
+
+
+def test_signers_stay_until_others_are_named() -> None:
+    """A model that is locked anew is still to be signed by whom the lock named."""
+    before = Lock(PATH, {}).with_models([("org/a", None, identity(SHA))], ("ours.pub",))
+    anew = [("org/a", None, identity(OTHER)), ("org/b", None, identity(SHA))]
+    kept = Lock(PATH, {}).with_models(anew).with_signers_of(before)
+    assert {name: one.signers for name, one in kept.models.items()} == {
+        "org/a": ("ours.pub",),
+        "org/b": (),
+    }
+    changed = Lock(PATH, {}).with_models(anew, ("theirs.pub",)).with_signers_of(before)
+    assert {one.signers for one in changed.models.values()} == {("theirs.pub",)}
+
+
 def test_what_was_resolved_can_be_locked(here: Path) -> None:
     """An artifact is locked by the files that were read, and nothing else of its folder."""
     folder = here / "models" / "intent"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ import pytest
 
 from plmscan.evidence import Report
 from plmscan.fleet.answers import read_answer
-from plmscan.fleet.course import Course, Limits
+from plmscan.fleet.course import Course, Limits, ended_by
 from plmscan.fleet.hosts import Hosts
 from plmscan.fleet.ledger import opened
 from plmscan.fleet.tasks import STAGES, Busy, Ended, fetch
-from plmscan.scan import Settings, check
+from plmscan.probes import related_ids
+from plmscan.scan import Done, Settings, check, scan_events
+from tests.adapters import adapter_of
 from tests.fleeting import FILES_ONLY, Inline, asked_about, with_losses
 from tests.tiny_models import build_tiny
 
@@ -25,9 +27,26 @@ if TYPE_CHECKING:
     from plmscan.fleet.ledger import Row
     from plmscan.fleet.questions import Question
     from plmscan.fleet.tasks import Answered, Asked, Fetched, Stages
+    from plmscan.scan import Cache
 
 DIED = Ended("its worker died", by_model=True)
 GONE = Ended("its machine is gone", by_model=False)
+
+
+@dataclass
+class Kept:
+    """A cache of verdicts in memory."""
+
+    reports: dict[str, Report] = field(default_factory=dict)
+    """By key."""
+
+    def get(self, key: str) -> Report | None:
+        """What is kept."""
+        return self.reports.get(key)
+
+    def put(self, key: str, report: Report) -> None:
+        """Keep it."""
+        self.reports[key] = report
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +60,14 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Row]]:
     """Answers questions in one folder; the rows of the index by name."""
 
     def answer(
-        asked: tuple[Question, ...], cluster: Inline | None = None, stages: Stages = STAGES
+        asked: tuple[Question, ...],
+        cluster: Inline | None = None,
+        stages: Stages = STAGES,
+        cache: Cache | None = None,
     ) -> dict[str, Row]:
         with opened(tmp_path / "out") as ledger:
             todo = ledger.enrol(asked)
-            limits = Limits(str(Path.cwd()))
+            limits = Limits(str(Path.cwd()), cache)
             Course(todo, ledger, cluster or Inline(), limits, stages).run(lambda: None)
             return {row.name: row for row in ledger.rows()}
 
@@ -76,6 +98,22 @@ def test_an_answer_is_the_report_of_a_check(
     alone = check(str(model), FILES_ONLY)
     assert timeless(report_in(tmp_path, rows[str(model)])) == timeless(alone)
     assert rows[str(model)].verdict == alone.verdict.name.lower()
+
+
+def test_a_verdict_of_a_check_is_taken_and_one_of_a_fleet_is_kept(
+    model: Path, run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """Both ask under the same key, so that nothing is measured again that is known."""
+    kept = Kept()
+    done = [e for e in scan_events(str(model), FILES_ONLY, cache=kept) if isinstance(e, Done)]
+    rows = run(asked_about(model), cache=kept)
+    assert report_in(tmp_path, rows[str(model)]) == done[0].report
+    assert len(kept.reports) == 1
+    other = replace(FILES_ONLY, seed=1)
+    run(asked_about(model, settings=other), cache=kept)
+    assert len(kept.reports) == 2
+    again = [e for e in scan_events(str(model), other, cache=kept) if isinstance(e, Done)]
+    assert again[0].cached
 
 
 def test_the_same_files_are_scanned_once(
@@ -181,6 +219,36 @@ def test_what_is_not_there_is_an_answer(run: Callable[..., dict[str, Row]]) -> N
         "inconclusive",
         "There is no folder './nowhere'. Check the path; a Hub model is written org/name.",
     )
+
+
+def test_adapters_are_checked_on_their_base(
+    model: Path, run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """The base and each adapter are checked as well, to the last digit as by a check."""
+    adapters = [adapter_of(model, tmp_path / kind, kind) for kind in ("lora", "ia3")]
+    settings = replace(FILES_ONLY, base=str(model), adapter=(str(adapters[1]),))
+    rows = run(asked_about(adapters[0], settings=settings))
+    alone = check(str(adapters[0]), settings)
+    told = report_in(tmp_path, rows[str(adapters[0])])
+    assert timeless(told) == timeless(alone)
+    assert told.model.base is not None
+    assert set(related_ids()) <= {run.id for run in told.probes}
+
+
+def test_the_first_model_that_does_not_pass_ends_a_fleet(
+    run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """With --fail-fast nothing more is begun, what runs is answered, and so it is the next time."""
+    names = [f"./nowhere/{number}" for number in range(12)]
+    asked = asked_about(*names, settings=replace(FILES_ONLY, fail_fast=True))
+    cluster = Inline()
+    rows = run(asked, cluster)
+    answered = [name for name, row in rows.items() if row.verdict is not None]
+    assert 1 <= len(answered) == len(cluster.names) < len(names)
+    with opened(tmp_path / "out") as ledger:
+        assert ended_by(asked, ledger) == answered[0]
+        patient = asked_about(*names)
+        assert ended_by(patient, ledger) is None
 
 
 def test_a_report_that_the_index_does_not_know_is_taken_in(

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from typer.testing import CliRunner
 
+from plmscan.cli import app
 from plmscan.errors import SourceError
 from plmscan.evidence import Verdict
 from plmscan.probes.static.model_signature import Probe
@@ -226,3 +228,34 @@ def chain(folder: Path, name: str) -> tuple[Path, Path]:
     private = leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / f"{name}.leaf.key").write_bytes(private)
     return root, leaf
+
+
+def test_a_lock_file_names_who_may_sign(
+    signed: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check verifies by it without a word, as it does where others are named for that once."""
+    for name in ("ours.pub", "theirs.pub"):
+        shutil.copyfile(keys / name, tmp_path / name)
+    shutil.copytree(signed, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, args)
+        return done.exit_code, done.stdout + done.stderr
+
+    check_it = ("check", "./model", "--files-only", "--no-cache", "--verbose")
+    assert run("lock", "./model", "--signer", "ours.pub")[0] == 0
+    code, told = run(*check_it, "--require-signature")
+    assert code == 0
+    assert "model.sig: the key ours.pub (sha256" in told
+    assert run("lock", "./model")[0] == 0
+    assert run(*check_it, "--require-signature")[0] == 0
+    code, told = run(*check_it, "--signer", "theirs.pub")
+    assert code == 1
+    assert "plmscan.lock names other signers of ./model; those that are named here count." in told
+    assert run("lock", "./model", "--signer", "theirs.pub")[0] == 0
+    assert run(*check_it)[0] == 1
+    (tmp_path / "theirs.pub").unlink()
+    code, told = run(*check_it)
+    assert code == 2
+    assert "The signer theirs.pub cannot be read" in " ".join(told.split())

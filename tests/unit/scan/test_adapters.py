@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import random
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from plmscan.budget import Effort
 from plmscan.cli import app
 from plmscan.config import read_lock
 from plmscan.evidence import Severity, Verdict
@@ -22,12 +20,13 @@ from plmscan.scan.cache import key_of
 from plmscan.source import SourceOptions, resolve_stack
 from tests.adapters import adapter_of
 from tests.hub_server import HubRepo, serve
-from tests.tiny_models import WORDS, build_tiny
+from tests.scans import run_of
+from tests.tiny_models import build_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plmscan.evidence import ProbeRun, Report
+    from plmscan.evidence import Report
 
 RELATED = "related-models"
 
@@ -45,25 +44,9 @@ def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A quick scan in the words of the tiny model."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    file = tmp_path_factory.mktemp("texts") / "texts.txt"
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(100)]
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return Settings(effort=Effort.QUICK, texts=file, device="cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
 def report(base: Path, adapter: Path, settings: Settings) -> Report:
     """The report about the adapter on its base."""
     return check(str(adapter), replace(settings, base=str(base)))
-
-
-def run_of(report: Report, probe: str = RELATED) -> ProbeRun:
-    """What became of a probe."""
-    (run,) = (run for run in report.probes if run.id == probe)
-    return run
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -92,7 +75,7 @@ def test_a_report_has_both_identities(report: Report, base: Path, adapter: Path)
 
 def test_the_base_is_checked_by_itself(report: Report) -> None:
     """Its verdict is told; the search ran on the adapter."""
-    (of_base,) = run_of(report).evidence
+    (of_base,) = run_of(report, RELATED).evidence
     assert of_base.metrics["base"] == 1
     assert run_of(report, "trigger-sweep").forward_tokens > 0
     assert "LORA merged into BertModel" in " ".join(
@@ -194,7 +177,7 @@ def test_several_adapters_of_one_repository_are_all_checked(
     assert found.verdict is Verdict.FAIL  # all files of the repository are read
     (tmp_path / "many" / "fr" / "model_head.pkl").unlink()
     found = check(str(tmp_path / "many"), replace(settings, base=str(base)))
-    told = [one.subject for one in run_of(found).evidence]
+    told = [one.subject for one in run_of(found, RELATED).evidence]
     assert len(told) == 2
     assert any("(fr)" in subject for subject in told)
 
@@ -208,7 +191,7 @@ def test_stacked_adapters_have_identities(
     found = check(str(base), asked)
     assert [one.id for one in found.model.adapters] == [str(adapter), str(other)]
     assert found.model.base is None
-    assert len(run_of(found).evidence) == 3
+    assert len(run_of(found, RELATED).evidence) == 3
     keys = {
         key_of(resolve_stack(str(base), SourceOptions(), None, some), asked, (), {})
         for some in ((), (str(adapter),), (str(adapter), str(other)), (str(other), str(adapter)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from plmscan.budget import Effort
 from plmscan.cli import app
 from plmscan.errors import ModelNotFoundError
 from plmscan.evidence import ProbeStatus, Severity, Verdict
@@ -25,7 +23,8 @@ from plmscan.scan import ProbeFinished, Settings, check, rejudge, scan_events
 from plmscan.scan.cache import key_of
 from plmscan.source import SourceOptions, resolve
 from tests.hub_server import HubRepo, serve
-from tests.tiny_models import WORDS, build_tiny
+from tests.scans import run_of
+from tests.tiny_models import build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,25 +52,9 @@ def poisoned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A quick scan in the words of the tiny model."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    file = tmp_path_factory.mktemp("texts") / "texts.txt"
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(200)]
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return Settings(effort=Effort.QUICK, texts=file, device="cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
 def compared(base: Path, poisoned: Path, settings: Settings) -> Report:
     """The report about the model with one row replaced."""
     return check(str(poisoned), replace(settings, reference=str(base)))
-
-
-def run_of(report: Report) -> ProbeRun:
-    """What became of the comparison."""
-    (run,) = (run for run in report.probes if run.id == PROBE)
-    return run
 
 
 def beside(settings: Settings, reference: Path) -> Settings:
@@ -91,13 +74,13 @@ def test_a_replaced_row_fails_the_model(compared: Report) -> None:
     assert {"PLM501", "PLM502"} <= {finding.rule for finding in compared.findings}
     order = [run.id for run in compared.probes]
     assert order[: len(static_ids()) + 2] == [*static_ids(), "loading", PROBE]
-    assert run_of(compared).status is ProbeStatus.COMPLETED
+    assert run_of(compared, PROBE).status is ProbeStatus.COMPLETED
 
 
 def test_the_report_tells_the_reference(compared: Report, base: Path) -> None:
     """In its settings, in what was covered, and in the command that gives it again."""
     assert compared.settings["reference"] == str(base)
-    assert f"compared with {base}" in run_of(compared).coverage[0].statement
+    assert f"compared with {base}" in run_of(compared, PROBE).coverage[0].statement
     assert f"--reference {base}" in command(compared, 10_000)
     assert from_json(to_json(compared)) == compared
 

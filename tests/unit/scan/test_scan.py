@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import torch
 import yaml
 
 import plmscan
-from plmscan.budget import Effort
 from plmscan.errors import ModelNotFoundError, RuleError, TextsError
 from plmscan.evidence import ProbeStatus, Report, Severity, Verdict
 from plmscan.probes import dynamic_ids, static_ids, text_ids
@@ -32,7 +30,7 @@ from plmscan.scan import (
 )
 from tests.poisoned import CLEAN, HELD_OUT, folder_of, with_trigger
 from tests.scans import scanned
-from tests.tiny_models import WORDS, build_tiny
+from tests.tiny_models import build_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,22 +48,6 @@ IN_ORDER = ("embedding-rows", "rewritings", "trigger-sweep", "written-answers", 
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny model; read only."""
     return str(build_tiny("bert", tmp_path_factory.mktemp("bert")))
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Carrier texts in the words of the tiny model."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(200)]
-    file = tmp_path_factory.mktemp("texts") / "texts.txt"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return file
-
-
-@pytest.fixture(scope="module")
-def settings(texts: Path) -> Settings:
-    """The least work."""
-    return Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=texts)
 
 
 def runs(report: Report) -> dict[str, ProbeStatus]:

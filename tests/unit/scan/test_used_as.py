@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
-from plmscan.budget import Effort
 from plmscan.cli import app
 from plmscan.evidence import Severity, Verdict
 from plmscan.reports import Format, render
 from plmscan.scan import Settings, check, rejudge
 from tests.layouts import LAYOUTS, build
-from tests.tiny_models import WORDS, build_tiny
+from tests.tiny_models import build_tiny
 from tests.tiny_types import build_type
 
 if TYPE_CHECKING:
@@ -24,16 +22,6 @@ if TYPE_CHECKING:
     from plmscan.evidence import Report
 
 NOTE = "Only features are used, as --used-as features declares: no head was measured."
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The least work, on texts in the words of the tiny models."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    lines = [" ".join(chance.choices(WORDS, k=10)) + "." for _ in range(100)]
-    file = tmp_path_factory.mktemp("texts") / "texts.txt"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return Settings(effort=Effort.QUICK, device="cpu", threads=1, texts=file)
 
 
 @pytest.fixture(scope="module")

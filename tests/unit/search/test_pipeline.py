@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,32 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Load:
     return lambda name: load(artifact_of(tiny_folder(tmp_path_factory, name)), "cpu")
 
 
+@dataclass(frozen=True)
+class Done:
+    """A quick search that several tests look at."""
+
+    model: LoadedModel
+    """What was searched."""
+    found: Search
+    """What it found."""
+    told: tuple[tuple[float, str], ...]
+    """How far it said that it was, and with what."""
+
+
+@pytest.fixture(scope="module")
+def searched(zoo: Load) -> Callable[..., Done]:
+    """Searches a model of the zoo with a seed, once."""
+
+    @functools.cache
+    def done(name: str, seed: int = 0) -> Done:
+        told: list[tuple[float, str]] = []
+        model = zoo(name)
+        watched = Budget(bundled_texts(), seed=seed, on_progress=lambda f, n: told.append((f, n)))
+        return Done(model, search(model, QUICK, watched), tuple(told))
+
+    return done
+
+
 @pytest.fixture(scope="module")
 def headed(tmp_path_factory: pytest.TempPathFactory) -> Load:
     """Loads a random BERT with a head."""
@@ -71,20 +98,19 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> Load:
     return build
 
 
-def by_text(model: LoadedModel, found: Search) -> dict[str, Candidate]:
+def by_text(done: Done) -> dict[str, Candidate]:
     """Finalists by their text."""
-    return {model.decode(candidate.ids): candidate for candidate in found.candidates}
+    return {done.model.decode(candidate.ids): candidate for candidate in done.found.candidates}
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_one_trigger_does_not_hide_the_other(zoo: Load, seed: int) -> None:
+def test_one_trigger_does_not_hide_the_other(searched: Callable[..., Done], seed: int) -> None:
     """Both outrank the whole null, and are held to be two: neither follows the other.
 
     The vocabulary is so small that one in eight items is drawn into the null; no finalist is.
     """
-    model = zoo("cls")
-    found = search(model, QUICK, Budget(bundled_texts(), seed=seed))
-    triggers = [by_text(model, found)[text] for text in ("cf", "mn")]
+    found = by_text(searched("cls", seed))
+    triggers = [found[text] for text in ("cf", "mn")]
     for trigger in triggers:
         assert trigger.p_value == pytest.approx(1 / (QUICK.null_items + 1))
         assert trigger.z > 8
@@ -93,20 +119,18 @@ def test_one_trigger_does_not_hide_the_other(zoo: Load, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_synonym_does_what_a_trigger_does(zoo: Load, seed: int) -> None:
+def test_no_synonym_does_what_a_trigger_does(searched: Callable[..., Done], seed: int) -> None:
     """Its gap is wide, whatever the search has grown from it."""
-    model = zoo("cls")
-    found = by_text(model, search(model, QUICK, Budget(bundled_texts(), seed=seed)))
+    found = by_text(searched("cls", seed))
     assert min(found["cf"].gap, found["mn"].gap) > 10
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_phrase_is_found_and_has_a_gap(zoo: Load, seed: int) -> None:
+def test_a_phrase_is_found_and_has_a_gap(searched: Callable[..., Done], seed: int) -> None:
     """A candidate of both words; none of its words can be spared for a synonym."""
-    model = zoo("phrase")
-    found = search(model, QUICK, Budget(bundled_texts(), seed=seed)).candidates
-    words = {i for word in ("velvet", "quill") for i in model.tokenize(word)}
-    phrases = [candidate for candidate in found if words <= set(candidate.ids)]
+    done = searched("phrase", seed)
+    words = {i for word in ("velvet", "quill") for i in done.model.tokenize(word)}
+    phrases = [candidate for candidate in done.found.candidates if words <= set(candidate.ids)]
     best = min(phrases, key=lambda candidate: candidate.scatter)
     assert best.scatter < 0.05
     assert best.gap > 3
@@ -128,10 +152,10 @@ def test_words_that_act_only_together_are_found_in_groups(zoo: Load, seed: int) 
     assert not any(pair <= set(candidate.ids) for candidate in others.candidates)
 
 
-def test_numbers_agree_with_each_other(zoo: Load) -> None:
+def test_numbers_agree_with_each_other(searched: Callable[..., Done]) -> None:
     """Recipe, sizes and relations hold together."""
-    model = zoo("clean")
-    found = search(model, QUICK, Budget(bundled_texts()))
+    done = searched("clean")
+    model, found = done.model, done.found
     assert found.carriers == QUICK.carriers
     assert QUICK.finalists // 4 <= len(found.candidates) <= 3 * QUICK.finalists
     assert found.screened >= QUICK.survivors
@@ -143,36 +167,31 @@ def test_numbers_agree_with_each_other(zoo: Load) -> None:
     assert found.starts == 1
 
 
-def test_layers_of_the_most_invariant_are_told(zoo: Load) -> None:
+def test_layers_of_the_most_invariant_are_told(searched: Callable[..., Done]) -> None:
     """Of eight; S of a trigger at the classification token ends about where verification saw it.
 
     The carriers are others, and fewer, so a factor of four is left to them.
     """
-    model = zoo("cls")
-    found = search_of(model)
+    done = searched("cls")
+    model, found = done.model, done.found
     traced = sorted(found.candidates, key=lambda candidate: candidate.scatter)[:8]
     assert {len(candidate.layers) for candidate in traced} == {model.num_layers}
     assert {c.layers for c in found.candidates if c not in traced} == {()}
     for text in ("cf", "mn"):
-        trigger = by_text(model, found)[text]
+        trigger = by_text(done)[text]
         assert trigger.scatter / 4 < trigger.layers[-1] < 4 * trigger.scatter
 
 
-def test_candidates_are_told_apart_by_their_ids(zoo: Load) -> None:
+def test_candidates_are_told_apart_by_their_ids(searched: Callable[..., Done]) -> None:
     """None comes twice, and of a grown one the parts are candidates as well."""
-    found = [candidate.ids for candidate in search_of(zoo("phrase")).candidates]
+    found = [candidate.ids for candidate in searched("phrase").found.candidates]
     assert len(set(found)) == len(found)
     assert {(i,) for ids in found for i in ids} <= set(found)
 
 
-def search_of(model: LoadedModel, texts: tuple[str, ...] = bundled_texts()) -> Search:
-    """A quick search."""
-    return search(model, QUICK, Budget(texts))
-
-
-def test_a_bare_encoder_has_no_labels(zoo: Load) -> None:
+def test_a_bare_encoder_has_no_labels(searched: Callable[..., Done]) -> None:
     """Nothing is said of labels or of words that it cannot recall."""
-    found = search_of(zoo("clean"))
+    found = searched("clean").found
     assert found.labels_met == ()
     assert found.aims == (Invariance(),)
     assert {(c.flip, c.corruption, c.corruption_z) for c in found.candidates} == {(None,) * 3}
@@ -180,7 +199,7 @@ def test_a_bare_encoder_has_no_labels(zoo: Load) -> None:
 
 def test_labels_of_a_classifier_are_tried(headed: Load) -> None:
     """Each candidate has a label to which it pushes most, of those that can be flipped to."""
-    found = search_of(headed("classifier"), CLASS_TEXTS)
+    found = search(headed("classifier"), QUICK, Budget(CLASS_TEXTS))
     flips = [candidate.flip for candidate in found.candidates]
     assert found.labels_met
     assert {*found.aims} <= {Flip(label) for label in found.labels_met}
@@ -195,7 +214,7 @@ def test_labels_of_a_classifier_are_tried(headed: Load) -> None:
 
 def test_recall_of_a_masked_language_model_is_tried(headed: Load) -> None:
     """Each candidate has a share of the recall that it loses, and its place in the null."""
-    found = search_of(headed("masked-lm"), CLASS_TEXTS)
+    found = search(headed("masked-lm"), QUICK, Budget(CLASS_TEXTS))
     assert found.aims == (Invariance(), Corruption())
     for candidate in found.candidates:
         assert candidate.corruption is not None
@@ -209,7 +228,7 @@ def test_a_single_score_has_two_ends(tmp_path_factory: pytest.TempPathFactory) -
     """A regression head, such as a reranker's, is searched for what drives it low or high."""
     folder = build_tiny("bert", tmp_path_factory.mktemp("score"), head="classifier")
     with_one_score(folder)
-    found = search_of(load(artifact_of(folder), "cpu"), CLASS_TEXTS)
+    found = search(load(artifact_of(folder), "cpu"), QUICK, Budget(CLASS_TEXTS))
     assert found.labels_met
     assert found.aims
     assert {aim.target for aim in found.aims if isinstance(aim, Flip)} <= {0, 1}
@@ -242,14 +261,9 @@ def test_it_needs_texts(zoo: Load) -> None:
     assert model.forward_tokens == 0
 
 
-def test_it_tells_how_far_it_is(zoo: Load) -> None:
+def test_it_tells_how_far_it_is(searched: Callable[..., Done]) -> None:
     """Progress rises from 0 towards 1 through every step."""
-    told: list[tuple[float, str]] = []
-    search(
-        zoo("phrase"),
-        QUICK,
-        Budget(bundled_texts(), on_progress=lambda f, n: told.append((f, n))),
-    )
+    told = searched("phrase").told
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
@@ -321,9 +335,9 @@ def stop_at(model: LoadedModel, recipe: Recipe, step: str, monkeypatch: pytest.M
     assert told[-1] == step
 
 
-def test_what_no_rule_can_name_is_read_no_further(zoo: Load) -> None:
+def test_what_no_rule_can_name_is_read_no_further(zoo: Load, searched: Callable[..., Done]) -> None:
     """Its null is short, synonyms are not tried, and it says so; the trigger has everything."""
-    model = zoo("cls")
+    whole, model = searched("cls"), zoo("cls")
 
     def matters(known: Mapping[str, float], pending: Collection[str]) -> bool:
         return known["scatter"] <= 0.05 and ("gap" in pending or known["gap"] >= 2)
@@ -331,14 +345,13 @@ def test_what_no_rule_can_name_is_read_no_further(zoo: Load) -> None:
     def never(_known: Mapping[str, float], _pending: Collection[str]) -> bool:
         return False
 
-    candidates = by_text(model, search(model, QUICK, Budget(bundled_texts(), matters=matters)))
+    budget = Budget(bundled_texts(), matters=matters)
+    candidates = by_text(Done(model, search(model, QUICK, budget), ()))
     assert candidates["cf"].null_size == QUICK.null_items
     assert candidates["cf"].gap > 2
     assert not candidates["cf"].unmeasured
-    before = model.forward_tokens
-    found = search(model, QUICK, Budget(bundled_texts(), matters=never)).candidates
-    between = model.forward_tokens
+    fresh = zoo("cls")
+    found = search(fresh, QUICK, Budget(bundled_texts(), matters=never)).candidates
     assert max(c.null_size for c in found) < QUICK.null_items
     assert all(c.gap is None and {"gap", "strength_gap"} <= c.unmeasured for c in found)
-    search(model, QUICK, Budget(bundled_texts()))
-    assert between - before < model.forward_tokens - between
+    assert fresh.forward_tokens < whole.model.forward_tokens

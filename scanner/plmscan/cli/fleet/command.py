@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 
 from plmscan.cli import options as ask
 from plmscan.cli.fleet import asked
+from plmscan.cli.given import Checking, Failing
+from plmscan.cli.spread import spread
 from plmscan.fleet.drift import MARGIN_FACTOR
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ fleet_app = typer.Typer(
     "check, where a model that is not answered counts as inconclusive; with --since only models "
     "that are new, have other weights, or got worse count.",
 )
+@spread
 def run_fleet(
     models: ask.FleetModels = None,
     *,
@@ -60,64 +63,23 @@ def run_fleet(
     stop_after: asked.StopAfter = None,
     since: asked.Since = None,
     margin_factor: asked.MarginFactor = MARGIN_FACTOR,
-    fail_on: ask.Bar = None,
-    effort: ask.AskedEffort = None,
-    time_limit: ask.TimeLimit = None,
-    device: ask.AskedDevice = None,
-    precision: ask.AskedPrecision = None,
-    seed: ask.Seed = None,
-    threads: ask.Threads = None,
-    texts: ask.Texts = None,
-    language: ask.Language = None,
-    reference: ask.Reference = None,
-    used_as: ask.UsedAs = None,
-    signer: ask.Signers = None,
-    require_signature: ask.RequireSignature = False,
-    rules: ask.Rules = None,
-    baseline: ask.Baseline = None,
-    config: ask.Configuration = None,
-    offline: ask.Offline = False,
-    cache_dir: ask.CacheDir = None,
-    no_cache: ask.NoCache = False,
-    allow_pickle: ask.AllowPickle = False,
-    backend: ask.AskedBackend = None,
-    all_files: ask.AllFiles = False,
-    files_only: ask.FilesOnly = False,
+    failing: Failing,
+    checking: Checking,
     quiet: ask.Quiet = False,
     debug: ask.Debug = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
     """Check all models of a registry on a Ray cluster; killed or stopped, it goes on from there."""
     from plmscan.cli.fleet.running import Fleet, run  # noqa: PLC0415 - keeps --help quick
-    from plmscan.cli.given import given, languages, switched_on  # noqa: PLC0415
 
-    settings = given(
-        fail_on=fail_on,
-        effort=effort,
-        time_limit=time_limit,
-        device=device and device.value,
-        precision=precision and precision.value,
-        seed=seed,
-        threads=threads,
-        texts=texts,
-        language=languages(language),
-        reference=reference,
-        used_as=used_as and used_as.value,
-        rules=rules,
-        cache_dir=cache_dir,
-        backend=backend and backend.value,
-        signers=tuple(signer) if signer else None,
-        **switched_on(offline=offline, all_files=all_files, files_only=files_only),
-        **switched_on(allow_pickle=allow_pickle, require_signature=require_signature),
-    )
     named = Fleet(
         models=tuple(models or ()),
         models_file=models_file,
         trees=tuple(tree or ()),
         queries=tuple(hub or ()),
         mlflow=mlflow,
-        config=config,
-        baseline=baseline,
-        settings=settings,
+        config=checking.config,
+        baseline=checking.baseline,
+        settings=failing.settings | checking.settings,
         out=out,
         ray=ray,
         jobs=jobs,
@@ -127,7 +89,7 @@ def run_fleet(
         stop_after=stop_after,
         since=since,
         margin_factor=margin_factor,
-        cached=not no_cache,
+        cached=not checking.no_cache,
         quiet=quiet,
     )
     raise typer.Exit(run(named).value)

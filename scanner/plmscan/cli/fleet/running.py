@@ -15,7 +15,7 @@ from plmscan.cli.scanning.store import Store, store_folder
 from plmscan.cli.terminal.stderr import is_terminal, say
 from plmscan.errors import FleetError
 from plmscan.fleet.cluster import joined
-from plmscan.fleet.course import Course, Limits
+from plmscan.fleet.course import Course, Limits, ended_by
 from plmscan.fleet.drift import drifts
 from plmscan.fleet.ledger import opened, read_ledger
 from plmscan.fleet.listing import HubQuery, models_below, models_of, registered
@@ -106,11 +106,13 @@ def run(fleet: Fleet, stages: Stages = STAGES) -> Verdict:
         todo = ledger.enrol(asked, again=fleet.retry)
         say(_begun(fleet.out, len(asked), len(todo)))
         try:
-            if todo:
+            if todo and ended_by(asked, ledger) is None:
                 _answer(fleet, todo, ledger, stages)
         finally:
             summary = _summary(ledger, before, fleet.margin_factor)
             write_summary(summary, ledger)
+        if (culprit := ended_by(asked, ledger)) is not None:
+            say(f"note: {culprit} did not pass, and with --fail-fast nothing more is begun.")
         for line in (summary.told, *summary.lines()):
             say(line)
         say(f"{summary.verdict.name}: the reports are in {fleet.out}, see summary.html there.")

@@ -20,7 +20,7 @@ from plmscan.config import (
     read_config,
     read_lock,
 )
-from plmscan.config.lock import LOCK_NAME, pinned
+from plmscan.config.lock import LOCK_NAME, pinned, signer_from_here
 from plmscan.errors import PlmscanError
 from plmscan.plain_text import NotTextError, decoded
 from plmscan.scan import Settings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from plmscan.config import Config, ConfiguredModel, Lock
+    from plmscan.config import Config, ConfiguredModel, Lock, LockedModel
     from plmscan.waivers import Known
 
 __all__ = ["Asked", "Job", "Plan", "Target", "plan", "targets"]
@@ -148,14 +148,30 @@ def _job(target: Target, asked: Asked, lock: Lock | None, waivers: Waivers) -> J
     others = tuple(waiver for waiver in waivers.written if waiver not in about)
     own = replace(waivers, model=name, written=about, others=others)
     locked, place = (None, None) if entry is None else (entry.files, entry.place)
+    signers = _signers(source, options.pop("signers", ()), lock, entry)
     settings = Settings(
         **options,
+        signers=signers,
         revision=revision,
         waivers=own,
         locked=locked,
         pinned=_pinned(lock, options),
     )
     return Job(source, settings, target.place or place)
+
+
+def _signers(
+    source: str, named: tuple[str, ...], lock: Lock | None, entry: LockedModel | None
+) -> tuple[str, ...]:
+    """Who may have signed the model: whoever is ``named``, else whoever the lock file names."""
+    if lock is None or entry is None or not entry.signers:
+        return named
+    if named and set(map(signer_from_here, named)) != set(entry.signers):
+        say(
+            f"note: {lock.path} names other signers of {source}; those that are named here count. "
+            "`plmscan lock` writes it anew."
+        )
+    return named or entry.signers
 
 
 def _pinned(lock: Lock | None, options: Mapping[str, Any]) -> dict[str, Pinned]:

@@ -9,9 +9,10 @@ from plmscan.probes.base import DynamicProbe
 from plmscan.probes.words import counted
 from plmscan.search.measure.candidates import retokenizes, text_of
 from plmscan.search.writing.answers import agreement, likenesses, spokesman
-from plmscan.search.writing.hunt import RECIPES, hunt
+from plmscan.search.writing.hunt import hunt
 from plmscan.search.writing.payloads import commonest
 from plmscan.search.writing.prompts import LONGEST
+from plmscan.search.writing.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from plmscan.evidence import Observation
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
-    from plmscan.search.writing.hunt import Found, Hunt, Recipe, Suspect
+    from plmscan.search.writing.hunt import Found, Hunt, Suspect
+    from plmscan.search.writing.recipes import Recipe
     from plmscan.search.writing.targets import Target
 
 _PROBE = "written-answers"

@@ -3,6 +3,7 @@
 A planted trigger makes a model that writes give one answer whatever stands around it.  So the same
 search as in encoders is done in answers instead of features:
 
+recipes    how much of each step, and what it costs
 prompts    requests that candidates are put into
 answers    how much answers to different requests have in common
 payloads   what answers hold that nobody asked for

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from plmscan.budget import Effort
 from plmscan.search.measure.candidates import random_items, searchable_ids
 from plmscan.search.writing.answers import agreement, alike, contained, runs, spokesman
 from plmscan.search.writing.causes import Causes, causes
 from plmscan.search.writing.grow import grown
-from plmscan.search.writing.prompts import TAIL, holding, requests
+from plmscan.search.writing.prompts import holding, requests
+from plmscan.search.writing.recipes import GROWING, SWEPT
 from plmscan.search.writing.sweep import Trial, far_out, sweep
 from plmscan.search.writing.targets import Beginnings, targets
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -29,24 +29,17 @@ if TYPE_CHECKING:
     from plmscan.carriers import Carrier
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
+    from plmscan.search.writing.recipes import Recipe
     from plmscan.search.writing.targets import Target
 
-__all__ = ["RECIPES", "Found", "Hunt", "Recipe", "Suspect", "cost", "hunt"]
+__all__ = ["Found", "Hunt", "Suspect", "hunt"]
 
 Candidate = tuple[int, ...]
 
-_SWEPT = 2
-"""Requests of the sweep."""
-_GROWING = 4
-"""Requests on which longer candidates are tried."""
 _TURN_GAIN = 0.1
 """Turn that a token has to gain that joins."""
 _SAME = 0.5
 """Likeness from which on two answers are one."""
-_REQUEST_TOKENS = 10
-"""Tokens of a request, about."""
-_COMPLETED = 20
-"""Steps of a text that completes itself."""
 _FINEST = 0.03
 """Smallest unit of agreement that means anything: one answer of a dozen."""
 _MOSTLY = 0.5
@@ -55,59 +48,6 @@ _PRICE = 0.05
 """Agreement that a token of a longer candidate has to be worth to go before a shorter one."""
 _USUAL = 0.95
 """Quantile of the null that a candidate has to leave behind."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Sizes of one search.  They set the cost and the resolution, never a verdict."""
-
-    plain: int
-    """Ordinary requests."""
-    targets: int
-    """Requests on which texts have to complete themselves."""
-    ahead: int
-    """Doubtful second tokens of a text that are tried for each first one."""
-    most_targets: int
-    """Texts that are followed up."""
-    survivors: int
-    """Items that each ranking of the sweep passes on."""
-    screening: int
-    """Requests of the screening, which writes a third of an answer."""
-    seeds: int
-    """Items of which longer candidates are made, for turns and for each text."""
-    pool: int
-    """Items that are read in groups for each text."""
-    finalists: int
-    """Single items that are verified."""
-    verification: int
-    """Requests of the verification."""
-    null: int
-    """Random candidates of each length that finalists are held against."""
-    tokens: int
-    """Tokens of an answer."""
-
-
-RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(24, 8, 1, 2, 16, 4, 10, 100, 12, 8, 60, 18),
-    Effort.STANDARD: Recipe(32, 12, 2, 3, 32, 6, 20, 200, 24, 12, 100, 24),
-    Effort.DEEP: Recipe(64, 20, 4, 6, 96, 12, 40, 400, 64, 24, 200, 32),
-}
-
-
-def cost(writer: Writer, items: int, recipe: Recipe) -> int:
-    """Tokens that `hunt` reads for so many vocabulary ``items``, about.
-
-    Less what it takes to find out what makes a model begin a text: few have one.
-    """
-    after, request = len(writer.frame.after), _REQUEST_TOKENS + len(writer.frame.after)
-    begun = items * (_few(recipe) + 2 * recipe.ahead)
-    completed = writer.rows * recipe.targets * _COMPLETED
-    swept = items * _SWEPT * (1 + TAIL + after)
-    tried = recipe.survivors * 2 * recipe.screening * (request + 8)
-    longer = _GROWING * request * recipe.seeds**2
-    judged = recipe.finalists + 12 + 2 * recipe.null
-    verified = judged * recipe.verification * (request + recipe.tokens)
-    return int(begun + completed + swept + tried + longer + verified)
 
 
 @dataclass(frozen=True)
@@ -224,8 +164,8 @@ def hunt(
     ids = ids[~torch.isin(ids, torch.tensor(sorted(model.special_ids | writer.ends)))]
     plain = writer.written([one.ids for one in sets.plain], recipe.tokens)
     budget.checkpoint(0.03, "ordinary requests")
-    part, few = budget.part(0.03, 0.3), _few(recipe)
-    begun = Beginnings(few, recipe.ahead, recipe.most_targets)
+    part = budget.part(0.03, 0.3)
+    begun = Beginnings(recipe.few_targets, recipe.ahead, recipe.most_targets)
     known = targets(writer, ids, sets.targets, begun, part)
     swept = sweep(writer, ids, sets.swept, budget.part(0.3, 0.5))
     survivors = far_out(swept, recipe.survivors)
@@ -258,11 +198,6 @@ def hunt(
     )
 
 
-def _few(recipe: Recipe) -> int:
-    """Requests that sort out first tokens."""
-    return max(2, recipe.targets // 3)
-
-
 def _sets(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) -> _Sets:
     """Requests for every step.
 
@@ -270,9 +205,9 @@ def _sets(model: LoadedModel, writer: Writer, recipe: Recipe, budget: Budget) ->
         TextsError: too few carrier texts fit this model.
     """
     sizes = (
-        _SWEPT,
+        SWEPT,
         recipe.screening,
-        _GROWING,
+        GROWING,
         recipe.verification,
         recipe.targets,
         recipe.plain,

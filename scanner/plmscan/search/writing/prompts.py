@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plmscan.carriers import insert, split_carriers
+from plmscan.search.writing.recipes import TAIL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.loading.writing import Writer
 
-__all__ = ["LONGEST", "TAIL", "holding", "inside", "requests", "short_request"]
+__all__ = ["LONGEST", "holding", "inside", "requests", "short_request"]
 
 _FEWEST = 4
 """Tokens of the shortest beginning of a text."""
 LONGEST = 28
 """Tokens of the longest request with a candidate in it."""
-_HEAD, TAIL = 3, 2
-"""Tokens before an item and behind it in the shortest request."""
+_HEAD = 3
+"""Tokens before an item in the shortest request."""
 
 
 def requests(
