@@ -191,7 +191,7 @@ def test_it_says_what_it_searched(observe: Observe) -> None:
         "starts: 1."
     )
     assert verified == (
-        f"{len(finalists)} candidates on 16 other carriers, at the start, at the end and at "
+        f"{len(finalists)} candidates on 24 other carriers, at the start, at the end and at "
         "random, against 100 random items each."
     )
     gaps = [o for o in observed if isinstance(o, Gap)]
