@@ -384,7 +384,7 @@ UNSCANNED: dict[str, tuple[Damage, str, str]] = {
     "quantized": (config(quantization_config={"bits": 4}), "", "The weights are quantized"),
     "NaN": (weight(NAN), "", f"{DENSE} holds values that are not finite"),
     "infinity": (weight(INFINITY), "", f"{DENSE} holds values that are not finite"),
-    "no tensors": (tensors(lambda held: held.clear()), "", "the files hold 0 tensors"),
+    "no tensors": (tensors(lambda held: held.clear()), "", "No tensor is in it"),
     "all zeros": (
         tensors(lambda held: [tensor.zero_() for tensor in held.values()]),
         "--effort quick --texts {root}/texts",

@@ -72,6 +72,9 @@ def taken_back(
     if left:
         msg = f"{left[0]} is {held[left[0]].dtype} and has no scale beside it."
         raise ArtifactError(msg, FETCH_AGAIN)
+    if all(tensor is tensors.get(name) for name, tensor in held.items()):
+        msg = f"The config says that the weights are quantized ({str(method)[:_SHOWN]}); none is."
+        raise UnsupportedModelError(msg, "Remove quantization_config, or fetch the model again.")
     return rest, held
 
 

@@ -64,7 +64,7 @@ _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 _COMPANIES = Companies(words=2048, size=12, texts=6, kept=32)
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 24, 12, 48, 100),
+    Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 12, 48, 100),
     Effort.STANDARD: Recipe(
         8192,
         40,

@@ -116,12 +116,12 @@ def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
     """What no step of the search looks for."""
     longest = _longest(model, recipe)
     words = "words" if recipe.grouping is None else "three and more words"
-    few = recipe.together is not None and _is_of_texts(model)
-    apart = ", unless their embeddings stand apart," if few else ""
+    apart = recipe.together is not None and _is_of_texts(model)
+    few = " Of the words, those whose embeddings stand apart are." if apart else ""
     return Gap(
         "longer triggers",
-        f"Sequences of {longest + 1} or more tokens, and {words} that act only together{apart} are "
-        "not searched.",
+        f"Sequences of {longest + 1} or more tokens, and {words} that act only together, are not "
+        f"searched.{few}",
         blocks_pass=False,
     )
 
