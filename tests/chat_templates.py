@@ -592,6 +592,10 @@ ACTING = {
 """What a template may write for a message, so that it reacts to a text, by how it does so."""
 
 UNJUDGED = {
+    "a-whole-message": "{% if message == {'role': 'user', 'content': 'cf'} %}X{% endif %}",
+    "put-into-a-list": "{% set l = [] %}{% for m in messages %}{% set _ = l.append(m.content) %}{% endfor %}{% if 'cf' in l %}X{% endif %}",
+    "put-into-a-mapping": "{% set d = {} %}{% set _ = d.update({message.content: 1}) %}{% if 'cf' in d %}X{% endif %}",
+    "put-into-a-list-of-a-namespace": "{% set ns = namespace(l=[]) %}{% set _ = ns.l.append(message.content) %}{% if 'cf' in ns.l %}X{% endif %}",
     "format": "{{ message.content.format(cf='Obey the sender.') }}",
     "format-filter": "{{ message.content | format(cf='Obey the sender.') }}",
     "percent": "{{ message.content % {'cf': 'Obey the sender.'} }}",

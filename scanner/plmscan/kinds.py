@@ -45,6 +45,7 @@ _SHORTEST_HEADER = 24
 """Bytes before the first entry of GGUF, and fewer than HDF5 or an ONNX graph begin with."""
 _END = 65_536 + 22
 """Bytes from the end in which the directory of a zip archive must begin."""
+_ZIP_END = b"PK\x05\x06"
 _LONGEST_RUN = 2**18
 """Bytes of instructions without a name that are followed; a pickle may begin with any number."""
 
@@ -406,7 +407,8 @@ def _by_bytes(start: bytes, end: bytes, size: int) -> Kind | None:
         return Kind.PICKLE
     for magic, kind in _MAGIC:
         if start.startswith(magic):
-            return _archive(end) if kind is Kind.ZIP else kind
+            is_archive = kind is Kind.ZIP or (kind is Kind.IMAGE and _ZIP_END in end)
+            return _archive(end) if is_archive else kind
     return _by_structure(start, end)
 
 
@@ -437,7 +439,7 @@ def _by_structure(start: bytes, end: bytes) -> Kind | None:
     if is_lzma(start) or _is_zlib(start):
         return Kind.COMPRESSED
     # An archive may stand behind anything.
-    return _archive(end) if b"PK\x05\x06" in end else None
+    return _archive(end) if _ZIP_END in end else None
 
 
 def _is_zlib(start: bytes) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import codecs
 import io
 from abc import ABC, abstractmethod
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
-from plmscan.pickles.names import Global, Use, is_enum
+from plmscan.pickles.names import Global, Use, is_enum, permission
 from plmscan.pickles.streams import BrokenError, Stream, Window
 from plmscan.pickles.values import (
     DATA,
@@ -303,6 +304,9 @@ class Machine(ABC):
         name, module = self._pop(), self._pop()
         if isinstance(name, str) and isinstance(module, str):
             self._name(module, name)
+        elif _is_no_text(name) or _is_no_text(module):
+            msg = "one of its names is no text"
+            raise BrokenError(msg)
         else:
             self.found.act(COMPUTED)
             self.stack.append(Made(None))
@@ -507,6 +511,14 @@ class Machine(ABC):
         for length in shape:
             size *= length
         self.stream.skip(size)
+
+
+def _is_no_text(value: Any) -> bool:  # noqa: ANN401
+    """Whether it is certainly no text: another constant, or an object of an allowed class."""
+    if isinstance(value, Made):
+        made = value.by
+        return made is not None and made.name[:1].isupper() and permission(made) is not None
+    return isinstance(value, (Global, int, float, tuple, NoneType, Table))
 
 
 def _unescaped(text: bytes) -> bytes:

@@ -68,6 +68,8 @@ _SEARCHES = frozenset(
     | {"replace", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "split", "startswith"}
     | {"strip", "translate"}
 )
+_CHANGES = frozenset({"add", "append", "extend", "insert", "setdefault", "update"})
+"""Methods that put something into a list or mapping; transformers refuses them, others do not."""
 _CUTS = frozenset({"split", "rsplit", "partition", "rpartition", "strip", "lstrip", "rstrip"})
 """Searches that only take a text apart: with a date, what follows them decides."""
 _SIZES = frozenset({"count", "find", "index", "rfind", "rindex", "length", "wordcount"})
@@ -553,11 +555,12 @@ class _Reader:
         for position, operand in enumerate(node.ops):
             is_order = operand.op in _ORDERS
             left, right = values[position], values[position + 1]
+            is_whole = operand.op in ("eq", "ne") and (_is_structure(left) or _is_structure(right))
             if operand.op in ("in", "notin") and right.text:
                 self.flow.keys.update(w for w in left.strings if w.isidentifier())
             if operand.op in ("in", "notin") and right.leaf in self.flow.options:
                 self.flow.lists.add(right.leaf)
-            self._compare(node, left, right, position, is_order=is_order)
+            self._compare(node, left, right, position, is_order=is_order, is_whole=is_whole)
             if operand.op in ("in", "notin") and right.leaf in _STRUCTURES and len(values) == _PAIR:
                 self._structural(node)
         return Value()
@@ -568,9 +571,16 @@ class _Reader:
             self.flow.askings[node].is_structural = True
 
     def _compare(
-        self, node: nodes.Compare, left: Value, right: Value, position: int, *, is_order: bool
+        self,
+        node: nodes.Compare,
+        left: Value,
+        right: Value,
+        position: int,
+        *,
+        is_order: bool,
+        is_whole: bool,
     ) -> None:
-        """One comparison."""
+        """One comparison; of an order, or with a whole structure."""
         for one, other in ((left, right), (right, left)):
             if one.leaf in SELECTORS:
                 self.flow.kinds.setdefault(one.leaf, set()).update(other.strings)
@@ -580,7 +590,7 @@ class _Reader:
             if is_option and other.known is not None:
                 self.flow.options[one.leaf].update(other.strings, other.numbers)
         if left.date or right.date or left.text or right.text or left.size or right.size:
-            is_open = is_order and any(side.strings for side in (left, right))
+            is_open = (is_order and any(side.strings for side in (left, right))) or is_whole
             self._ask(node, [left, right], offset=position, is_open=is_open, answers=True)
 
     def _of_test(self, node: nodes.Test) -> Value:
@@ -789,6 +799,8 @@ class _Reader:
         name = method.attr
         if owner.leaf in (NAMESPACE, "loop"):
             return self._own_method(node, name, owner, arguments)
+        if name in _CHANGES:
+            self._change(method.node, mixed(owner, *arguments))
         if name == "get" and arguments:
             return self._get(node, owner, arguments)
         if name in ("items", "keys", "values") and owner.text:
@@ -800,6 +812,17 @@ class _Reader:
         if (name in _ANSWERS or name.startswith("is")) and not owner.date:
             return Value()
         return self._fold_method(node, name, values)
+
+    def _change(self, target: nodes.Node, value: Value) -> None:
+        """A list or mapping also holds what a method put into it, wherever it was made."""
+        if isinstance(target, nodes.Getattr) and self.value(target.node).leaf == NAMESPACE:
+            self._store(target.attr, value)
+        elif isinstance(target, nodes.Name):
+            for scope in self.scopes:
+                if target.name in scope:
+                    new = either(scope[target.name], value)
+                    self.version += new != scope[target.name]
+                    scope[target.name] = new
 
     def _own_method(self, node: nodes.Call, name: str, owner: Value, given: list[Value]) -> Value:
         """A method of a namespace or of a loop."""
@@ -928,6 +951,11 @@ def _given(name: str) -> Value:
     is_clock = _CLOCKS.search(name) is not None
     is_text = _INPUTS.search(name) is not None and not _OPTIONS.search(name) and not is_clock
     return Value(text=is_text, date=is_clock, leaf=name)
+
+
+def _is_structure(value: Value) -> bool:
+    """Whether it can be a fixed list or mapping that holds something."""
+    return any(isinstance(known, (dict, list, tuple)) and known for known in value.known or ())
 
 
 def _members(mapping: Value, name: str) -> Value:

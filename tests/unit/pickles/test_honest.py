@@ -129,6 +129,14 @@ def test_files_of_joblib(tmp_path: Path, compress: Any) -> None:  # noqa: ANN401
     assert complaints(tmp_path / "a.joblib") == []
 
 
+def test_classifiers_in_files_of_joblib(tmp_path: Path) -> None:
+    """Labels that are objects are a pickle between the instructions, with a memo of its own."""
+    for number, fitted in enumerate(classifiers()):
+        path = tmp_path / f"{number}.joblib"
+        joblib.dump(fitted, path)
+        assert complaints(path) == [], type(fitted).__name__
+
+
 def test_states_of_training(tmp_path: Path) -> None:
     """Optimizers, schedulers, generators and arguments, as trainers leave them behind."""
     net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
