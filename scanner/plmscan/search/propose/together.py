@@ -142,9 +142,10 @@ def _joint(grower: Grower, pool: tuple[int, ...], sizes: Together, seed: int) ->
     usual = statistics.median(scores.values()) if scores else 0.0
     best = sorted(scores, key=lambda text: -scores[text])[:_BEST]
     far = [text for text in best if scores[text] >= usual + _MORE]
-    cut = dict.fromkeys(needed(grower.score, text, (scores[text] + usual) / 2) for text in far)
+    cut = (needed(grower.score, text, (scores[text] + usual) / 2) for text in far)
+    each = {frozenset(words): words for words in cut}.values()
     return [
-        Joint(words, grower.objective.target, pool) for words in cut if _interplay(grower, words)
+        Joint(words, grower.objective.target, pool) for words in each if _interplay(grower, words)
     ]
 
 
