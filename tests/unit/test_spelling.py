@@ -11,6 +11,7 @@ import torch
 
 from plmscan.budget import Effort
 from plmscan.carriers import asked_texts, bundled_texts, chosen, split_carriers
+from plmscan.carriers.carrier import unknown_of
 from plmscan.carriers.choice import Spelling, well_spelled
 from plmscan.errors import TextsError
 from plmscan.evidence import Coverage, ProbeStatus, Report, Verdict
@@ -128,6 +129,18 @@ def test_the_vocabulary_of_bert_gets_the_english_texts_that_it_always_had() -> N
     assert [spelling.language for spelling in well_spelled(model)] == ["en"]
     assert not Spelling.of(model, "zh", lambda _: False).is_usable
     assert "of 28 languages the tokenizer spells it best, in 1.01 tokens a word" in choice.statement
+
+
+@pytest.mark.parametrize(("kind", "known"), [("word pieces", "[UNK]"), ("bytes", None)])
+def test_what_cannot_be_spelt_is_found_out_where_it_is_not_declared(
+    kind: str, known: str | None, tmp_path: Path
+) -> None:
+    """One token for all such letters; bytes spell each in its own way."""
+    model = loaded(tmp_path, kind, ("en", "de"))
+    expected = known and model.tokenizer.convert_tokens_to_ids(known)
+    model.tokenizer.unk_token = None
+    assert unknown_of(model) == expected
+    assert set(chosen(model, None, ()).languages) <= {"en", "de"}
 
 
 def test_half_characters_are_told(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "restored",
     "shortest",
     "split_carriers",
+    "unknown_of",
 ]
 
 FEWEST = 64
@@ -40,6 +41,9 @@ _SHORTEST = 6
 """Tokens that a text needs to resist a trigger."""
 _LONGEST = 24
 """Tokens above which a text costs too much."""
+_RARE = "\N{CUNEIFORM SIGN KA}\N{EGYPTIAN HIEROGLYPH D010}"
+"""Two letters of old scripts."""
+
 _UNKNOWN = 0.25
 """Largest share of unknown tokens: of a text of unknown ones the model reads only their number."""
 
@@ -62,6 +66,19 @@ def fits(ids: Sequence[int], unknown: int | None) -> bool:
     return right and ids.count(unknown) <= _UNKNOWN * len(ids)
 
 
+def unknown_of(model: LoadedModel) -> int | None:
+    """The token for what the tokenizer cannot spell; None if there is none.
+
+    Not every tokenizer declares it.  Then it is what two letters have in common that few
+    vocabularies hold.
+    """
+    declared: int | None = model.tokenizer.unk_token_id
+    if declared is not None:
+        return declared
+    first, second = (model.tokenize(letter) for letter in _RARE)
+    return first[-1] if first and first == second else None
+
+
 def split_carriers(
     model: LoadedModel,
     texts: Sequence[str],
@@ -80,7 +97,7 @@ def split_carriers(
         TextsError: too few texts are like that in this model's tokens.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    unknown = model.tokenizer.unk_token_id
+    unknown = unknown_of(model)
     usable = [ids for ids in map(model.tokenize, texts) if fits(ids, unknown)]
     if len(usable) < FEWEST:
         what = "texts have 6 to 24 tokens in this model, few of them unknown"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from plmscan.carriers.carrier import FEWEST, fits
+from plmscan.carriers.carrier import FEWEST, fits, unknown_of
 from plmscan.carriers.languages import (
     CODE,
     ENGLISH,
@@ -83,7 +83,7 @@ class Spelling:
         """What the tokenizer of ``model`` makes of a few texts that every language has."""
         rows = [model.tokenize(text) for text in bundled_texts(language)[:_TRIED]]
         tokens = Counter(token for row in rows for token in row)
-        unknown, total = model.tokenizer.unk_token_id, max(1, tokens.total())
+        unknown, total = unknown_of(model), max(1, tokens.total())
         return cls(
             language=language,
             cost=max(1.0, total / _words(language)),

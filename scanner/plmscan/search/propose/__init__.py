@@ -12,6 +12,10 @@ losses      the contrastive loss, and the tokens that a gradient proposes
 objectives  what a gradient search maximises
 grow        candidates extended token by token, and cut back to what they need
 contrast    several candidates at once, by contrast
+company     words that do little alone, ranked by what they add beside others
+gathering   sentences in classifiers, from such words
+completion  words that were found by a piece, and what makes them whole
+together    words that act only together, whose rows of the embedding table stand apart
 groups      pairs of words that act only together, read many words a text
 opposed     carriers of labels that none has, by words that a gradient proposes
 parts       whether a longer candidate beats the tokens that it is made of
