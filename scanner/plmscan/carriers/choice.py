@@ -87,7 +87,7 @@ class Spelling:
         return cls(
             language=language,
             cost=max(1.0, total / _words(language)),
-            unknown=tokens[unknown] / total,
+            unknown=0.0 if unknown is None else tokens[unknown] / total,
             halves=sum(n for token, n in tokens.items() if is_half(token)) / total,
             fitting=sum(fits(row, unknown) for row in rows) / len(rows),
         )
