@@ -327,9 +327,9 @@ def test_a_pickle_in_lzma_of_any_settings_is_found(
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("m.rds", gzip.compress(b"X\n\0\0\0\3" + bytes(50))),
+        ("m.rds", gzip.compress(b"X\n\0\0\0\3" + bytes(50), mtime=0)),
         ("notes.txt", b"RDX3\nX\n" + bytes(50)),
-        ("weights.dat", gzip.compress(b"RDX3\nX\n" + bytes(50))),
+        ("weights.dat", gzip.compress(b"RDX3\nX\n" + bytes(50), mtime=0)),
         ("m.onnx", b"\x08\x08\x3a\xff\xff\x7f" + bytes(range(1, 99))),
         ("m.h5", b"\x89HDF\r\n\x1a\n" + bytes(range(1, 99))),
         ("m.tar.gz", tarred({"m.gguf": b"GGUF" + bytes(99)}, "w:gz")),
