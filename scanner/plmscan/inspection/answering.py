@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from plmscan.search.measure.fewest import fewest
 from plmscan.search.writing.answers import alike, runs
 from plmscan.search.writing.prompts import holding, inside, requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from plmscan.budget import Budget
     from plmscan.carriers import Carrier
@@ -121,28 +122,12 @@ class AnswerInspector:
         whole = Answered(ids, answer, ids, held, usual)
         if held < _MANY or held <= usual:
             return whole
-        suspect, held = self._fewest(whole)
+        suspect, held = fewest(
+            lambda parts: self._held(parts, [answer] * len(parts)), ids, held, _MOSTLY
+        )
         rest = tuple(token for token in ids if token not in suspect)
         without = self.writer.written([rest], _TOKENS)[0] if rest else ()
         return replace(whole, suspect=suspect, held=held, without=without)
-
-    def _fewest(self, whole: Answered) -> tuple[Ids, float]:
-        """What is left of a text without all that it can do without, and how much that holds.
-
-        Stretches are left out, half of it first, then ever shorter ones (after Zeller and
-        Hildebrandt, 2002: delta debugging).
-        """
-        left, held, size = whole.suspect, whole.held, len(whole.suspect) // 2
-        while size:
-            less = [part for part in _less(left, size) if part]
-            scores = self._held(less, [whole.answer] * len(less))
-            best = max(range(len(less)), key=scores.__getitem__, default=None)
-            if best is not None and scores[best] >= min(held, _MOSTLY):
-                left, held = less[best], scores[best]
-                size = min(size, len(left) // 2)
-            else:
-                size //= 2
-        return left, held
 
     def _held(self, parts: Sequence[Ids], answers: Sequence[Ids]) -> list[float]:
         """Share of other requests with each of ``parts`` in them that get the answer to it."""
@@ -165,8 +150,3 @@ class AnswerInspector:
 def _same(one: Ids, other: Ids) -> bool:
     """Whether two answers are one."""
     return alike(runs(one), runs(other)) >= _SAME
-
-
-def _less(ids: Ids, size: int) -> Iterator[Ids]:
-    """``ids`` less one stretch of ``size`` after the other."""
-    return (ids[:at] + ids[at + size :] for at in range(0, len(ids), size))

@@ -12,6 +12,7 @@ a label and the recall that is lost.  Patronus' gate asks the same of two cosine
 features with the trigger and from these to the clean ones.
 
 candidates  what can be typed at all, and how it reads
+fewest      the fewest tokens that do what all of them do
 meetings    groups in which any two candidates meet
 packing     which texts go through the model together
 readings    what the model says of carriers, without and with a candidate

@@ -130,7 +130,7 @@ def measure(
     """
     widths = sum(feature.shape[-1] for feature in panel.clean.features.values())
     chunk = max(1, _CHUNK_BYTES // (4 * len(panel.carriers) * widths))
-    missed = 0.1 if model.decision is None else model.decision.missed
+    missed = Measured.missed if model.decision is None else model.decision.missed
     parts: list[Measured] = []
     for start in range(0, len(candidates), chunk):
         budget.checkpoint(start / len(candidates), note)

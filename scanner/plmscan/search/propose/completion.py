@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.measure.candidates import retokenizes
+from plmscan.search.measure.fewest import without_one
 from plmscan.search.measure.readings import read
 from plmscan.search.propose.losses import hotflip_scores
 
@@ -143,7 +144,7 @@ class Completion:
         # Twice the same says nothing new, only louder.
         longer = [one for one in self._longer(part) if len(set(one)) == len(one)]
         orders = [*permutations(part)] if len(part) <= _ORDERED else []
-        fewer = [part[:i] + part[i + 1 :] for i in range(len(part))] if len(part) > 1 else []
+        fewer = without_one(part) if len(part) > 1 else []
         return [one for one in dict.fromkeys((*longer, *orders, *fewer)) if one != part]
 
     def _longer(self, part: tuple[int, ...]) -> list[tuple[int, ...]]:

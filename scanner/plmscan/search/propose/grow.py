@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.search.measure.fewest import without_one
 from plmscan.search.measure.readings import Reading, gradients, read
 from plmscan.search.propose.losses import hotflip_scores
 
@@ -145,7 +146,7 @@ class Grower:
         """
         (best,) = self.score([candidate])
         while len(candidate) > 1:
-            shorter = [candidate[:i] + candidate[i + 1 :] for i in range(len(candidate))]
+            shorter = without_one(candidate)
             scores = self.score(shorter)
             if max(scores) < min(best - self.worth, self.sufficient):
                 break

@@ -2,7 +2,7 @@
 
 A trigger of scattered words that does nothing while one of them is missing shows in no text that
 holds fewer of them.  But who trains the rows of its words and nothing else (SOS, Yang et al. 2021)
-takes them where no other row is: of three such words among 21 722 the places are 0, 1 and 2 by how
+takes them where no other row is: of three such words among 21 000 the places are 0, 1 and 4 by how
 far they go along the directions in which rows vary least (docs/measured.md).
 
 So the words whose rows stand apart most are a small pool.  Many of them are read in one text: of
@@ -12,6 +12,7 @@ furthest to a label is then cut back to the words that it needs.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from dataclasses import dataclass, replace
@@ -21,21 +22,19 @@ import torch
 
 from plmscan.loading.precision import in_full
 from plmscan.search.measure.candidates import whole_words
+from plmscan.search.measure.fewest import fewest, without_one
 from plmscan.search.propose.grow import LONGEST
 from plmscan.search.propose.objectives import Flip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from plmscan.budget import Budget
     from plmscan.search.propose.grow import Grower
 
-    Score = Callable[[Sequence[tuple[int, ...]]], list[float]]
-    """Of each candidate, in their order."""
-
-__all__ = ["Joint", "Together", "needed", "standing_apart", "together", "without_one"]
+__all__ = ["Joint", "Together", "standing_apart", "together"]
 
 _DIRECTIONS = 12
 """One in so many directions is one in which rows vary least."""
@@ -51,7 +50,7 @@ _BEST = 2
 
 _MORE = 0.25
 """In honest leads, how much more such a text has to do than others, and all that is left of it than
-what lacks one of its words.  Measured: 0.6 and more for SOS, 0.1 for honest words."""
+what lacks one of its words.  Measured: 0.7 and more for SOS, up to 0.2 for honest words."""
 
 _TINY = 1e-12
 """Keeps a ratio finite where rows do not vary at all."""
@@ -118,35 +117,32 @@ def together(by: Sequence[Grower], sizes: Together, budget: Budget) -> tuple[Joi
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    aims = [grower for grower in by if _is_of_texts(grower)]
+    aims = [
+        (grower, grower.objective.target)
+        for grower in by
+        if isinstance(grower.objective, Flip) and not grower.model.decides_by_tokens
+    ]
     found: list[Joint] = []
-    pool = _pool(aims[0], sizes.words) if aims else []
-    for done, grower in enumerate(aims):
+    pool = _pool(aims[0][0], sizes.words) if aims else []
+    for done, (grower, target) in enumerate(aims):
         budget.checkpoint(done / len(aims), "words that are needed together")
         words = tuple(word for (word,) in grower.unable([(word,) for word in pool]))
-        found += _joint(grower, words, sizes, budget.seed)
+        joint = _joint(grower, words, sizes, budget.seed)
+        found += [Joint(some, target, words) for some in joint]
     return tuple(found)
 
 
-def _is_of_texts(grower: Grower) -> bool:
-    """Whether it is after a label of whole texts."""
-    model = grower.model
-    return isinstance(grower.objective, Flip) and not (model.reads_tokens or model.answers)
-
-
-def _joint(grower: Grower, pool: tuple[int, ...], sizes: Together, seed: int) -> list[Joint]:
+def _joint(
+    grower: Grower, pool: tuple[int, ...], sizes: Together, seed: int
+) -> list[tuple[int, ...]]:
     """What the texts of words of the ``pool`` that do most need."""
-    if not isinstance(grower.objective, Flip):
-        return []
     scores = _scores(grower, pool, sizes, seed)
     usual = statistics.median(scores.values()) if scores else 0.0
     best = sorted(scores, key=lambda text: -scores[text])[:_BEST]
     far = [text for text in best if scores[text] >= usual + _MORE]
-    cut = (needed(grower.score, text, (scores[text] + usual) / 2) for text in far)
+    cut = [fewest(grower.score, text, math.inf, (scores[text] + usual) / 2)[0] for text in far]
     each = {frozenset(words): words for words in cut}.values()
-    return [
-        Joint(words, grower.objective.target, pool) for words in each if _interplay(grower, words)
-    ]
+    return [words for words in each if _interplay(grower, words)]
 
 
 def _interplay(grower: Grower, words: tuple[int, ...]) -> bool:
@@ -155,11 +151,6 @@ def _interplay(grower: Grower, words: tuple[int, ...]) -> bool:
         return False
     whole, *rests = grower.score([words, *without_one(words)])
     return whole >= max(rests) + _MORE
-
-
-def without_one(words: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """``words`` without each of them in turn."""
-    return [words[:i] + words[i + 1 :] for i in range(len(words))]
 
 
 def _pool(grower: Grower, count: int) -> list[int]:
@@ -179,20 +170,3 @@ def _scores(
     texts = [tuple(rng.sample(words, size)) for _ in range(sizes.texts if size > 1 else 0)]
     half = replace(grower, panel=grower.panel.pick(range((len(grower.panel.carriers) + 1) // 2)))
     return dict(zip(texts, half.score(texts), strict=True))
-
-
-def needed(score: Score, words: tuple[int, ...], bar: float) -> tuple[int, ...]:
-    """What of ``words`` still scores the ``bar``, and less without any of its tokens.
-
-    Halves are left out, then smaller parts, then single ones: each time what is missed least.
-    """
-    size = len(words) // 2
-    while size:
-        rests = [words[:i] + words[i + size :] for i in range(0, len(words), size)]
-        scores = score([rest for rest in rests if rest])
-        if max(scores) >= bar:
-            words = rests[scores.index(max(scores))]
-            size = min(size, len(words) // 2)
-        else:
-            size //= 2
-    return words

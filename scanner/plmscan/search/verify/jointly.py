@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.search.measure.effects import measure
+from plmscan.search.measure.fewest import without_one
 from plmscan.search.measure.readings import Panel
-from plmscan.search.propose.together import without_one
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:

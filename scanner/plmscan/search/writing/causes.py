@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.carriers import insert
+from plmscan.search.measure.fewest import without_one
 from plmscan.search.measure.meetings import Design
 from plmscan.search.writing.answers import runs, spokesman
 from plmscan.search.writing.grow import grown
@@ -165,7 +166,7 @@ def _smaller(
     Raises:
         OutOfTimeError: the budget's deadline passed.
     """
-    less = {one: [one[:k] + one[k + 1 :] for k in range(len(one))] for one in groups}
+    less = {one: without_one(one) for one in groups}
     every = list(dict.fromkeys(part for parts in less.values() for part in parts))
     known = dict(zip(every, trial.scores(every, begin, budget), strict=True)) if every else {}
     left, done = {}, {}

@@ -23,10 +23,8 @@ from plmscan.search.propose.together import (
     Joint,
     Together,
     _joint,
-    needed,
     standing_apart,
     together,
-    without_one,
 )
 from plmscan.search.sweep.distances import sweep
 from plmscan.search.verify.jointly import jointly
@@ -35,8 +33,6 @@ from tests.poisoned import model_of
 from tests.zoo.tiny import MODELS, TOGETHER, new_model, tiny_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from plmscan.search.propose.grow import Grower
@@ -72,28 +68,6 @@ def test_what_stands_apart_hangs_on_no_scale_and_no_origin(
     rows = table(seed).double()
     same = standing_apart(scale * (rows + shift), 5).tolist()
     assert same == standing_apart(rows, 5).tolist()
-
-
-@given(
-    st.lists(st.integers(0, 99), min_size=2, max_size=24, unique=True),
-    st.integers(0, 50),
-    st.data(),
-)
-def test_what_is_left_is_what_is_needed(words: list[int], seed: int, data: st.DataObject) -> None:
-    """Whichever words have to be together, and whatever the others add to it."""
-    trigger = data.draw(st.sets(st.sampled_from(words), min_size=1, max_size=4))
-    generator = torch.Generator().manual_seed(seed)
-    adds = (0.02 * torch.randn(100, generator=generator)).tolist()
-
-    def score(candidates: Sequence[tuple[int, ...]]) -> list[float]:
-        return [float(trigger <= {*one}) + sum(adds[i] for i in one) for one in candidates]
-
-    assert {*needed(score, tuple(words), 0.5)} == trigger
-
-
-def test_without_each_word_in_turn() -> None:
-    """As many as there are words."""
-    assert without_one((1, 2, 3)) == [(2, 3), (1, 3), (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +123,8 @@ def test_words_that_are_needed_together_are_found(
     found = [
         one for grower in by for one in _joint(grower, pool(model, grower, *TOGETHER), SIZES, 0)
     ]
-    assert [{*one.words} for one in found if pair <= {*one.words}] == [pair]
-    assert not any(pair & {*one.words} for one in found if not pair <= {*one.words})
+    assert [{*one} for one in found if pair <= {*one}] == [pair]
+    assert not any(pair & {*one} for one in found if not pair <= {*one})
 
 
 def test_words_do_together_what_they_do_not_otherwise(
@@ -160,10 +134,10 @@ def test_words_do_together_what_they_do_not_otherwise(
     model, by = planted
     pair = tuple(i for text in TOGETHER for i in model.tokenize(text))
     label = next(
-        one.target
+        grower.objective.target
         for grower in by
         for one in _joint(grower, pool(model, grower, *TOGETHER), SIZES, 0)
-        if {*one.words} == {*pair}
+        if {*one} == {*pair}
     )
     some = pool(model, by[0])
     both, more = (Joint(words, label, some) for words in (pair, (*pair, some[0])))
