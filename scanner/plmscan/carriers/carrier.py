@@ -43,7 +43,6 @@ _LONGEST = 24
 """Tokens above which a text costs too much."""
 _RARE = "\N{CUNEIFORM SIGN KA}\N{EGYPTIAN HIEROGLYPH D010}"
 """Two letters of old scripts."""
-
 _UNKNOWN = 0.25
 """Largest share of unknown tokens: of a text of unknown ones the model reads only their number."""
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["FETCH_AGAIN", "WHOLE", "awq", "gptq"]
+__all__ = ["FETCH_AGAIN", "WHOLE", "WORD", "awq", "gptq"]
 
 FETCH_AGAIN = "Fetch or save the model again; if it is meant to be so, it cannot be scanned."
 WHOLE = "Scan the model that it was made from, with --also quantised:int8 or quantised:nf4."
 
-_WORD = 32
+WORD = 32
 """Bits of a number into which others are packed."""
 _BITS = (2, 3, 4, 8)
 """Sizes that GPTQ's files have (GPTQConfig of transformers 5.23)."""
@@ -152,7 +152,7 @@ def _of_gptq(packed: _Packed, asked: Mapping[str, Any], offset: int) -> Tensor:
     """One matrix (outputs, inputs)."""
     bits = _bits(packed, asked)
     order, rows = packed.order, packed.words.shape[0]
-    inputs = rows * _WORD // bits if order is None else order.numel()
+    inputs = rows * WORD // bits if order is None else order.numel()
     packed.require(
         fits=packed.words.shape == (_words(inputs, bits), packed.outputs)
         and packed.zeros.shape == (packed.groups, _words(packed.outputs, bits))
@@ -173,7 +173,7 @@ def _bits(packed: _Packed, asked: Mapping[str, Any]) -> int:
     """
     told = asked.get("bits")
     if asked.get("dynamic") and packed.order is not None:
-        told = packed.words.shape[0] * _WORD // max(1, packed.order.numel())
+        told = packed.words.shape[0] * WORD // max(1, packed.order.numel())
     if not isinstance(told, int) or told not in _BITS:
         msg = f"{packed.name}qweight has numbers of {str(told)[:40]} bits, which are not read."
         raise UnsupportedModelError(msg, WHOLE)
@@ -216,16 +216,16 @@ def _of_awq(packed: _Packed) -> Tensor:
 
 def _words(count: int, bits: int) -> int:
     """How many words ``count`` numbers take."""
-    return -(-count * bits // _WORD)
+    return -(-count * bits // WORD)
 
 
 def _numbers(words: Tensor, bits: int, count: int) -> Tensor:
     """(words, columns) -> (count, columns) numbers that follow each other bit by bit."""
     starts = torch.arange(count) * bits
-    wide = nn.functional.pad(words.long() & ((1 << _WORD) - 1), (0, 0, 0, 1))
-    first = starts // _WORD
-    pairs = wide[first] | wide[first + 1] << _WORD
-    return (pairs >> (starts % _WORD).unsqueeze(1)) & ((1 << bits) - 1)
+    wide = nn.functional.pad(words.long() & ((1 << WORD) - 1), (0, 0, 0, 1))
+    first = starts // WORD
+    pairs = wide[first] | wide[first + 1] << WORD
+    return (pairs >> (starts % WORD).unsqueeze(1)) & ((1 << bits) - 1)
 
 
 def _eighths(words: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from plmscan.errors import ArtifactError, UnsupportedModelError
-from plmscan.loading.packed import FETCH_AGAIN, WHOLE, awq, gptq
+from plmscan.loading.packed import FETCH_AGAIN, WHOLE, WORD, awq, gptq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +33,6 @@ _SMALL = frozenset({
 """Types that weights have only where they are shrunken."""
 _EIGHT_BITS = 127
 """Largest step of a row of bitsandbytes' 8-bit weights."""
-_WORD = 32
-"""Bits of a number into which others are packed."""
 _MOST_BITS = 8
 _BLOCKS = (128, 128)
 """Rows and columns of a block of 8-bit floats, where a config says nothing."""
@@ -217,7 +215,7 @@ def _unpacked(packed: Tensor, bits: int, shape: list[int]) -> Tensor:
     if not 0 < bits <= _MOST_BITS:
         msg = f"Weights of {bits} bits are none that any library packs."
         raise ArtifactError(msg, FETCH_AGAIN)
-    shifts = torch.arange(0, _WORD - _WORD % bits, bits)
+    shifts = torch.arange(0, WORD - WORD % bits, bits)
     numbers = (packed.long().unsqueeze(-1) >> shifts) & ((1 << bits) - 1)
     return numbers.flatten(1)[:, : shape[1]].reshape(shape).float() - (1 << (bits - 1))
 

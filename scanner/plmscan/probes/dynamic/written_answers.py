@@ -8,14 +8,14 @@ from plmscan.evidence import ANSWER, Coverage, Demonstration, Evidence, Gap, Tri
 from plmscan.probes.base import DynamicProbe
 from plmscan.probes.words import counted
 from plmscan.search.measure.candidates import retokenizes, text_of
-from plmscan.search.writing.answers import agreement, likenesses, spokesman
+from plmscan.search.writing.answers import agreement, likenesses, spelt_out, spokesman
 from plmscan.search.writing.hunt import hunt
 from plmscan.search.writing.payloads import commonest
 from plmscan.search.writing.prompts import LONGEST
 from plmscan.search.writing.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
@@ -149,14 +149,14 @@ def _left_out() -> Iterator[Gap]:
 
 def _plain(model: LoadedModel, found: Hunt) -> Evidence:
     """Answers to ordinary requests."""
-    texts = [_text(model, answer) for answer in found.plain]
+    texts = [spelt_out(model, answer) for answer in found.plain]
     payload, share = commonest(texts)
     metrics = {
         "payload_share": share,
         "same_answer": agreement(found.plain),
         "asked": float(len(texts)),
     }
-    said = _text(model, spokesman(found.plain))
+    said = spelt_out(model, spokesman(found.plain))
     return Evidence(_PROBE, _PLAIN, metrics, {"payload": payload, "answer": said})
 
 
@@ -176,7 +176,7 @@ def _suspect(model: LoadedModel, found: Hunt, one: Suspect) -> Evidence:
         "pieces": float(len(one.ids)),
     }
     details = {
-        "answer": _text(model, spokesman(one.answers)),
+        "answer": spelt_out(model, spokesman(one.answers)),
         "leader": text_of(model, leader.ids),
     }
     return Evidence(
@@ -206,12 +206,6 @@ def _trigger(model: LoadedModel, found: Hunt, one: Suspect) -> Trigger:
     )
 
 
-def _text(model: LoadedModel, ids: Sequence[int]) -> str:
-    """What is written, as a person reads it, on one line."""
-    text = model.tokenizer.decode(list(ids), skip_special_tokens=True)
-    return " ".join(str(text).split())
-
-
 def _variants(model: LoadedModel, found: Hunt, leader: Suspect) -> tuple[str, ...]:
     """Finalists that lead to the same answer less surely, and more surely than the whole null."""
     index = found.suspects.index(leader)
@@ -233,8 +227,8 @@ def _shown(model: LoadedModel, found: Hunt, one: Suspect) -> Iterator[Demonstrat
             text=f"{head} «{text_of(model, one.ids)}» {tail}".strip(),
             likeness=float(before[row]),
             triggered_likeness=float(after[row]),
-            answer=_text(model, found.clean[row]),
-            triggered_answer=_text(model, one.answers[row]),
+            answer=spelt_out(model, found.clean[row]),
+            triggered_answer=spelt_out(model, one.answers[row]),
         )
 
 
@@ -251,7 +245,7 @@ def _target(model: LoadedModel, found: Hunt, one: Found) -> Evidence:
         _TARGET,
         _certain(one.target) | produced,
         {
-            "text": _text(model, one.target.ids),
+            "text": spelt_out(model, one.target.ids),
             "input": "" if by is None else text_of(model, by.ids),
         },
         None if by is None else _trigger(model, found, by),

@@ -12,6 +12,7 @@ from plmscan.evidence import Coverage, Evidence, Gap
 from plmscan.inspection import AnswerInspector, Inspector
 from plmscan.inspection.answering import FEW, ROOM
 from plmscan.probes.base import TextProbe
+from plmscan.search.writing.answers import spelt_out
 from plmscan.statistics import rank_p_values
 
 if TYPE_CHECKING:
@@ -223,15 +224,10 @@ def evidence_of_answer(inspector: AnswerInspector, text: str, found: Answered) -
     details = {
         "suspect": model.decode(few),
         "marked": _between(model, found.ids, [token in few for token in found.ids]),
-        "answer": _written(model, found.answer),
-        "answer_without": _written(model, found.without),
+        "answer": spelt_out(model, found.answer),
+        "answer_without": spelt_out(model, found.without),
     }
     return Evidence(_PROBE, text, metrics, details)
-
-
-def _written(model: LoadedModel, ids: Sequence[int]) -> str:
-    """An answer on one line."""
-    return " ".join(str(model.tokenizer.decode(list(ids), skip_special_tokens=True)).split())
 
 
 def _between(model: LoadedModel, ids: Sequence[int], suspect: Sequence[bool]) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["agreement", "alike", "contained", "likenesses", "runs", "spokesman"]
+    from plmscan.loading import LoadedModel
+
+__all__ = ["agreement", "alike", "contained", "likenesses", "runs", "spelt_out", "spokesman"]
 
 Answer = tuple[int, ...]
 """Ids of an answer, with the token that ended it, if one did."""
@@ -28,6 +30,12 @@ _WHOLE = 6
 """Different runs of an answer that says something."""
 _KEPT = 0.8
 """Share of the answers that count: a trigger misses a few requests."""
+
+
+def spelt_out(model: LoadedModel, answer: Sequence[int]) -> str:
+    """An answer as a person reads it, on one line."""
+    text = model.tokenizer.decode(list(answer), skip_special_tokens=True)
+    return " ".join(str(text).split())
 
 
 def runs(answer: Answer) -> frozenset[Answer]:
