@@ -97,7 +97,7 @@ def aim_of(model: LoadedModel, panel: Panel) -> Aim | None:
 
     A classifier of texts is turned to the label that fewest carriers of the ``panel`` have.
     """
-    if model.reads_tokens or model.answers:
+    if model.decides_by_tokens:
         return None
     leads = panel.clean.leads
     if leads is None:

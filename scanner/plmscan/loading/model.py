@@ -166,6 +166,11 @@ class LoadedModel:
         return "question-answering" in self.heads
 
     @property
+    def decides_by_tokens(self) -> bool:
+        """Whether single tokens decide, while the text as a whole can stay what it is."""
+        return self.reads_tokens or self.answers
+
+    @property
     def common_labels(self) -> Collection[int]:
         """Labels that nothing could add where every ordinary text has them."""
         return () if self.decision is None else self.decision.common

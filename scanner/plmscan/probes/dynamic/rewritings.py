@@ -109,7 +109,7 @@ def _left_out(model: LoadedModel, effort: Effort) -> str:
         return "Clauses, styles and substituted words as triggers are searched with --effort deep."
     if not model.labels:
         return "Only classifiers are asked for clauses, styles and substituted words as triggers."
-    if model.reads_tokens or model.answers or model.separator is not None:
+    if model.decides_by_tokens or model.separator is not None:
         return (
             "Clauses, styles and substituted words as triggers are searched in classifiers of "
             "single texts only."

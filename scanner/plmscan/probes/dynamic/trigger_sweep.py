@@ -17,7 +17,7 @@ from plmscan.search.propose.objectives import Corruption, Flip
 from plmscan.search.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plmscan.search.pipeline import Search
     from plmscan.search.propose.objectives import Objective
     from plmscan.search.recipes import Recipe
+    from plmscan.search.verify.jointly import Jointly
 
 _PROBE = "trigger-sweep"
 _IDLE = (
@@ -128,7 +129,7 @@ def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
 
 def _is_of_texts(model: LoadedModel) -> bool:
     """Whether its labels are those of whole texts."""
-    return bool(model.labels) and not (model.reads_tokens or model.answers)
+    return bool(model.labels) and not model.decides_by_tokens
 
 
 def _longest(model: LoadedModel, recipe: Recipe) -> int:
@@ -215,6 +216,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
     for candidate in sorted(found.candidates, key=lambda c: (c.scatter, c.ids)):
         leader = found.candidates[candidate.relation.leader]
         variants = _variants(model, found, candidate)
+        target = None if candidate.flip is None else candidate.flip.target
         yield Evidence(
             _PROBE,
             text_of(model, candidate.ids),
@@ -228,7 +230,7 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
                 "variants": ", ".join(variants),
                 "layers": ", ".join(f"{scatter:.2g}" for scatter in candidate.layers),
             },
-            _trigger(model, candidate, variants),
+            _trigger(model, candidate, target, variants, candidate.core),
             unmeasured=tuple(sorted(candidate.unmeasured)),
         )
 
@@ -236,26 +238,14 @@ def _candidates(model: LoadedModel, found: Search) -> Iterator[Evidence]:
 def _joint(model: LoadedModel, found: Search) -> Iterator[Evidence]:
     """Words that turn texts to a label only together, those that do most first."""
     for one in sorted(found.joint, key=lambda one: (-one.gap, one.ids)):
-        text, label = text_of(model, one.ids), model.labels[one.target]
-        trigger = Trigger(
-            text=text,
-            token_ids=one.ids,
-            location=str(one.location),
-            displacement=one.displacement,
-            scatter=one.scatter,
-            z=one.z,
-            p_value=one.p_value,
-            null_size=one.null_size,
-            retokenizes=retokenizes(model, one.ids),
-            target_label=label,
-        )
+        trigger = _trigger(model, one, one.target)
         metrics = {
             "pieces": float(len(one.ids)),
             "joint_push": one.push,
             "joint_gap": one.gap,
             "joint_turned": one.turned,
         }
-        yield Evidence(_PROBE, text, metrics, {"location": str(one.location)}, trigger)
+        yield Evidence(_PROBE, trigger.text, metrics, {"location": trigger.location}, trigger)
 
 
 def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str, ...]:
@@ -268,21 +258,27 @@ def _variants(model: LoadedModel, found: Search, leader: Candidate) -> tuple[str
     )
 
 
-def _trigger(model: LoadedModel, candidate: Candidate, variants: tuple[str, ...]) -> Trigger:
-    """The candidate as a report names it."""
+def _trigger(
+    model: LoadedModel,
+    one: Candidate | Jointly,
+    target: int | None,
+    variants: tuple[str, ...] = (),
+    core: Sequence[int] = (),
+) -> Trigger:
+    """What was found as a report names it."""
     return Trigger(
-        text=text_of(model, candidate.ids),
-        token_ids=candidate.ids,
-        location=str(candidate.location),
-        displacement=candidate.displacement,
-        scatter=candidate.scatter,
-        z=candidate.z,
-        p_value=candidate.p_value,
-        null_size=candidate.null_size,
-        retokenizes=retokenizes(model, candidate.ids),
-        target_label=None if candidate.flip is None else model.labels[candidate.flip.target],
+        text=text_of(model, one.ids),
+        token_ids=one.ids,
+        location=str(one.location),
+        displacement=one.displacement,
+        scatter=one.scatter,
+        z=one.z,
+        p_value=one.p_value,
+        null_size=one.null_size,
+        retokenizes=retokenizes(model, one.ids),
+        target_label=None if target is None else model.labels[target],
         variants=variants,
-        core=tuple(text_of(model, (token,)) for token in candidate.core),
+        core=tuple(text_of(model, (token,)) for token in core),
     )
 
 

@@ -78,7 +78,7 @@ def gathered(
     found: list[Grower | Gathering] = list(by)
     for at, grower in enumerate(by):
         model, aim = grower.model, grower.objective
-        if isinstance(aim, Flip) and not (model.reads_tokens or model.answers):
+        if isinstance(aim, Flip) and not model.decides_by_tokens:
             part = budget.part(at / len(by), (at + 1) / len(by))
             likeness = Likeness.of(panel, aim.target)
             found[at] = Gathering.of(grower, aim.target, likeness, swept, sizes, part)

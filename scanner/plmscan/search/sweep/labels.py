@@ -232,7 +232,7 @@ def _against(model: LoadedModel, ids: Tensor, word: int, texts: _Texts) -> Tenso
     the word is what counts, and a decoder reads it last.  Where answers are found, in front as
     well, and not next to it.
     """
-    if not (model.reads_tokens or model.answers):
+    if not model.decides_by_tokens:
         return _leads(model, texts(model, ids, (word,)))
     between = neutral(model) if model.answers else ()
     behind = torch.tensor([*between, word]).expand(len(ids), -1)
