@@ -1,8 +1,8 @@
 """What a fleet has found out: a report a model, and an index of all in SQLite.
 
 A report is written whole before the index names it, under a name that holds what was asked; so
-whoever dies in between loses nothing, and the next run finds the report by its name.  The index can
-be read while a run goes on.
+whoever dies in between loses nothing, and the next run finds the report by its name.  What answering
+took is in the index before the report is there.  The index can be read while a run goes on.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class Ledger:
                 "INSERT INTO models (name, position, question, place, stage) VALUES (?,?,?,?,?)",
                 (question.name, position, question.key, place, _WAITING),
             )
-            if again or not self._adopt(question):
+            took = _measures_of(row) if row is not None else Measures()
+            if again or not self._adopt(question, took):
                 todo.append(question)
         self.save()
         return todo
@@ -177,13 +178,15 @@ class Ledger:
         )
 
     def record(self, question: Question, answer: Answer, text: str, measures: Measures) -> None:
-        """Write the report of a model, then its line of the index; from now on it is answered.
+        """Write what a model took, its report, then its answer; from now on it is answered.
 
         Raises:
             FleetError: they cannot be written.
         """
         file = _file_of(question)
         try:
+            self._write(question.name, **_told(measures))
+            self.save()
             replace_file(self.folder / file, text)
             self._answer(question, answer, file, measures)
             self.save()
@@ -242,20 +245,19 @@ class Ledger:
         sql = f"SELECT {names} FROM models {rest}"  # noqa: S608 - our own words
         return (Row(*found) for found in self._index.execute(sql, given))
 
-    def _adopt(self, question: Question) -> bool:
+    def _adopt(self, question: Question, took: Measures) -> bool:
         """Take a report into the index that was written just before a run was killed."""
         file = _file_of(question)
         try:
             answer, _ = read_answer((self.folder / file).read_bytes())
         except (OSError, ReportError):
             return False
-        self._answer(question, answer, file, Measures())
+        self._answer(question, answer, file, took)
         return True
 
     def _answer(self, question: Question, answer: Answer, file: str, measures: Measures) -> None:
         """Write a line of the index."""
-        told = {field.name: getattr(answer, field.name) for field in fields(answer)}
-        told |= {field.name: getattr(measures, field.name) for field in fields(measures)}
+        told = _told(answer) | _told(measures)
         self._write(question.name, **told, stage="done", report=file, finished=time.time())
 
     def _write(self, name: str, **told: object) -> None:
@@ -322,6 +324,16 @@ def _connected(address: str) -> sqlite3.Connection:
 def _path(folder: Path) -> str:
     """The index of ``folder`` as a part of an address."""
     return (folder / _INDEX).absolute().as_posix().replace("?", "%3f").replace("#", "%23")
+
+
+def _told(line: Answer | Measures) -> dict[str, object]:
+    """The columns that ``line`` fills."""
+    return {field.name: getattr(line, field.name) for field in fields(line)}
+
+
+def _measures_of(row: Row) -> Measures:
+    """What answering a model took, as far as the index knows."""
+    return Measures(**{field.name: getattr(row, field.name) for field in fields(Measures)})
 
 
 def _file_of(question: Question) -> str:

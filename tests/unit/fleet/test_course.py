@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -261,3 +263,21 @@ def test_a_report_that_the_index_does_not_know_is_taken_in(
     (row,) = run(asked_about(model), cluster).values()
     assert row.verdict == "pass"
     assert not cluster.names
+
+
+def test_a_report_that_the_index_expects_is_taken_in_with_what_it_took(
+    model: Path, run: Callable[..., dict[str, Row]], tmp_path: Path
+) -> None:
+    """A copy whose answer was being written when the run was killed is still told as a copy."""
+    twin = shutil.copytree(model, tmp_path / "twin")
+    before = run(asked_about(model, twin))
+    with closing(sqlite3.connect(tmp_path / "out" / "fleet.sqlite")) as index, index:
+        index.execute("UPDATE models SET stage = 'twin', verdict = NULL, report = NULL")
+    cluster = Inline()
+    after = run(asked_about(model, twin), cluster)
+    assert not cluster.names
+    assert {name: row.same_as for name, row in after.items()} == {
+        str(model): None,
+        str(twin): str(model),
+    }
+    assert {row.twin for row in after.values()} == {row.twin for row in before.values()}
