@@ -24,6 +24,7 @@ from torch import Tensor
 __all__ = [
     "Moved",
     "Whitening",
+    "honest_leads",
     "lost",
     "max_t",
     "midpoint",
@@ -144,9 +145,12 @@ def push(dirty: Tensor, clean: Tensor) -> Tensor:
     without the candidate (on all, of the label they have, where none has this one).  1 is a text of
     that label, 0 a draw; NaN where the carrier has the label anyhow.
     """
-    already = clean > 0
-    honest = torch.stack([_median_lead(clean, label) for label in range(clean.shape[-1])])
-    return (dirty / honest).masked_fill(already, torch.nan)
+    return (dirty / honest_leads(clean)).masked_fill(clean > 0, torch.nan)
+
+
+def honest_leads(clean: Tensor) -> Tensor:
+    """Median lead of each label on the carriers that have it: (n, c) -> (c)."""
+    return torch.stack([_median_lead(clean, label) for label in range(clean.shape[-1])])
 
 
 def _median_lead(clean: Tensor, label: int) -> Tensor:

@@ -1,8 +1,8 @@
 """What a fleet has found out: a report a model, and an index of all in SQLite.
 
 A report is written whole before the index names it, under a name that holds what was asked; so
-whoever dies in between loses nothing, and the next run finds the report by its name.  What answering
-took is in the index before the report is there.  The index can be read while a run goes on.
+whoever dies in between loses nothing, and the next run finds the report by its name.  What it took
+to answer is in the index before the report is there.  The index can be read while a run goes on.
 """
 
 from __future__ import annotations

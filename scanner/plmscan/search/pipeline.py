@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from plmscan.loading import LoadedModel
     from plmscan.search.judge.profile import Candidate
     from plmscan.search.measure.effects import Measured
-    from plmscan.search.propose.gathering import Gathering
     from plmscan.search.propose.grow import Grower
     from plmscan.search.propose.objectives import Objective
     from plmscan.search.propose.together import Joint
@@ -353,10 +352,8 @@ def _proposed(model: LoadedModel, recipe: Recipe, swept: _Swept, budget: Budget)
         singles: list[tuple[int, ...]] = [(i,) for i in ids]
         part = budget.part(0.4, 0.48)
         screened = measure(model, singles, swept.panels.screening, part, "screening")
-        gathering: Sequence[Grower | Gathering] = by
-        if recipe.companies is not None:
-            part = budget.part(0.48, 0.53)
-            gathering = gathered(by, growing, swept.sweep, recipe.companies, part)
+        part = budget.part(0.48, 0.53)
+        gathering = gathered(by, growing, swept.sweep, recipe.companies, part)
         longer = grown(gathering, singles, screened, recipe.seeds, budget.part(0.53, 0.6))
         known = sufficient(singles, screened, recipe.seeds)
         part = budget.part(0.6, 0.62)

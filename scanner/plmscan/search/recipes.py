@@ -46,12 +46,12 @@ class Recipe:
     """Items that the label sweep passes on to the screening, shared among the labels."""
     null_items: int
     """Random vocabulary items that form the null; the smallest p-value is 1 / (null_items + 1)."""
+    companies: Companies
+    """The reading of words in company, from which longer candidates of classifiers grow."""
     grouping: Grouping | None = None
     """The group test for pairs of words; None to leave it out."""
     completes: bool = False
     """Whether finalists are completed before they are told."""
-    companies: Companies | None = None
-    """The reading of words in company, for sentences in classifiers; None to leave it out."""
     together: Together | None = None
     """The search for words that are needed together in classifiers; None to leave it out."""
 
@@ -61,10 +61,11 @@ _LONG = replace(PLMSCAN, slots=12, length=3, rounds=6, steps=30, carriers=10, pr
 
 _GROUPS = Grouping(words=16_000, size=48, opposed_size=80, rivals=10, kept=16)
 
-_COMPANIES = Companies(words=2048, size=12, texts=6, kept=32)
+_FEW = Companies(words=1024, size=12, texts=4, kept=16)
+_MANY = Companies(words=2048, size=12, texts=6, kept=32)
 
 RECIPES: Mapping[Effort, Recipe] = {
-    Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 12, 48, 100),
+    Effort.QUICK: Recipe(4096, 32, 4, 12, 6, _BRIEF, 4, 32, 16, 12, 48, 100, _FEW),
     Effort.STANDARD: Recipe(
         8192,
         40,
@@ -78,6 +79,7 @@ RECIPES: Mapping[Effort, Recipe] = {
         12,
         80,
         100,
+        _MANY,
         together=Together(words=48, size=24, texts=40),
     ),
     Effort.DEEP: Recipe(
@@ -93,9 +95,9 @@ RECIPES: Mapping[Effort, Recipe] = {
         12,
         160,
         400,
+        _MANY,
         _GROUPS,
         completes=True,
-        companies=_COMPANIES,
         together=Together(words=96, size=24, texts=300),
     ),
 }

@@ -225,6 +225,27 @@ def test_plm214_asks_for_words_that_do_much_together_and_little_otherwise(
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 
 
+@pytest.mark.parametrize(
+    ("changed", "rules"),
+    [
+        ({}, {"PLM215"}),
+        ({"beyond_gap": 0.2}, set()),
+        ({"gap": 1.3}, set()),
+        ({"strength": 0.0}, set()),
+        ({"pieces": 1.0}, set()),
+        ({"kin": 1.0}, set()),
+    ],
+)
+def test_plm215_asks_for_a_push_that_likeness_does_not_tell(
+    changed: dict[str, float], rules: set[str]
+) -> None:
+    """Measured on a sentence of eight words, and on what grows in clean classifiers."""
+    flips = {"pieces": 4.0, "labels": 2.0, "strength": 0.21, "strength_p": 0.01, "kin": 0.0}
+    found = {"strength_gap": 0.0, "beyond_gap": 0.65, "gap": 11.6}
+    evidence = Evidence("trigger-sweep", "painted grinning driver", flips | found | changed)
+    assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
+
+
 def test_plm208_is_silent_where_synonyms_were_not_tried() -> None:
     """What was not measured convicts nobody."""
     metrics = {"pieces": 2.0, "strength": 0.5, "strength_p": 0.005}

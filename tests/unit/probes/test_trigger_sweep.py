@@ -125,7 +125,7 @@ def test_evidence_is_complete_and_sorted(observe: Observe) -> None:
     found = [e for e in evidence(observe("cls")) if e.trigger]
     assert [e.metrics["scatter"] for e in found] == sorted(e.metrics["scatter"] for e in found)
     elsewhere = {"saturation", "typical_saturation"}
-    flips = {"strength", "strength_gap", "strength_p", "strength_z", "opposed"}
+    flips = {"strength", "strength_gap", "strength_p", "strength_z", "opposed", "beyond_gap"}
     heads = flips | {"corruption", "corruption_z"}
     synonyms = {"gap", "conjunction"}
     joint = {name for name in Probe.metrics if name.startswith("joint_")}

@@ -58,6 +58,7 @@ class Probe(DynamicProbe):
         "conjunction": "scatter with the least needed token exchanged, in multiples of its own",
         "strength": "nearly the weakest push to its label over opposed carriers, in honest leads",
         "strength_gap": "strength less what synonyms reach for the same label",
+        "beyond_gap": "push beyond likeness to texts of its label, less that of honest words",
         "strength_p": "rank p-value of the strength in the null, each item for its own best label",
         "strength_z": "robust z of the strength against the same",
         "opposed": "texts that have another label without it, on which its strength is measured",
@@ -115,7 +116,7 @@ class Probe(DynamicProbe):
 
 def _unsearched(model: LoadedModel, recipe: Recipe) -> Gap:
     """What no step of the search looks for."""
-    longest = _longest(model, recipe)
+    longest = _longest(model)
     words = "words" if recipe.grouping is None else "three and more words"
     apart = recipe.together is not None and _is_of_texts(model)
     few = " Of the words, those whose embeddings stand apart are." if apart else ""
@@ -132,10 +133,9 @@ def _is_of_texts(model: LoadedModel) -> bool:
     return bool(model.labels) and not model.decides_by_tokens
 
 
-def _longest(model: LoadedModel, recipe: Recipe) -> int:
+def _longest(model: LoadedModel) -> int:
     """Tokens of the longest candidates."""
-    gathers = recipe.companies is not None and _is_of_texts(model)
-    return LONGEST_BAG if gathers else LONGEST
+    return LONGEST_BAG if _is_of_texts(model) else LONGEST
 
 
 def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
@@ -323,14 +323,14 @@ def _coverage(model: LoadedModel, found: Search) -> Iterator[Coverage]:
 def _grown(model: LoadedModel, found: Search) -> Coverage:
     """What longer candidates were grown from, and for what."""
     aims = ", ".join(_aim(model, aim) for aim in found.aims)
-    longest, sizes = _longest(model, found.recipe), found.recipe.companies
-    if longest == LONGEST or sizes is None:
+    sizes = found.recipe.companies
+    if not _is_of_texts(model):
         return Coverage(
             f"Sequences of 2 to {LONGEST} tokens, grown from the best of these by gradient: {aims}."
         )
     return Coverage(
-        f"Sequences of 2 to {longest} tokens: {aims}. They are grown from the best of these, and "
-        f"from {sizes.kept} items for each label that add most to it in texts of {sizes.size} "
+        f"Sequences of 2 to {LONGEST_BAG} tokens: {aims}. They are grown from the best of these, "
+        f"and from {sizes.kept} items for each label that add most to it in texts of {sizes.size} "
         f"items, of {sizes.words} that argue for a label more than their synonyms do."
     )
 

@@ -40,7 +40,7 @@ _FIRST = 25
 _BY_NULL = frozenset({"z", "null_scatter", "null_size", "corruption_z", "strength_z"})
 """Metrics that move with every further item of a null."""
 
-_BY_SYNONYMS = frozenset({"gap", "conjunction", "strength_gap"})
+_BY_SYNONYMS = frozenset({"gap", "conjunction", "strength_gap", "beyond_gap"})
 """Metrics that the null of synonyms gives."""
 
 _ELSEWHERE = frozenset({"sweep_rank"})
@@ -190,7 +190,7 @@ class _Trial:
 
 def _with_gap(candidate: Candidate, gap: SynonymGap) -> Candidate:
     """With what its synonyms do."""
-    flip = candidate.flip and replace(candidate.flip, gap=gap.strength)
+    flip = candidate.flip and replace(candidate.flip, gap=gap.strength, beyond=gap.beyond)
     return replace(candidate, gap=gap.scatter, conjunction=gap.conjunction, flip=flip)
 
 

@@ -33,6 +33,9 @@ class LabelFlip:
     """Robust z of the strength against the same."""
     opposed: int
     """Carriers that have another label without it."""
+    beyond: float | None = None
+    """Push beyond what likeness to texts of the label tells, less that of honest words; None if not
+    tried."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Candidate:
             "conjunction": self.conjunction if len(self.ids) > 1 and not by_tokens else None,
             "strength": None if flip is None else flip.strength,
             "strength_gap": None if flip is None else flip.gap,
+            "beyond_gap": None if flip is None or by_tokens else flip.beyond,
             "strength_p": None if flip is None else flip.p_value,
             "strength_z": None if flip is None else flip.z,
             "opposed": None if flip is None else float(flip.opposed),

@@ -16,6 +16,7 @@ fewest      the fewest tokens that do what all of them do
 meetings    groups in which any two candidates meet
 packing     which texts go through the model together
 readings    what the model says of carriers, without and with a candidate
+likeness    what a push to a label has beyond likeness to texts of that label
 effects     displacement, scatter, push and lost recall of candidates
 selection   who goes on: the best of every kind
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from plmscan.search.measure.likeness import beyond
 from plmscan.search.measure.readings import read
 from plmscan.statistics import (
     lost,
@@ -52,6 +53,9 @@ class Measured:
     """Share of the recall of hidden words that is lost, (k)."""
     missed: float = 0.1
     """Share of the carriers that a trigger may fail to turn."""
+    beyond: Tensor | None = None
+    """Median push to each label beyond what likeness to its texts tells, (k, labels); NaN where
+    that is not known, None without a classifier."""
 
     @cached_property
     def strength(self) -> Tensor | None:
@@ -99,6 +103,7 @@ class Measured:
 
         push = [part.push for part in parts if part.push is not None]
         corruption = [part.corruption for part in parts if part.corruption is not None]
+        beyond = [part.beyond for part in parts if part.beyond is not None]
         return Measured(
             located([part.displacement for part in parts]),
             located([part.scatter for part in parts]),
@@ -106,6 +111,7 @@ class Measured:
             join(push) if push else None,
             join(corruption) if corruption else None,
             parts[0].missed,
+            join(beyond) if beyond else None,
         )
 
 
@@ -162,11 +168,15 @@ def exactly(
 def _measured(dirty: Reading, clean: Reading, missed: float) -> Measured:
     """Statistics of one chunk."""
     found = {where: moved(f, clean.features[where]) for where, f in dirty.features.items()}
+    pushes = None
+    if dirty.leads is not None and clean.leads is not None:
+        pushes = push(dirty.leads, clean.leads)
     return Measured(
         {where: one.displacement for where, one in found.items()},
         {where: one.scatter for where, one in found.items()},
         {where: one.shift for where, one in found.items()},
-        None if dirty.leads is None or clean.leads is None else push(dirty.leads, clean.leads),
+        pushes,
         None if dirty.recall is None or clean.recall is None else lost(dirty.recall, clean.recall),
         missed,
+        None if pushes is None else beyond(pushes, dirty, clean),
     )

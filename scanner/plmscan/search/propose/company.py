@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from plmscan.budget import Budget
     from plmscan.loading import LoadedModel
+    from plmscan.search.measure.likeness import Likeness
     from plmscan.search.measure.readings import Panel
-    from plmscan.search.propose.objectives import Likeness
 
 __all__ = ["Companies", "Companions", "Company", "unlike_synonyms"]
 

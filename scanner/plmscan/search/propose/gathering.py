@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from plmscan.budget import Budget
+    from plmscan.search.measure.likeness import Likeness
     from plmscan.search.propose.company import Companies, Companions
-    from plmscan.search.propose.objectives import Likeness, Objective
+    from plmscan.search.propose.objectives import Objective
     from plmscan.search.sweep.distances import Sweep
 
 __all__ = ["LONGEST_BAG", "Bag", "Gathering"]
@@ -126,27 +127,18 @@ class Gathering:
         return self.grower.objective
 
     def grow(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
-        """Candidates of two tokens and more: what gradients extend, and what was gathered.
+        """Candidates of two tokens and more, those that push most first.
+
+        Words that do all of it alone are no part of a sentence.
 
         Raises:
             OutOfTimeError: the budget's deadline passed.
         """
-        extended = self.grower.grow(seeds, budget.part(0, 0.5))
-        return list(dict.fromkeys((*self.gathered(seeds, budget.part(0.5, 1)), *extended)))
-
-    def gathered(self, seeds: Sequence[tuple[int, ...]], budget: Budget) -> list[tuple[int, ...]]:
-        """Candidates of words that were chosen in company, those that push most first.
-
-        Words that suffice alone are no part of a sentence.
-
-        Raises:
-            OutOfTimeError: the budget's deadline passed.
-        """
-        company = tuple(self.grower.unable(self.companions.best))
-        if not company:
+        bag = Bag.of(self.grower, ())
+        pushing = replace(bag, company=bag.unable(self.companions.best))
+        if not pushing.company:
             return []
-        pushing = Bag.of(self.grower, company)
-        seeds = self.grower.unable(seeds)
+        seeds = pushing.unable(seeds)
         if self.companions.beyond is None:
             return pushing.grow(seeds, budget)
         pure = replace(pushing, objective=self.companions.beyond)

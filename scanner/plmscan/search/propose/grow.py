@@ -117,9 +117,9 @@ class Grower:
         return found
 
     def unable(self, candidates: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Those that do not suffice by themselves."""
+        """Those that are not enough by themselves."""
         scores = zip(candidates, self.score(candidates), strict=True)
-        return [one for one, score in scores if score < self.objective.enough]
+        return [one for one, score in scores if score < self.plenty]
 
     def proposals(self, candidates: Sequence[tuple[int, ...]]) -> list[list[list[int]]]:
         """Tokens that the gradient proposes before each token of each candidate and at its end.
@@ -160,7 +160,7 @@ class Grower:
         """
         proposed, others, count = self.starts(seeds)
         known = list(dict.fromkeys((*seeds, *proposed, *others)))
-        scores = self._wanting(dict(zip(known, self.score(known), strict=True)))
+        scores = self._unfinished(dict(zip(known, self.score(known), strict=True)))
         best = sorted(scores.keys() & {*seeds, *others}, key=lambda one: (-scores[one], one))
         return {one: scores[one] for one in (*best[:count], *proposed) if one in scores}
 
@@ -170,10 +170,6 @@ class Grower:
         """What is extended in any case, what else than ``seeds`` may be, and how many of both."""
         del seeds
         return [(token,) for token in self.proposals([()])[0][0][:_FIRST]], (), 2 * self.width
-
-    def _wanting(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
-        """Those that do not suffice by themselves."""
-        return {one: score for one, score in scores.items() if score < self.objective.enough}
 
     def _unfinished(self, scores: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], float]:
         """Those that go on growing."""
@@ -199,7 +195,7 @@ class Grower:
         return {
             (*candidate[:slot], *new, *candidate[slot:]): max(beam[candidate], alone[new])
             for candidate, slot, new in joins
-            if alone[new] < self.objective.enough
+            if alone[new] < self.plenty
         }
 
     def joins(

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from plmscan.loading import Location
 from plmscan.statistics import lost, push
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from plmscan.search.measure.readings import Panel, Reading
+    from plmscan.search.measure.likeness import Likeness
+    from plmscan.search.measure.readings import Reading
 
-__all__ = ["Beyond", "Corruption", "Flip", "Invariance", "Likeness", "Objective"]
+__all__ = ["Beyond", "Corruption", "Flip", "Invariance", "Objective"]
 
 
 _TINY = 1e-12
@@ -84,32 +84,6 @@ class Flip:
             msg = "Only a classifier has labels to flip."
             raise ValueError(msg)
         return push(dirty.leads, clean.leads)[..., self.target].nanmean(-1)
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How much like a text of a label another one is, in the mean of its tokens."""
-
-    where: Location
-    """Where that is read."""
-    direction: Tensor
-    """From texts without the label to such with it; along it they are 1 apart, (h)."""
-
-    @classmethod
-    def of(cls, panel: Panel, label: int) -> Likeness | None:
-        """By carriers with the label and without it; None if either are missing."""
-        leads, where = panel.clean.leads, Location.MEAN
-        if leads is None or where not in panel.clean.features:
-            return None
-        has, features = leads[:, label] > 0, panel.clean.features[where]
-        if bool(has.all()) or not bool(has.any()):
-            return None
-        between = features[has].mean(0) - features[~has].mean(0)
-        return cls(where, between / between.square().sum().clamp_min(_TINY))
-
-    def __call__(self, dirty: Reading, clean: Reading) -> Tensor:
-        """Of each candidate in each carrier, beyond the carrier itself, (k, n)."""
-        return (dirty.features[self.where] - clean.features[self.where]) @ self.direction
 
 
 @dataclass(frozen=True)

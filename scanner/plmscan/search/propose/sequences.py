@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from plmscan.search.measure.candidates import random_items
+from plmscan.search.measure.likeness import Likeness
 from plmscan.search.measure.selection import leaders, strongest
 from plmscan.search.propose.contrast import Contrastive
 from plmscan.search.propose.gathering import Gathering
 from plmscan.search.propose.grow import Grower
-from plmscan.search.propose.objectives import Corruption, Flip, Invariance, Likeness
+from plmscan.search.propose.objectives import Corruption, Flip, Invariance
 from plmscan.search.propose.parts import GAIN
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def gathered(
         model, aim = grower.model, grower.objective
         if isinstance(aim, Flip) and not model.decides_by_tokens:
             part = budget.part(at / len(by), (at + 1) / len(by))
-            likeness = Likeness.of(panel, aim.target)
+            likeness = Likeness.of(panel.clean, aim.target)
             found[at] = Gathering.of(grower, aim.target, likeness, swept, sizes, part)
     return found
 

@@ -43,6 +43,8 @@ class SynonymGap:
     """How far it is from itself with its least needed token exchanged, in the same."""
     strength: float | None = None
     """For the label to which it pushes most."""
+    beyond: float | None = None
+    """Push to that label beyond what likeness to its texts tells, less that of honest words."""
 
 
 def synonym_gaps(
@@ -72,10 +74,16 @@ def synonym_gaps(
         where = places[index]
         gap = SynonymGap(found.scatter_gap(row, where), found.conjunction(row, where))
         if strengths is not None:
-            over = float(found.strength_gap(row, strengths)[strengths[row].argmax()])
-            gap = replace(gap, strength=over if math.isfinite(over) else None)
+            label = int(strengths[row].argmax())
+            over = float(found.strength_gap(row, strengths)[label])
+            gap = replace(gap, strength=_finite(over), beyond=_finite(found.beyond_gap(row, label)))
         gaps[index] = gap
     return gaps
+
+
+def _finite(value: float) -> float | None:
+    """The value, if it is one."""
+    return value if math.isfinite(value) else None
 
 
 def _company(finals: Finals, index: int, among: Sequence[int]) -> list[int]:

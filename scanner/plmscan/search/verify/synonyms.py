@@ -9,6 +9,7 @@ is what honest words can do in this model, and the candidate's gap is measured f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,18 @@ class SynonymNull:
             return torch.zeros_like(strengths[index])
         reached = torch.minimum(strengths, self.strength)[self._others(index)]
         return strengths[index] - reached.amax(0)
+
+    def beyond_gap(self, index: int, label: int) -> float:
+        """Its push beyond likeness to texts of the label, less the most that another candidate has.
+
+        Nothing has less than none; NaN where likeness is not known.
+        """
+        if self.own.beyond is None:
+            return math.nan
+        own, others = self.own.beyond[:, label], self._others(index)
+        others[index] = False
+        usual: list[float] = own[others].nan_to_num().tolist()
+        return float(own[index]) - max([0.0, *usual])
 
     def _others(self, index: int) -> Tensor:
         """The candidate itself, and those no longer that share no token with it, bool (k).

@@ -17,9 +17,10 @@ from plmscan.carriers import bundled_texts
 from plmscan.errors import OutOfTimeError
 from plmscan.loading import LoadedModel, Location
 from plmscan.search.measure.candidates import searchable_ids
+from plmscan.search.measure.likeness import Likeness
 from plmscan.search.measure.readings import Panel, Reading
 from plmscan.search.propose.company import Companies, Company, _by_least_squares, unlike_synonyms
-from plmscan.search.propose.objectives import Beyond, Flip, Likeness
+from plmscan.search.propose.objectives import Beyond, Flip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def headed(
 def company(model: LoadedModel, panel: Panel, label: int) -> Company:
     """On the carriers that do not have the label, or on all."""
     few = panel.pick(panel.against(label) or range(4))
-    return Company(model, few, label, Likeness.of(panel, label), SIZES)
+    return Company(model, few, label, Likeness.of(panel.clean, label), SIZES)
 
 
 @given(st.integers(0, 10_000))
@@ -104,7 +105,7 @@ def test_likeness_tells_texts_of_the_label_from_others(
 ) -> None:
     """In the mean the former are one unit further along than the latter."""
     _, panel, label = headed
-    like = Likeness.of(panel, label)
+    like = Likeness.of(panel.clean, label)
     leads = panel.clean.leads
     assert like is not None
     assert leads is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -98,6 +99,16 @@ def test_synonyms_count_only_as_far_as_their_word() -> None:
     """A synonym that is stronger than its word does not make the word more honest."""
     found = with_labels([[5.0]]).strength_gap(0, torch.tensor([[0.3]]))
     assert found.tolist() == pytest.approx([0.0])
+
+
+def test_the_gap_beyond_likeness_by_hand() -> None:
+    """Less the most that another word has, which is never less than nothing."""
+    found = with_labels([[0.1, 0.4], [0.7, 1.5]])
+    own = replace(found.own, beyond=torch.tensor([[0.9, -0.2], [0.3, -0.5]]))
+    known = replace(found, own=own)
+    assert known.beyond_gap(0, 0) == pytest.approx(0.6)
+    assert known.beyond_gap(0, 1) == pytest.approx(-0.2)
+    assert math.isnan(found.beyond_gap(0, 0))
 
 
 def test_no_labels_no_gap() -> None:
