@@ -263,7 +263,7 @@ def test_it_says_that_longer_triggers_were_after_labels(tmp_path: Path) -> None:
     observed = observed_of(tmp_path, "classifier")
     said = statements(observed)
     assert len(said) == 4
-    assert " by gradient: flips to negative, " in said[2]
+    assert said[2].startswith("Sequences of 2 to 10 tokens: flips to negative, ")
     left = [o.reason for o in observed if isinstance(o, Gap) and "some labels" in o.subject]
     told = " ".join([said[2], *left])
     assert all(name in told for name in ("negative", "neutral", "positive"))
@@ -283,7 +283,7 @@ def test_labels_for_which_nothing_was_grown_are_a_gap(
     """Where labels are many, longer triggers are grown for the first of them; it blocks no pass."""
     monkeypatch.setattr("plmscan.search.propose.sequences._LABELS", 1)
     observed = observed_of(tmp_path, "classifier")
-    assert statements(observed)[2].endswith(" by gradient: flips to negative.")
+    assert statements(observed)[2].startswith("Sequences of 2 to 10 tokens: flips to negative. ")
     (gap,) = [
         o for o in observed if isinstance(o, Gap) and o.subject == "longer triggers of some labels"
     ]

@@ -291,14 +291,15 @@ def test_progress_never_goes_back(zoo: Load, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_classifier_is_swept_for_labels_as_well(headed: Load) -> None:
-    """One step more, behind the sweep of the vocabulary, and no contrast, which says nothing there.
+    """One step more behind the sweep of the vocabulary, and one before growing; no contrast.
 
-    Progress still rises from 0 towards 1.
+    Contrast says nothing there.  Progress still rises from 0 towards 1.
     """
     told: list[tuple[float, str]] = []
     budget = Budget(CLASS_TEXTS, on_progress=lambda f, n: told.append((f, n)))
     assert search(headed("classifier"), QUICK, budget).starts == 0
     steps = [STEPS[0], "label sweep", *(s for s in STEPS[1:] if s != "contrastive search")]
+    steps.insert(steps.index("growing"), "words in company")
     # Where a longer candidate leads its tokens are tried by themselves, at the end.
     assert list(dict.fromkeys(note for _, note in told))[: len(steps)] == steps
     fractions = [fraction for fraction, _ in told]
