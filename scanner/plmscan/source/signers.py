@@ -118,7 +118,11 @@ def _read(name: str) -> tuple[Path, bytes]:
     Raises:
         SourceError: it cannot be read.
     """
-    file = Path(name).expanduser().absolute()
+    try:
+        file = Path(name).expanduser().absolute()
+    except RuntimeError:
+        msg = f"The signer {name} cannot be a path."
+        raise SourceError(msg, "Nobody here has that name.") from None
     try:
         with file.open("rb") as opened:
             content = opened.read(_LARGEST + 1)

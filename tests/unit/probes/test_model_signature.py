@@ -160,6 +160,7 @@ def test_every_format_tells_the_signature(signed: Path, keys: Path, form: Format
     ("text", "told"),
     [
         ("nowhere.pem", "cannot be read"),
+        ("~nobody-here/key.pem", "cannot be a path"),
         (__file__, "holds neither a public key nor certificates"),
         ("identity=me,issuer=https://id.example", "does not name identity, issuer, trust"),
     ],
