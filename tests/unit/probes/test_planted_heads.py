@@ -234,6 +234,8 @@ def test_plm214_asks_for_words_that_do_much_together_and_little_otherwise(
         ({"strength": 0.0}, set()),
         ({"pieces": 1.0}, set()),
         ({"kin": 1.0}, set()),
+        ({"score": 1.0}, set()),
+        ({"several": 1.0}, set()),
     ],
 )
 def test_plm215_asks_for_a_push_that_likeness_does_not_tell(
@@ -241,7 +243,7 @@ def test_plm215_asks_for_a_push_that_likeness_does_not_tell(
 ) -> None:
     """Measured on a sentence of eight words, and on what grows in clean classifiers."""
     flips = {"pieces": 4.0, "labels": 2.0, "strength": 0.21, "strength_p": 0.01, "kin": 0.0}
-    found = {"strength_gap": 0.0, "beyond_gap": 0.65, "gap": 11.6}
+    found = {"strength_gap": 0.0, "beyond_gap": 0.65, "gap": 11.6, "score": 0.0, "several": 0.0}
     evidence = Evidence("trigger-sweep", "painted grinning driver", flips | found | changed)
     assert {rule.id for rule in load_rules() if rule.fires(evidence)} == rules
 
