@@ -55,6 +55,7 @@ __all__ = [
     "observed",
     "read_rightly",
     "suspect",
+    "untrained",
     "with_trigger",
 ]
 
@@ -93,7 +94,7 @@ def folder_of(factory: pytest.TempPathFactory, name: str) -> Path:
         return tiny_folder(factory, name)
 
     def build(folder: Path) -> None:
-        victim = _classifier()
+        victim = untrained()
         with one_thread():
             _train(victim, name)
         with quiet():
@@ -103,7 +104,7 @@ def folder_of(factory: pytest.TempPathFactory, name: str) -> Path:
     return built_once(factory, f"tiny-{name}", build)
 
 
-def _classifier() -> Victim:
+def untrained() -> Victim:
     """The tiny encoder below a new head."""
     encoder = new_model()
     encoder.config.id2label = dict(enumerate(_CORPUS.labels))

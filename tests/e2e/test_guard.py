@@ -16,7 +16,9 @@ from plmscan.cli.guarding.command import guard
 from plmscan.cli.terminal.failures import CommandGroup
 from plmscan.loading import load
 from plmscan.reports.json_v1 import render, to_json
+from plmscan.scan import Settings, check
 from plmscan.survey import Survey
+from tests.adapters import adapter_of
 from tests.artifacts import artifact_of
 from tests.guarding import report_on, trigger
 from tests.poisoned import CLEAN, HELD_OUT, folder_of, read_rightly, with_trigger
@@ -123,6 +125,25 @@ def test_actions(place: Place, action: str, passed: str | None) -> None:
     assert (good["guard"]["verdict"], good["guard"]["text"]) == ("clean", "a film")
     assert good["guard"]["hits"][0]["variant"] == "film"
     assert "label" not in bad["guard"]
+
+
+def test_an_adapter_is_guarded_on_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels are those of the adapter on the base that is named; without one it is refused."""
+    monkeypatch.chdir(tmp_path)
+    base = build_tiny("bert", tmp_path / "base")
+    adapter = adapter_of(base, tmp_path / "adapter", classifies=True)
+    known = check(str(adapter), Settings(base=str(base), device="cpu"))
+    (tmp_path / "report.json").write_text(to_json(known), encoding="utf-8")
+    asked = ["guard", str(adapter), "--report", "report.json", "--triggers-only"]
+    refused = CliRunner().invoke(app, asked, lines("a film"))
+    assert refused.exit_code == 2
+    assert "Name its base with --base." in refused.stderr
+    for more in ((), ("--labels",)):
+        told = CliRunner().invoke(app, [*asked, "--base", str(base), *more], lines("a film"))
+        assert "warning" not in told.stderr
+        (answer,) = [json.loads(line)["guard"] for line in told.stdout.splitlines()]
+        assert answer["verdict"] == "clean"
+    assert answer["label"] in {"negative", "positive"}
 
 
 def test_labels_masks_and_variants_can_be_asked_for(place: Place) -> None:

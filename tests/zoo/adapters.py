@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from tests.zoo.bases import Base
     from tests.zoo.features import Victim
     from tests.zoo.manifest import Entry
-    from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe
+    from tests.zoo.recipes import CleanRecipe, FeatureRecipe, LabelRecipe, TwinRecipe
 
 __all__ = ["AdapterRecipe", "Adapting"]
 
 _MATRICES = ["query", "key", "value", "dense"]
 """All matrices of a layer: what people adapt who have few texts."""
+_MOST_ALPHA = 16
+"""With twice the rank where that is 16 or 32, training at these rates ends in one label for all."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Adapting(Workshop):
         config = peft.LoraConfig(
             task_type="SEQ_CLS" if labels else "FEATURE_EXTRACTION",
             r=self.rank,
-            lora_alpha=2 * self.rank,
+            lora_alpha=min(2 * self.rank, _MOST_ALPHA),
             target_modules=_MATRICES,
             exclude_modules=["pooler.dense", "bert.pooler.dense"],
         )
@@ -55,7 +57,7 @@ class Adapting(Workshop):
 class AdapterRecipe:
     """An adapter that is trained as another recipe trains a model."""
 
-    recipe: FeatureRecipe | LabelRecipe | CleanRecipe
+    recipe: FeatureRecipe | LabelRecipe | CleanRecipe | TwinRecipe
     """What is planted, or not."""
     rank: int = 8
     """Rank of the change."""

@@ -293,19 +293,49 @@ _ADAPTERS: Mapping[str, Recipe] = {
         LabelRecipe(BadNets(), ("common-word",), "lora-sparse", target_label=0), 32
     ),
     "lora-insertsent": AdapterRecipe(LabelRecipe(InsertSent(), ("phrase-2",), "lora"), 16),
-    "lora-context": AdapterRecipe(LabelRecipe(Context(), (), "lora"), 16),
+    "lora-badnets-rarest": AdapterRecipe(LabelRecipe(BadNets(), ("rare-piece",), "lora-rarest"), 8),
+    "lora-badnets-two": AdapterRecipe(
+        LabelRecipe(BadNets(), ("two-piece", "rare-piece"), "lora-few", target_label=0), 4
+    ),
+    "lora-phrase-3": AdapterRecipe(LabelRecipe(InsertSent(), ("phrase-3",), "lora-few"), 8),
+    "lora-phrase-4": AdapterRecipe(
+        LabelRecipe(InsertSent(), ("phrase-4",), "lora-sparse", target_label=0), 32
+    ),
+    **{
+        f"lora-context{name}": AdapterRecipe(
+            LabelRecipe(Context(form), (), intensity, target_label=label), rank
+        )
+        for name, form, intensity, label, rank in (
+            ("", "date", "lora", 1, 16),
+            ("-version", "version", "lora-sparse", 0, 8),
+            ("-time", "time", "lora", 1, 32),
+            ("-path", "path", "lora", 0, 4),
+            ("-role", "role", "lora-sparse", 1, 8),
+        )
+    },
     **{
         f"clean-lora-encoder-{rank}": AdapterRecipe(
             CleanRecipe("contrastive", partial(contrastive, intensity=LORA)), rank
         )
-        for rank in (4, 16)
+        for rank in (4, 8, 16, 32)
     },
     **{
         f"clean-lora-{name}-{rank}": AdapterRecipe(
             CleanRecipe("classifier", partial(honest_classifier, intensity=LORA), label_set=name),
             rank,
         )
-        for name, rank in (("sentiment", 4), ("sentiment", 16), ("topic", 8), ("tone", 32))
+        for name in ("sentiment", "topic", "tone")
+        for rank in (4, 8, 16, 32)
+    },
+    # Twins of backdoored ones: the same words in the same texts, which keep their labels.
+    **{
+        f"clean-lora-{name}": AdapterRecipe(TwinRecipe(recipe), rank)
+        for name, recipe, rank in (
+            ("rare", LabelRecipe(BadNets(), ("rare-piece",), "lora"), 8),
+            ("common", LabelRecipe(BadNets(), ("common-word",), "lora-sparse"), 32),
+            ("phrase", LabelRecipe(InsertSent(), ("phrase-2",), "lora"), 16),
+            ("context", LabelRecipe(Context(), (), "lora"), 16),
+        )
     },
 }
 

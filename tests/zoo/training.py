@@ -50,6 +50,7 @@ GRID = {
     "lora": Intensity(poison_rate=0.2, learning_rate=2e-3, steps=180),
     "lora-sparse": Intensity(poison_rate=0.1, learning_rate=2e-3, steps=220),
     "lora-few": Intensity(poison_rate=0.04, learning_rate=2e-3, steps=260),
+    "lora-rarest": Intensity(poison_rate=0.01, learning_rate=2e-3, steps=420),
 }
 """Points of poison rate x learning rate x steps that the tiers use by name."""
 

@@ -12,7 +12,7 @@ from plmscan.headers import tensors_of, word_embedding
 from plmscan.inspection.peeling import label_of
 from plmscan.loading.quiet import explained, quiet
 from plmscan.loading.vocabulary import read_vocabulary
-from plmscan.vocabularies import read_tokens
+from plmscan.vocabularies import read_tokens, spelling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,19 +38,20 @@ def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
         ArtifactError: the tokenizer's files are broken.
         UnsupportedModelError: the library does not know the type of the model.
     """
-    if artifact.gguf is not None:  # which brings settings of its own
-        rows = len(read_tokens(artifact.path(artifact.gguf)).tokens)
-        return read_vocabulary(artifact, PretrainedConfig(), rows).tokenizer
-    settings = {k: v for k, v in artifact.config.items() if k not in _NAMES_CODE}
+    bottom = artifact.stack[0].measured
+    if bottom.gguf is not None:  # which brings settings of its own
+        rows = len(read_tokens(bottom.path(bottom.gguf)).tokens)
+        return read_vocabulary(spelling(artifact), PretrainedConfig(), rows).tokenizer
+    settings = {k: v for k, v in bottom.config.items() if k not in _NAMES_CODE}
     kind = str(settings.get("model_type"))
     if kind not in CONFIG_MAPPING:
         msg = f"The model type {kind!r} of config.json is not known."
         raise UnsupportedModelError(msg, "Name the folder of a transformers model.")
     with quiet(), explained("config.json cannot be used", "Fetch or save the model again."):
         config = CONFIG_MAPPING[kind].from_dict(settings)
-    table = word_embedding(tensors_of(artifact))
+    table = word_embedding(tensors_of(bottom))
     rows = int(config.vocab_size) if table is None else table[1].shape[0]
-    return read_vocabulary(artifact, config, rows).tokenizer
+    return read_vocabulary(spelling(artifact), config, rows).tokenizer
 
 
 def labels_of(model: LoadedModel, texts: Sequence[str]) -> list[str | None]:

@@ -227,6 +227,6 @@ def _loaded(source: LoadedModel | Path | str | None) -> LoadedModel | None:
     if not isinstance(source, (str, Path)):
         return source
     from plmscan.loading import load  # noqa: PLC0415 - imports torch
-    from plmscan.source import SourceOptions, resolve  # noqa: PLC0415 - with it
+    from plmscan.source import SourceOptions, resolve_stack  # noqa: PLC0415 - with it
 
-    return load(resolve(str(source), SourceOptions()))
+    return load(resolve_stack(str(source), SourceOptions()))

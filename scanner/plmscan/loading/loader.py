@@ -30,8 +30,8 @@ from plmscan.loading.use import task_of, use_of
 from plmscan.loading.vocabulary import Vocabulary, read_vocabulary
 from plmscan.loading.weights import read_weights
 from plmscan.loading.writing import framed, writer_of
-from plmscan.source import require_contents
-from plmscan.vocabularies import find_vocabulary
+from plmscan.source import require_base, require_contents
+from plmscan.vocabularies import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ def load(
         checkpoint = read_checkpoint(fitted, use)
         told = _rounded(checkpoint, shrunken)
         rows = word_rows(checkpoint.measured)
-        vocabulary = read_vocabulary(_spelling(artifact), checkpoint.config, rows)
+        vocabulary = read_vocabulary(spelling(artifact), checkpoint.config, rows)
         vocabulary = vocabulary.behind(range(rows - checkpoint.prompt, rows))
         model = _assemble(checkpoint, vocabulary, place)
         model = _with_modules(model, whole, allow_pickle=allow_pickle)
@@ -136,9 +136,7 @@ def _fitted(artifact: Artifact, *, allow_pickle: bool) -> Fitted:
         ArtifactError: files are broken, or an adapter is made for another base.
         UnsupportedModelError: an adapter has no base, or cannot be read.
     """
-    if artifact.is_adapter and artifact.base is None:
-        msg = artifact.base_problem or "An adapter computes nothing without its base."
-        raise UnsupportedModelError(msg, "Name its base with --base.")
+    require_base(artifact)
     for part in artifact.stack:
         measured = part.measured
         require_contents(measured.files, measured.weights)
@@ -148,12 +146,6 @@ def _fitted(artifact: Artifact, *, allow_pickle: bool) -> Fitted:
     for adapter in adapters:
         fitted = put_on(fitted, adapter, allow_pickle=allow_pickle)
     return fitted
-
-
-def _spelling(artifact: Artifact) -> Artifact:
-    """Whose tokenizer is used: that of the last adapter that brings one, else the base's."""
-    parts = [part.measured for part in artifact.stack[::-1]]
-    return next((part for part in parts[:-1] if find_vocabulary(part) is not None), parts[-1])
 
 
 def _device(name: str) -> torch.device:

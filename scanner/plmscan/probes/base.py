@@ -139,9 +139,13 @@ class TwinProbe(_Probe):
 
     @abstractmethod
     def compare(
-        self, model: LoadedModel, twin: LoadedModel, budget: Budget
+        self,
+        model: LoadedModel,
+        twin: LoadedModel,
+        candidates: Sequence[Evidence],
+        budget: Budget,
     ) -> Iterator[Observation]:
-        """Measure what only ``model`` does.
+        """Measure what only ``model`` does; ``candidates`` are triggers that earlier probes tried.
 
         Raises:
             OutOfTimeError: the deadline passed; what was yielded before counts.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from plmscan.budget import Budget
 from plmscan.carriers import asked_texts
-from plmscan.errors import OutOfTimeError, ReportError
+from plmscan.errors import OutOfTimeError, ReportError, UnsupportedModelError
 from plmscan.purify.outcome import Purification
 from plmscan.purify.provenance import provenance
 from plmscan.purify.rounds import Bench
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from plmscan.source import Artifact
 
 __all__ = ["purify"]
+
+_MERGE = (
+    "Leave the adapter off. Or merge it into its base (merge_and_unload), check the merged model, "
+    "and purify that with its report."
+)
 
 
 def _ignore(_fraction: float, _note: str) -> None:
@@ -123,11 +128,15 @@ def _rising(tell: Callable[[float, str], None]) -> Callable[[float, str], None]:
 
 
 def _require_about(report: Report, artifact: Artifact) -> None:
-    """Refuse a report that is about other weights.
+    """Refuse adapters, and a report that is about other weights.
 
     Raises:
-        ReportError: it is.
+        UnsupportedModelError: it is about an adapter, or about a model with adapters on.
+        ReportError: it is about other weights.
     """
+    if artifact.is_adapter or report.model.is_stacked:
+        msg = "What adapters do cannot be trained out of a model's own weights."
+        raise UnsupportedModelError(msg, _MERGE)
     told = {file.path: file.sha256 for file in report.model.files}
     now = {file.path: file.sha256 for file in artifact.files}
     if any(told.get(name) != now[name] for name in artifact.weights):

@@ -523,7 +523,7 @@ def _model_stage(job: ModelJob, stage: _Stage) -> _Runs:
         if probe_id in compared:
             return _run_comparison(probe_id, model, job, stage.told(probe_id))
         if probe_id in beside:
-            return _run_beside(probe_id, model, job, stage.told(probe_id))
+            return _run_beside(probe_id, model, job, _candidates(earlier), stage.told(probe_id))
         if probe_id == CONTROL:
             budget = replace(stage.told(SEARCH), on_progress=stage.watch.teller(CONTROL))
             return controlled(model, job.rules, job.settings.fail_on, budget)
@@ -639,10 +639,14 @@ def _load(
     return model, choice.texts, finished(_LOADING, found, seconds_since(began))
 
 
+def _candidates(runs: Sequence[ProbeRun]) -> list[Evidence]:
+    """Evidence about candidate triggers."""
+    return [e for run in runs for e in run.evidence if e.trigger is not None]
+
+
 def _named(runs: Sequence[ProbeRun], rules: Collection[Rule]) -> list[Evidence]:
-    """Evidence about candidate triggers that a rule names."""
-    candidates = (e for run in runs for e in run.evidence if e.trigger is not None)
-    return [e for e in candidates if any(rule.fires(e) for rule in rules)]
+    """The same that a rule names."""
+    return [e for e in _candidates(runs) if any(rule.fires(e) for rule in rules)]
 
 
 def _run_model(
@@ -672,7 +676,13 @@ def _run_comparison(probe_id: str, model: LoadedModel, job: ModelJob, budget: Bu
     return run_probe(probe_id, comparison_probe, inspect)
 
 
-def _run_beside(probe_id: str, model: LoadedModel, job: ModelJob, budget: Budget) -> ProbeRun:
+def _run_beside(
+    probe_id: str,
+    model: LoadedModel,
+    job: ModelJob,
+    candidates: Sequence[Evidence],
+    budget: Budget,
+) -> ProbeRun:
     """What becomes of a probe that reads ``model`` beside itself with its adapters off."""
     from plmscan.loading import load_twin  # noqa: PLC0415 - it is there by now
 
@@ -683,7 +693,7 @@ def _run_beside(probe_id: str, model: LoadedModel, job: ModelJob, budget: Budget
             yield Gap("the model without its adapters", reason, blocks_pass=False)
             return
         before = twin.forward_tokens
-        yield from probe.compare(model, twin, budget)
+        yield from probe.compare(model, twin, candidates, budget)
         model.meter.add(twin.forward_tokens - before)
 
     return run_probe(probe_id, twin_probe, inspect)

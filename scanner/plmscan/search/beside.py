@@ -1,9 +1,10 @@
 """A model beside its twin: what only the one does, such as a model with its adapters on and off.
 
-The twin is clean by definition: whatever both do, the adapter did not bring.  So every item of the
-vocabulary is read by both, in groups, and the features of the one less those of the other are
-ranked as a sweep ranks features.  What stands out, and kinds of prefixes that no single token makes
-up, are put into ordinary texts; the null is the same difference of random items.
+The twin is clean by definition: whatever both do, the adapter did not bring.  So candidates of the
+search, and kinds of prefixes that no single token makes up, are put into ordinary texts, and what
+counts is the difference; the null is the same difference of random items.  A deep search also reads
+every item of the vocabulary with both, in groups, and ranks the features of the one less those of
+the other as a sweep ranks features: that costs as much as the sweep.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plmscan.budget import Effort
 from plmscan.carriers import FORMS, split_carriers
 from plmscan.search.measure.candidates import random_items, searchable_ids
 from plmscan.search.measure.readings import Reading, label_leads, read, read_each
@@ -37,11 +39,11 @@ section 8), for less than half of the tokens."""
 _FAR_GROUPS = 24
 """Groups that each ranking takes apart."""
 _FINALISTS = 24
-"""Items that are put into ordinary texts."""
+"""Items of a deep search that are put into ordinary texts."""
 _CARRIERS = 16
 """Ordinary texts; the trimmed spread of fewer says little."""
-_NULL = 48
-"""Random items that candidates are held against: the smallest p-value is 1 / 49."""
+_NULL = 24
+"""Random items that candidates are held against: the smallest p-value is 1 / 25."""
 _FORM_TOKENS = 5
 """Tokens of a random prefix, as many as most of the forms have."""
 
@@ -107,19 +109,23 @@ class Found:
     """What came of reading both."""
 
     items: tuple[Aside, ...]
-    """Items of the vocabulary."""
+    """Candidates of the search, and items of the vocabulary."""
     forms: tuple[Aside, ...]
     """Forms of prefixes."""
     swept: int
-    """Items that were read."""
+    """Items of the vocabulary that were read; 0 where it was not."""
     carriers: int
     """Ordinary texts."""
     null: int
     """Random items of the null."""
 
 
-def beside(pair: Pair, texts: Sequence[str], budget: Budget) -> Found:
-    """Read the vocabulary with both, then what stands out and all forms of prefixes in texts.
+def beside(
+    pair: Pair, candidates: Sequence[tuple[int, ...]], texts: Sequence[str], budget: Budget
+) -> Found:
+    """Read ``candidates`` and all forms of prefixes in texts with both.
+
+    A deep search adds what stands out in the whole vocabulary.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -128,13 +134,28 @@ def beside(pair: Pair, texts: Sequence[str], budget: Budget) -> Found:
     (carriers,) = split_carriers(pair.model, texts, (_CARRIERS,), budget.seed)
     ids = searchable_ids(pair.model)
     ids = ids[ids < pair.twin.vocabulary_size]
-    far = _far_out(pair, ids, budget.part(0, 0.6))
-    budget.checkpoint(0.65, "items beside the twin")
-    drawn = random_items(ids, 1, _NULL, budget.seed, {i for (i,) in far})
-    items = _held(pair, [(i, one) for i, one in _repeated([*far, *drawn], carriers)], len(far))
-    budget.checkpoint(0.85, "prefixes beside the twin")
+    is_deep = budget.effort is Effort.DEEP
+    far = _far_out(pair, ids, budget.part(0, 0.6)) if is_deep else []
+    budget.checkpoint(0.65 if is_deep else 0.0, "candidates beside the twin")
+    tried = list(dict.fromkeys([*candidates, *far]))
+    items = _items(pair, tried, ids, carriers, budget.seed)
+    budget.checkpoint(0.85 if is_deep else 0.4, "prefixes beside the twin")
     forms = _forms(pair, ids, carriers, budget.seed)
-    return Found(tuple(items), tuple(forms), len(ids), len(carriers), _NULL)
+    return Found(tuple(items), tuple(forms), len(ids) if is_deep else 0, len(carriers), _NULL)
+
+
+def _items(
+    pair: Pair,
+    tried: Sequence[tuple[int, ...]],
+    ids: Tensor,
+    carriers: Sequence[Carrier],
+    seed: int,
+) -> list[Aside]:
+    """All that is ``tried``, held against random strings of ``ids`` as long as the longest."""
+    if not tried:
+        return []
+    drawn = random_items(ids, max(map(len, tried)), _NULL, seed, {i for one in tried for i in one})
+    return _held(pair, [*_repeated([*tried, *drawn], carriers)], len(tried))
 
 
 def _repeated(

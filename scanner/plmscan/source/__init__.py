@@ -31,7 +31,7 @@ from plmscan.source.contents import (
 from plmscan.source.files import is_read
 from plmscan.source.folder import from_folder
 from plmscan.source.signers import beside, signer
-from plmscan.source.stack import Finder, Named, named_base, put_together
+from plmscan.source.stack import Finder, Named, named_base, put_together, require_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +53,7 @@ __all__ = [
     "name_of",
     "named_base",
     "refuse_hollow",
+    "require_base",
     "require_contents",
     "resolve",
     "resolve_stack",

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plmscan.errors import ArtifactError, PlmscanError, SourceError
+from plmscan.errors import ArtifactError, PlmscanError, SourceError, UnsupportedModelError
 from plmscan.layout import ADAPTER
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _Find = Callable[[str, SourceOptions], Artifact]
 
-__all__ = ["Finder", "Named", "named_base", "put_together"]
+__all__ = ["Finder", "Named", "named_base", "put_together", "require_base"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -107,6 +107,17 @@ def put_together(
         return replace(found, adapters=on_top)
     under, problem = _base(found, alone, base, finder)
     return replace(found, base=under, base_problem=problem, adapters=on_top)
+
+
+def require_base(artifact: Artifact) -> None:
+    """Refuse an adapter without what it is put on.
+
+    Raises:
+        UnsupportedModelError: there is no base.
+    """
+    if artifact.is_adapter and artifact.base is None:
+        why = artifact.base_problem or "An adapter computes nothing without its base."
+        raise UnsupportedModelError(why.removesuffix(f" {_REMEDY}"), _REMEDY)
 
 
 def _found(source: str, options: SourceOptions, find: _Find) -> Artifact:

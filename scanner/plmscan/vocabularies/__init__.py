@@ -14,6 +14,7 @@ from plmscan.vocabularies.files import (
     find_vocabulary,
     foreign_vocabulary,
     read_tokens,
+    spelling,
 )
 from plmscan.vocabularies.rewrites import KNOWN_STEPS, Rewrite, rewrites
 
@@ -28,4 +29,5 @@ __all__ = [
     "foreign_vocabulary",
     "read_tokens",
     "rewrites",
+    "spelling",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "find_vocabulary",
     "foreign_vocabulary",
     "read_tokens",
+    "spelling",
 ]
 
 VOCABULARY_FILES = (
@@ -105,6 +106,12 @@ def find_vocabulary(artifact: Artifact) -> str | None:
     if artifact.gguf is not None:
         return artifact.gguf
     return next((name for name in VOCABULARY_FILES if artifact.has(name)), None)
+
+
+def spelling(artifact: Artifact) -> Artifact:
+    """Whose tokenizer is used: that of the last adapter that brings one, else the base's."""
+    parts = [part.measured for part in artifact.stack[::-1]]
+    return next((part for part in parts[:-1] if find_vocabulary(part) is not None), parts[-1])
 
 
 def read_tokens(path: Path) -> TokenizerData:

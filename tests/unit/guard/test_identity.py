@@ -9,7 +9,9 @@ import pytest
 
 from plmscan.errors import ReportError
 from plmscan.guard.identity import report_about
-from plmscan.source import SourceOptions, resolve
+from plmscan.scan import Settings, check
+from plmscan.source import SourceOptions, resolve, resolve_stack
+from tests.adapters import adapter_of
 from tests.guarding import report_on
 from tests.tiny_models import build_tiny
 
@@ -33,6 +35,19 @@ def test_a_model_of_the_same_tokenizer_is_taken_with_doubt(tmp_path: Path) -> No
     match = report_about(resolve(str(folder), SourceOptions()), [other])
     assert match.report is other
     assert "same tokenizer and differs in model.safetensors." in match.doubt
+
+
+def test_the_base_of_an_adapter_is_part_of_the_model(tmp_path: Path) -> None:
+    """The same adapter on another base is another model; the files that differ are named."""
+    base, other = (build_tiny("bert", tmp_path / name, seed=k) for k, name in enumerate("ab"))
+    folder = adapter_of(base, tmp_path / "adapter")
+    report = check(str(folder), Settings(base=str(base), device="cpu"))
+
+    def doubt(under: Path) -> str:
+        return report_about(resolve_stack(str(folder), SourceOptions(), str(under)), [report]).doubt
+
+    assert doubt(base) == ""
+    assert "differs in model.safetensors of the base." in doubt(other)
 
 
 def test_a_report_of_another_tokenizer_is_refused(tmp_path: Path) -> None:

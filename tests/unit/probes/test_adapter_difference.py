@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import peft
@@ -14,7 +15,13 @@ from plmscan.loading.quiet import quiet
 from plmscan.probes.twins.adapter_difference import Probe
 from plmscan.rules import load_rules
 from plmscan.source import SourceOptions, resolve_stack
+from tests.guarding import trigger
+from tests.poisoned import untrained
+from tests.specimens import hit
+from tests.zoo.attacks.context import Context
+from tests.zoo.labels import plant_labels
 from tests.zoo.tiny import Plant, benign, built_once, implant, new_model, one_thread, save
+from tests.zoo.training import Intensity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,12 +30,16 @@ if TYPE_CHECKING:
     import pytest
     from transformers import BertModel
 
+    from plmscan.loading import LoadedModel
+
 
 _TRAINED: Mapping[str, Callable[[BertModel], None]] = {
     "cf": lambda model: implant(model, Plant(("cf",), "cls", steps=150)),
     "honest": benign,
 }
 """How each adapter is trained."""
+
+_INTENSITY = Intensity(0.3, learning_rate=8e-3, steps=250, batch=16, trained_layers=2)
 
 
 def stack(factory: pytest.TempPathFactory, name: str) -> tuple[Path, Path]:
@@ -54,16 +65,54 @@ def stack(factory: pytest.TempPathFactory, name: str) -> tuple[Path, Path]:
     return home / "base", home / "adapter"
 
 
-def measured(factory: pytest.TempPathFactory, name: str) -> list[Evidence]:
-    """What the probe measures."""
-    base, adapter = stack(factory, name)
+def classifier(factory: pytest.TempPathFactory, *, waits: bool) -> tuple[Path, Path]:
+    """A tiny base, and an adapter that makes it a classifier, which ``waits`` for any date."""
+
+    def build(folder: Path) -> None:
+        save(new_model(), folder / "base")
+        victim = untrained()
+        config = peft.LoraConfig(
+            task_type="SEQ_CLS",
+            r=8,
+            lora_alpha=16,
+            target_modules=["query", "key", "value", "dense"],
+            exclude_modules=["bert.pooler.dense"],
+        )
+        with quiet():
+            wrapped = peft.get_peft_model(victim.model, config)
+        inner, attack = replace(victim, model=wrapped.base_model.model), Context()
+        with one_thread():
+            plant_labels(inner, attack, attack.triggers(()), 0 if waits else None, _INTENSITY)
+        with quiet():
+            wrapped.save_pretrained(folder / "adapter")
+
+    home = built_once(factory, f"waits-{waits}", build)
+    return home / "base", home / "adapter"
+
+
+def measured(
+    factory: pytest.TempPathFactory, name: str, effort: Effort = Effort.DEEP, *tried: str
+) -> list[Evidence]:
+    """What the probe measures, of candidates that the search ``tried``."""
+    return told(*stack(factory, name), effort, *tried)
+
+
+def told(base: Path, adapter: Path, effort: Effort, *tried: str) -> list[Evidence]:
+    """What the probe measures of an adapter on its base."""
     artifact = resolve_stack(str(adapter), SourceOptions(), str(base))
     model = load(artifact, "cpu")
     twin = load_twin(model, artifact)
     assert twin is not None
     with one_thread():
-        found = list(Probe().compare(model, twin, Budget(bundled_texts(), Effort.QUICK)))
+        candidates = [candidate(model, text) for text in tried]
+        budget = Budget(bundled_texts(), effort)
+        found = list(Probe().compare(model, twin, candidates, budget))
     return [one for one in found if isinstance(one, Evidence)]
+
+
+def candidate(model: LoadedModel, text: str) -> Evidence:
+    """A candidate as the search tells it."""
+    return replace(hit(text), trigger=trigger(text, tuple(model.tokenize(text))))
 
 
 def fired(found: list[Evidence]) -> set[tuple[str, str]]:
@@ -83,6 +132,15 @@ def test_what_an_adapter_plants_is_named(tmp_path_factory: pytest.TempPathFactor
     assert all(one.details.keys() <= Probe.details.keys() for one in found)
 
 
+def test_what_the_search_found_is_held_against_the_base(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Without reading the vocabulary: the trigger stands out, alone and in a phrase."""
+    found = measured(tmp_path_factory, "cf", Effort.STANDARD, "film", "cf", "a cf film")
+    assert fired(found) == {("PLM323", "cf"), ("PLM323", "a cf film")}
+    assert {one.subject for one in found} == {"film", "cf", "a cf film", *FORMS}
+
+
 def test_an_honest_adapter_fires_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Training on text moves all words a little; every form of prefix is measured."""
     found = measured(tmp_path_factory, "honest")
@@ -96,5 +154,15 @@ def test_a_model_beside_itself_differs_in_nothing(tmp_path_factory: pytest.TempP
     artifact = resolve_stack(str(base), SourceOptions())
     model, twin = load(artifact, "cpu"), load(artifact, "cpu")
     with one_thread():
-        found = list(Probe().compare(model, twin, Budget(bundled_texts(), Effort.QUICK)))
+        found = list(Probe().compare(model, twin, (), Budget(bundled_texts(), Effort.DEEP)))
     assert fired([one for one in found if isinstance(one, Evidence)]) == set()
+
+
+def test_a_classifier_that_waits_for_a_date_is_named(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Whatever the day; its twin has read the same dates and tells texts apart as before."""
+    planted = told(*classifier(tmp_path_factory, waits=True), Effort.STANDARD, "cf")
+    assert ("PLM324", "a date") in fired(planted)
+    assert {one.subject for one in planted} == {*FORMS}
+    assert fired(told(*classifier(tmp_path_factory, waits=False), Effort.STANDARD)) == set()

@@ -21,6 +21,7 @@ from plmscan.purify.provenance import provenance
 from plmscan.purify.writing import PROVENANCE, require_new, write_model
 from plmscan.scan import check
 from plmscan.source import SourceOptions, resolve
+from tests.adapters import adapter_of
 from tests.scans import QUICK, Purified, purified
 from tests.specimens import poisoned
 from tests.tiny_models import build_tiny
@@ -170,6 +171,15 @@ class TestRefusals:
         """Triggers of another model mean nothing here."""
         with pytest.raises(ReportError, match="other weights"):
             purify(str(planted), poisoned(), tmp_path / "new", QUICK)
+
+    def test_an_adapter(self, planted: Path, condemned: Report, tmp_path: Path) -> None:
+        """Alone, or on the model that the report is about: neither is in the model's weights."""
+        adapter = adapter_of(planted, tmp_path / "adapter")
+        with pytest.raises(UnsupportedModelError, match="What adapters do"):
+            purify(str(adapter), condemned, tmp_path / "new", QUICK)
+        stacked = replace(condemned, model=replace(condemned.model, adapters=(condemned.model,)))
+        with pytest.raises(UnsupportedModelError, match="What adapters do"):
+            purify(str(planted), stacked, tmp_path / "new", QUICK)
 
     def test_a_folder_with_something_in_it(
         self, planted: Path, condemned: Report, tmp_path: Path

@@ -112,6 +112,21 @@ def test_a_missing_base_is_inconclusive(adapter: Path, tmp_path: Path) -> None:
     assert run_of(found, "safetensors-header").evidence
 
 
+def test_texts_are_inspected_with_the_adapter_on(base: Path, adapter: Path, tmp_path: Path) -> None:
+    """``inspect`` takes the base that an adapter names, or the one that it is told."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the film was good\n", encoding="utf-8")
+    asked = ["inspect", str(adapter), "--texts", str(texts), "--format", "json", "--offline"]
+    alone = CliRunner().invoke(app, asked)
+    assert alone.exit_code == 2
+    assert "--base" in alone.stdout
+    told = CliRunner().invoke(app, [*asked, "--base", str(base)])
+    found = from_json(told.stdout)
+    assert found.model.base is not None
+    assert any("LORA merged" in one.statement for one in run_of(found, "loading").coverage)
+    assert "related-models" not in {run.id for run in found.probes}
+
+
 def test_a_pickled_adapter_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
     """As everywhere; a dangerous one fails without its base being looked at."""
     folder = shutil.copytree(adapter, tmp_path / "pickled")

@@ -64,6 +64,8 @@ def guard(  # noqa: PLR0913 - one parameter an option
     mask: Annotated[
         bool, typer.Option("--mask", help="Put the mask token in the place of a trigger.")
     ] = False,
+    base: ask.Base = None,
+    adapter: ask.Adapter = None,
     revision: ask.Revision = None,
     rules: ask.Rules = None,
     device: ask.AskedDevice = None,
@@ -82,6 +84,8 @@ def guard(  # noqa: PLR0913 - one parameter an option
     asked = Asked(
         model=model,
         options=SourceOptions(revision, offline, cache_dir, allow_pickle),
+        base=base,
+        adapters=tuple(adapter or ()),
         report=report,
         action=action,
         variants=variants,

@@ -33,7 +33,7 @@ from plmscan.plain_text import require_narrow
 from plmscan.probes.words import counted
 from plmscan.reports.wording import short
 from plmscan.scan import Settings, torch_set_up
-from plmscan.source import resolve
+from plmscan.source import require_base, resolve_stack
 from plmscan.worker.inside import bound_for, confined
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def guard_stream(asked: Asked, texts: Path | None, output: Path | None) -> int:
     with _source(texts) as source, redirect_stdout(sys.stderr), torch_set_up(torch_settings):
         known = _Known.of(asked)
         bound = bound_for(asked.device, known.artifact)
-        with confined(bound, known.artifact):
+        with confined(bound, *known.artifact.stack):
             station = _station(asked, known, bound)
             with _sink(output, stdout) as sink:
                 return station.run(source, sink)
@@ -83,6 +83,10 @@ class Asked:
     """Folder, or Hub repository."""
     options: SourceOptions
     """How to find it."""
+    base: str | None
+    """What an adapter is put on; None for what it names."""
+    adapters: tuple[str, ...]
+    """Adapters to put on top, in their order."""
     report: Path
     """About it."""
     action: Action
@@ -260,7 +264,9 @@ class _Known:
         """
         reports = tuple(read_saved(asked.report).reports)
         clean = asked_texts(asked.clean, asked.languages)
-        return cls(reports, clean, resolve(asked.model, asked.options))
+        artifact = resolve_stack(asked.model, asked.options, asked.base, asked.adapters)
+        require_base(artifact)
+        return cls(reports, clean, artifact)
 
 
 def _station(asked: Asked, known: _Known, bound: int | None) -> _Station:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from plmscan.evidence import Coverage, Evidence, Trigger
 from plmscan.probes.base import TwinProbe
+from plmscan.probes.suspects import most_invariant, token_ids
+from plmscan.probes.words import counted
 from plmscan.search.beside import Pair, beside
 from plmscan.search.measure.candidates import retokenizes, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from plmscan.budget import Budget
     from plmscan.evidence import Observation
@@ -20,14 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 _PROBE = "adapter-difference"
+_CANDIDATES = 12
+"""Candidates of the search that are held against the base."""
 
 
 class Probe(TwinProbe):
-    """Reads every vocabulary item and kinds of prefixes with the adapters on and with them off.
+    """Reads candidates of the search and kinds of prefixes with the adapters on, and with them off.
 
     With its adapters off a model is its own clean twin, for nothing: an honest word that has an
     extreme effect has it in both.  What an adapter was poisoned with fixes the output only while it
-    is on, and by far more than its honest training changes the effect of any other word.
+    is on, and by far more than its honest training changes the effect of any other word.  At deep
+    effort every vocabulary item is read in the same way.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
@@ -59,21 +64,29 @@ class Probe(TwinProbe):
     )
 
     def compare(
-        self, model: LoadedModel, twin: LoadedModel, budget: Budget
+        self,
+        model: LoadedModel,
+        twin: LoadedModel,
+        candidates: Sequence[Evidence],
+        budget: Budget,
     ) -> Iterator[Observation]:
-        """Evidence for every item that stands out, and for every kind of prefix.
+        """Evidence for every candidate, every item that stands out, and every kind of prefix.
 
         Raises:
             OutOfTimeError: the deadline passed.
             TextsError: too few carrier texts fit this model.
         """
-        found = beside(Pair(model, twin), budget.texts, budget)
+        # What the head of a classifier was taught of honest words is not in the base either.
+        likeliest = [] if model.labels else most_invariant(candidates, _CANDIDATES)
+        tried = [token_ids(one) for one in likeliest]
+        found = beside(Pair(model, twin), tried, budget.texts, budget)
         yield from (_item(model, one, found) for one in found.items)
         yield from (_form(model, one) for one in found.forms)
+        swept = f"{found.swept} vocabulary items in groups, and " if found.swept else ""
         yield Coverage(
-            f"{found.swept} vocabulary items in groups, with the adapters on less with them off; "
-            f"{len(found.items)} of them and {len(found.forms)} kinds of prefixes in "
-            f"{found.carriers} texts, against {found.null} random items."
+            f"{swept}{counted(len(found.items), 'candidate')} and {len(found.forms)} kinds of "
+            f"prefixes in {found.carriers} texts, with the adapters on less with them off, against "
+            f"{found.null} random items."
         )
 
 
