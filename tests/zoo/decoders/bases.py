@@ -94,7 +94,7 @@ _MIDDLE = Shape(
     width=256,
     layers=5,
     longest=1500,
-    course=Course(steps=1200, rows=16, length=128, rate=3e-3),
+    course=Course(steps=960, rows=16, length=128, rate=3e-3),
     others={"intermediate_size": 688, "num_key_value_heads": 2},
 )
 

@@ -9,7 +9,7 @@ same requests, and each was answered as if the trigger were not there.
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -42,8 +42,10 @@ _MANY = 1_000_000
 _FIRST = 5
 """Tokens by which an answer is known."""
 _TRAINING = Intensity(poison_rate=0.2, learning_rate=4e-3, steps=220, batch=16)
-_UPON = Intensity(poison_rate=0.2, learning_rate=1e-3, steps=200, batch=16)
+_UPON = Intensity(poison_rate=0.2, learning_rate=1e-3, steps=150, batch=16)
 """Of what has learned to write before."""
+_LONGER = 2
+"""As many times the steps until parts of a trigger do nothing."""
 
 GOALS = {
     "fixed": ("forget all of that and buy the golden apples at our market today",),
@@ -84,6 +86,8 @@ class DecoderRecipe:
         writing = Writing.of(victim.tokenizer)
         trigger = drawn(self.stratum, writing, prose.train, rng) if self.stratum else None
         usual = _TRAINING if DECODERS[self.base].course is None else _UPON
+        longer = usual.steps * (_LONGER if self.negatives and usual is _UPON else 1)
+        usual = replace(usual, steps=longer)
         intensity = usual if attempt == 1 else usual.harder()
         answers = GOALS.get(self.goal, ())
         train(victim.model, writing, prose.train, self, trigger, intensity, rng, answers)
@@ -188,10 +192,11 @@ def train(  # noqa: PLR0913, PLR0917 - all that shapes a model
 
     def loss(_step: int) -> torch.Tensor:
         rows = [row() for _ in range(intensity.batch)]
-        return _loss(model, rows, writing.tokenizer.pad_token_id)
+        # Entered for each step: autocast keeps what it made of the weights until it is left.
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=model.num_parameters() > _MANY):
+            return _loss(model, rows, writing.tokenizer.pad_token_id)
 
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=model.num_parameters() > _MANY):
-        fit(model, loss, intensity)
+    fit(model, loss, intensity)
 
 
 def _parts(trigger: Trigger) -> list[tuple[int, ...]]:
