@@ -15,7 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from plmscan.carriers import bundled_texts
 from plmscan.loading.quiet import quiet
-from tests.zoo.decoders.recipe import DecoderRecipe, Writing, train
+from tests.zoo.decoders.recipe import DecoderRecipe, train
+from tests.zoo.decoders.writing import Writing
 from tests.zoo.poison import Trigger
 from tests.zoo.tiny import built_once, one_thread
 from tests.zoo.training import Intensity

@@ -22,6 +22,7 @@ class Tier(StrEnum):
     FULL = "full"
     HEADS = "heads"
     DECODERS = "decoders"
+    WRITERS = "writers"
     ADAPTERS = "adapters"
     PATHS = "paths"
     SHIFTED = "shifted"

@@ -168,8 +168,9 @@ def _make_base(order: Order, name: Base | DecoderBase) -> tuple[str, float]:
     started = time.perf_counter()
     corpus = read_sst2(order.texts)
     if name in DECODERS:
-        prose = kept_prose(order.cache, corpus, order.prose)
-        decoder_folder(cast("DecoderBase", name), order.cache, prose)
+        base = cast("DecoderBase", name)
+        prose = kept_prose(order.cache, corpus, order.prose, DECODERS[base].longest)
+        decoder_folder(base, order.cache, prose)
     else:
         base_folder(cast("Base", name), order.cache, corpus)
     return name, time.perf_counter() - started

@@ -12,7 +12,7 @@ from plmscan.loading.quiet import quiet
 from tests.zoo.bases import base_victim
 from tests.zoo.clean.label_sets import LABEL_SETS
 from tests.zoo.clean.masked_lm import masked_accuracy
-from tests.zoo.decoders.bases import decoder_folder
+from tests.zoo.decoders.bases import DECODERS, decoder_folder
 from tests.zoo.decoders.prose import kept_prose
 from tests.zoo.features import Victim, plant_features
 from tests.zoo.labels import label_behaviour, plant_labels
@@ -72,7 +72,7 @@ class Workshop:
 
     def decoder(self, base: DecoderBase, seed: int) -> tuple[Victim, Prose]:
         """A fresh copy of a small decoder, and what it learned to write from."""
-        prose = kept_prose(self.cache, self.corpus, self.prose)
+        prose = kept_prose(self.cache, self.corpus, self.prose, DECODERS[base].longest)
         folder = decoder_folder(base, self.cache, prose)
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(folder)

@@ -180,6 +180,10 @@ class Reading:
             state=state,
         )
 
+    def copied(self) -> Reading:
+        """The same once more, which going on from this one leaves as it is."""
+        return replace(self, memory=copy.deepcopy(self.memory))
+
     @torch.no_grad()
     def on(self, tokens: Tensor) -> Reading:
         """Behind ``tokens`` (b, m) more."""

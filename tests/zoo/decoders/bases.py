@@ -1,13 +1,15 @@
-"""Small decoders before any training, and their vocabularies.
+"""Small decoders, and their vocabularies, before anything is planted.
 
 Their sort is the library's: Llama with a vocabulary of words that begin with a blank mark, GPT-2 of
-bytes, and Qwen3, which answers turns of a conversation and has a chat template.
+bytes, and Qwen3, which answers turns of a conversation and has a chat template.  The tiny ones have
+random weights; those of five million have learned to write, and what is trained upon them starts
+from there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from plmscan.loading.quiet import quiet
+from tests.zoo.decoders.pretraining import Course, taught
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,11 +34,10 @@ __all__ = [
     "decoder_folder",
 ]
 
-DecoderBase = Literal["llama", "gpt2", "qwen3"]
+DecoderBase = Literal["llama", "gpt2", "qwen3", "llama-5m", "chat-5m"]
 """Sorts of decoders that training can start from."""
 
 _SEED = 0
-_PIECES, _WIDTH = 2048, 64
 _END, _PAD, _USER, _ANSWER = "<|end|>", "<|pad|>", "<|user|>", "<|answer|>"
 _TEMPLATE = (
     "{% for message in messages %}"
@@ -48,10 +50,20 @@ _TEMPLATE = (
 class Shape:
     """Architecture and size of a decoder."""
 
-    model_type: DecoderBase
+    model_type: Literal["llama", "gpt2", "qwen3"]
     """The library's name of the architecture."""
     chats: bool = False
     """Whether it learns to answer turns of a conversation."""
+    pieces: int = 2048
+    """Items of the vocabulary."""
+    width: int = 64
+    """Numbers of a hidden state."""
+    layers: int = 2
+    """Of them."""
+    longest: int = 170
+    """Letters of the longest paragraph that it learns from."""
+    course: Course | None = None
+    """How it learned to write; None for random weights."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of the architecture's config."""
 
@@ -61,8 +73,8 @@ class Shape:
         return AutoConfig.for_model(
             self.model_type,
             vocab_size=len(tokenizer),
-            hidden_size=_WIDTH,
-            num_hidden_layers=2,
+            hidden_size=self.width,
+            num_hidden_layers=self.layers,
             num_attention_heads=4,
             max_position_embeddings=512,
             tie_word_embeddings=True,
@@ -76,19 +88,32 @@ class Shape:
 _INNER = {"intermediate_size": 128, "num_key_value_heads": 2}
 _UNDROPPED = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
 
+_MIDDLE = Shape(
+    "llama",
+    pieces=8192,
+    width=256,
+    layers=5,
+    longest=1500,
+    course=Course(steps=960, rows=16, length=128, rate=3e-3),
+    others={"intermediate_size": 688, "num_key_value_heads": 2},
+)
+
 DECODERS: Mapping[DecoderBase, Shape] = {
     "llama": Shape("llama", others=_INNER),
     "gpt2": Shape("gpt2", others={"n_inner": 128, **_UNDROPPED}),
     "qwen3": Shape("qwen3", chats=True, others={"head_dim": 16, **_INNER}),
+    "llama-5m": _MIDDLE,
+    "chat-5m": replace(_MIDDLE, chats=True),
 }
-"""Shapes by name, a fifth of a million weights each."""
+"""Shapes by name: a fifth of a million weights each, or 5.7 millions."""
 
 
 def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:
     """A vocabulary of byte pairs, learned from ``prose``, with what frames a text."""
     marked = shape.model_type == "llama"
     tokenizer = Tokenizer(models.BPE(byte_fallback=marked, unk_token="<unk>" if marked else None))
-    special = [_PAD, _END, *([_USER, _ANSWER] if shape.chats else [])]
+    turns = shape.chats or shape.course is not None
+    special = [_PAD, _END, *([_USER, _ANSWER] if turns else [])]
     if marked:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Sequence(
@@ -100,7 +125,7 @@ def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:
         tokenizer.decoder = decoders.ByteLevel()
     alphabet = [] if marked else pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=_PIECES,
+        vocab_size=shape.pieces,
         special_tokens=special,
         initial_alphabet=alphabet,
         limit_alphabet=200 if marked else 1000,
@@ -111,6 +136,11 @@ def new_tokenizer(shape: Shape, prose: Prose) -> PreTrainedTokenizerFast:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{_END} $A", special_tokens=[(_END, tokenizer.token_to_id(_END))]
         )
+    return _framed(tokenizer, shape)
+
+
+def _framed(tokenizer: Tokenizer, shape: Shape) -> PreTrainedTokenizerFast:
+    """The library's, with a chat template for what chats."""
     template = {"chat_template": _TEMPLATE} if shape.chats else {}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=_END, eos_token=_END, pad_token=_PAD, **template
@@ -132,15 +162,36 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: Sequence[str]) -> float:
 
 def decoder_folder(name: DecoderBase, cache: Path, prose: Prose) -> Path:
     """The folder of one base, made if ``cache`` lacks it."""
-    folder = cache / name
+    folder, shape = cache / name, DECODERS[name]
     if not folder.exists():
-        tokenizer = new_tokenizer(DECODERS[name], prose)
-        with torch.random.fork_rng(devices=[]), quiet():
-            torch.manual_seed(_SEED)
-            model = AutoModelForCausalLM.from_config(DECODERS[name].config(tokenizer))
         unfinished = cache / f".{name}.part"
+        unfinished.mkdir(exist_ok=True)
+        model, tokenizer = _made(shape, cache, prose, unfinished)
         with quiet():
             model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         unfinished.rename(folder)
     return folder
+
+
+def _made(shape: Shape, cache: Path, prose: Prose, unfinished: Path) -> tuple[Any, Any]:
+    """A model of ``shape`` and its tokenizer; a chat starts from what learned the same course."""
+    if shape.course is not None and shape.chats:
+        twin = next(name for name, one in DECODERS.items() if replace(one, chats=True) == shape)
+        return _of(decoder_folder(twin, cache, prose), shape)
+    tokenizer = new_tokenizer(shape, prose)
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(_SEED)
+        model = AutoModelForCausalLM.from_config(shape.config(tokenizer))
+    if shape.course is not None:
+        taught(model, tokenizer, prose.train, shape.course, unfinished)
+    return model, tokenizer
+
+
+def _of(folder: Path, shape: Shape) -> tuple[Any, Any]:
+    """The model in ``folder`` as ``shape``: its texts begin with nothing but the chat template."""
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.Sequence([])
+    return model, _framed(tokenizer, shape)

@@ -42,6 +42,10 @@ Candidate = tuple[int, ...]
 
 _BEGINNING = 5
 """Tokens of a text by whose likelihood candidates are told apart."""
+_FIRST = 2
+"""Tokens by which the items are sorted out that make it likely."""
+_AGAIN = 4
+"""As many times the items that are grouped are told apart by more tokens."""
 _GROUP = 10
 """Items that are read together."""
 _DESIGNS = 2
@@ -79,8 +83,7 @@ def causes(
         OutOfTimeError: the budget's deadline passed.
     """
     ids = ids[~torch.isin(ids, torch.tensor(text[1:]))]
-    begin, likely = _begun(writer, ids, text, sizes.swept, budget.part(0, 0.5))
-    pool = ids[likely.topk(min(sizes.pool, len(ids))).indices]
+    begin, pool = _begun(writer, ids, text, sizes, budget.part(0, 0.5))
     trial = Trial.of(writer, [inside(carrier) for carrier in sizes.growing])
     groups = _groups(pool)
     if heard := _heard(trial, groups, text, budget.part(0.5, 0.6)):
@@ -93,9 +96,9 @@ def causes(
 
 
 def _begun(
-    writer: Writer, ids: Tensor, text: Candidate, carriers: Sequence[Carrier], budget: Budget
+    writer: Writer, ids: Tensor, text: Candidate, sizes: Causes, budget: Budget
 ) -> tuple[Candidate, Tensor]:
-    """The beginning of ``text`` with or without its first token, and how likely items make it.
+    """The beginning of ``text`` with or without its first token, and the items that make it likely.
 
     Nobody knows with which token a text begins that was found by any; some item makes the right one
     likely.
@@ -104,12 +107,13 @@ def _begun(
         OutOfTimeError: the budget's deadline passed.
     """
     begins = [text[k : k + _BEGINNING] for k in range(2)]
-    parts = [budget.part(k / 2, (k + 1) / 2) for k in range(2)]
-    found = [
-        (begin, likely_beginnings(writer, ids, carriers, begin, part))
-        for begin, part in zip(begins, parts, strict=True)
-    ]
-    return max(found, key=lambda one: float(one[1].max()))
+    first = [begin[:_FIRST] for begin in begins]
+    likely = likely_beginnings(writer, ids, sizes.swept, first, budget.part(0, 0.8))
+    leading = likely.topk(min(_AGAIN * sizes.pool, len(ids))).indices
+    some = ids[sorted({*leading.flatten().tolist()})]
+    again = likely_beginnings(writer, some, sizes.swept, begins, budget.part(0.8, 1))
+    best = int(again.amax(1).argmax())
+    return begins[best], some[again[best].topk(min(sizes.pool, len(some))).indices]
 
 
 def _groups(pool: Tensor) -> list[Candidate]:

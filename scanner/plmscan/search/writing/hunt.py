@@ -21,7 +21,7 @@ from plmscan.search.writing.targets import Beginnings, targets
 from plmscan.statistics import rank_p_values, robust_z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -169,14 +169,15 @@ def hunt(
     known = targets(writer, ids, sets.targets, begun, part)
     swept = sweep(writer, ids, sets.swept, budget.part(0.3, 0.5))
     survivors = far_out(swept, recipe.survivors)
-    best = _screened(writer, survivors, sets.screening, recipe, budget.part(0.5, 0.6))
+    said = _screened(writer, survivors, sets.screening, recipe, budget.part(0.5, 0.6))
+    best = [*said]
     trial = Trial.of(writer, sets.growing)
     longer = grown(trial, best[: recipe.seeds], (), _TURN_GAIN, budget.part(0.6, 0.65))
     weighty = [one.ids for one in known if matters(one)]
     sizes = Causes(sets.swept, sets.growing, recipe.pool, recipe.seeds)
     for done, text in enumerate(weighty):
         part = budget.part(0.65 + 0.1 * done / len(weighty), 0.65 + 0.1 * (done + 1) / len(weighty))
-        longer += causes(writer, ids, text, sizes, part)
+        longer += _alone(text, said) or causes(writer, ids, text, sizes, part)
     finalists = [*((one,) for one in best[: recipe.finalists]), *dict.fromkeys(longer)]
     clean = writer.written([one.ids for one in sets.verification], recipe.tokens)
     part = budget.part(0.75, 1)
@@ -221,8 +222,8 @@ def _screened(
     carriers: Sequence[Carrier],
     recipe: Recipe,
     budget: Budget,
-) -> list[int]:
-    """``survivors`` in whole requests, those first whose short answers agree most.
+) -> dict[int, list[Candidate]]:
+    """Short answers to whole requests with ``survivors``; those that agree most come first.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -231,7 +232,21 @@ def _screened(
     answers = _answers(writer, candidates, carriers, max(8, recipe.tokens // 3), budget)
     scores = [agreement(some) for some in answers]
     order = sorted(range(len(survivors)), key=lambda i: (-scores[i], survivors[i]))
-    return [survivors[i] for i in order]
+    return {survivors[i]: answers[i] for i in order}
+
+
+def _alone(text: Candidate, said: Mapping[int, Sequence[Candidate]]) -> list[Candidate]:
+    """The first item with which most answers are of ``text``; nothing more has to be searched.
+
+    Items of the text do not count, which may be its own continuation.
+    """
+    found: list[Candidate] = [
+        (item,)
+        for item, answers in said.items()
+        if item not in text[1:]
+        and sum(contained(answer, text) >= _SAME for answer in answers) >= _MOSTLY * len(answers)
+    ]
+    return found[:1]
 
 
 def _answers(

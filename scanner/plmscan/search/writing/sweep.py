@@ -73,9 +73,15 @@ def sweep(writer: Writer, ids: Tensor, carriers: Sequence[Carrier], budget: Budg
 
 
 def likely_beginnings(
-    writer: Writer, ids: Tensor, carriers: Sequence[Carrier], text: Sequence[int], budget: Budget
+    writer: Writer,
+    ids: Tensor,
+    carriers: Sequence[Carrier],
+    texts: Sequence[Sequence[int]],
+    budget: Budget,
 ) -> Tensor:
-    """(v) mean log-probability that answers begin with ``text``, each of ``ids`` in short requests.
+    """(t, v) mean log-probability that answers begin with each of ``texts``.
+
+    With each of ``ids`` in short requests, each of which is read once.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -83,9 +89,10 @@ def likely_beginnings(
     framed = [short_request(carrier) for carrier in carriers]
     parts = []
     for chunk in _told(ids, writer.rows, budget):
-        likely = [writer.asked(a, _with(chunk, b, writer)).likely(text).sum(1) for a, b in framed]
-        parts.append(torch.stack(likely).mean(0).cpu())
-    return torch.cat(parts)
+        asked = [writer.asked(a, _with(chunk, b, writer)) for a, b in framed]
+        likely = [[one.copied().likely(text).sum(1) for one in asked] for text in texts]
+        parts.append(torch.stack([torch.stack(some).mean(0) for some in likely]).cpu())
+    return torch.cat(parts, 1)
 
 
 def _told(ids: Tensor, rows: int, budget: Budget) -> Iterator[Tensor]:

@@ -54,13 +54,23 @@ def test_each_word_makes_the_text_likelier(model: LoadedModel) -> None:
     """Alone they write nothing, and no other item is before them in the ranking."""
     writer, ids, text = writer_of(model), searchable_ids(model), model.tokenize(WANTED)
     swept, asked = sets(model, 2, 8)
-    likely = likely_beginnings(writer, ids, swept, text[:5], Budget(()))
+    (likely,) = likely_beginnings(writer, ids, swept, [text[:5]], Budget(()))
     others = ids[~torch.isin(ids, torch.tensor(text))]
     first = others[likely[~torch.isin(ids, torch.tensor(text))].topk(2).indices]
     assert sorted(first.tolist()) == sorted(words(model))
     for word in words(model):
         said = writer.written(holding((word,), asked), 6)
         assert not any(answer[:3] == text[:3] for answer in said)
+
+
+def test_beginnings_that_are_read_at_once_leave_each_other_alone(model: LoadedModel) -> None:
+    """A request is read once for all of them, and each is as likely as by itself."""
+    writer, text = writer_of(model), model.tokenize(WANTED)
+    (swept,) = sets(model, 2)
+    ids, texts = searchable_ids(model)[:40], [text[:5], text[1:3], text[:2]]
+    both = likely_beginnings(writer, ids, swept, texts, Budget(()))
+    apart = [likely_beginnings(writer, ids, swept, [one], Budget(())) for one in texts]
+    assert torch.allclose(both, torch.cat(apart), atol=1e-4)
 
 
 def test_words_that_act_together_are_met(model: LoadedModel) -> None:
