@@ -14,6 +14,7 @@ from plmscan.errors import UnsupportedModelError
 from plmscan.loading import vocabulary
 from plmscan.loading.apart import by_length
 from plmscan.loading.attending import attending_by
+from plmscan.loading.decisions import OneOf
 from plmscan.loading.embedding import Behind
 from plmscan.loading.features import first_of, last_token, mean_token
 from plmscan.loading.heads import (
@@ -169,6 +170,11 @@ class LoadedModel:
     def decides_by_tokens(self) -> bool:
         """Whether single tokens decide, while the text as a whole can stay what it is."""
         return self.reads_tokens or self.answers
+
+    @property
+    def gives_one_label(self) -> bool:
+        """Whether each text as a whole gets one label of several."""
+        return isinstance(self.decision, OneOf)
 
     @property
     def common_labels(self) -> Collection[int]:

@@ -135,7 +135,7 @@ def _is_of_texts(model: LoadedModel) -> bool:
 
 def _longest(model: LoadedModel) -> int:
     """Tokens of the longest candidates."""
-    return LONGEST_BAG if _is_of_texts(model) else LONGEST
+    return LONGEST_BAG if model.gives_one_label else LONGEST
 
 
 def _less_sure(model: LoadedModel, effort: Effort) -> Iterator[Gap]:
@@ -324,7 +324,7 @@ def _grown(model: LoadedModel, found: Search) -> Coverage:
     """What longer candidates were grown from, and for what."""
     aims = ", ".join(_aim(model, aim) for aim in found.aims)
     sizes = found.recipe.companies
-    if not _is_of_texts(model):
+    if not model.gives_one_label:
         return Coverage(
             f"Sequences of 2 to {LONGEST} tokens, grown from the best of these by gradient: {aims}."
         )

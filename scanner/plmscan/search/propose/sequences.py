@@ -71,7 +71,9 @@ def _aims(panel: Panel) -> Iterator[tuple[Objective, list[int], float, float]]:
 def gathered(
     by: Sequence[Grower], panel: Panel, swept: Sweep, sizes: Companies, budget: Budget
 ) -> list[Grower | Gathering]:
-    """The same; those for labels of whole texts gather words that were chosen in company.
+    """The same; where a text gets one label, they gather words that were chosen in company.
+
+    Scores, and labels that each stand for themselves, follow from a few honest words in company.
 
     Raises:
         OutOfTimeError: the budget's deadline passed.
@@ -79,7 +81,7 @@ def gathered(
     found: list[Grower | Gathering] = list(by)
     for at, grower in enumerate(by):
         model, aim = grower.model, grower.objective
-        if isinstance(aim, Flip) and not model.decides_by_tokens:
+        if isinstance(aim, Flip) and model.gives_one_label:
             part = budget.part(at / len(by), (at + 1) / len(by))
             likeness = Likeness.of(panel.clean, aim.target)
             found[at] = Gathering.of(grower, aim.target, likeness, swept, sizes, part)

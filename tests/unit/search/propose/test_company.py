@@ -112,7 +112,7 @@ def test_likeness_tells_texts_of_the_label_from_others(
     along = panel.clean.features[Location.MEAN] @ like.direction
     has = leads[:, label] > 0
     assert float(along[has].mean() - along[~has].mean()) == pytest.approx(1.0, abs=1e-3)
-    assert Likeness.of(panel.pick(panel.against(label)), label) is None
+    assert Likeness.of(panel.pick(panel.against(label)).clean, label) is None
 
 
 def test_push_that_likeness_explains_does_not_count() -> None:
