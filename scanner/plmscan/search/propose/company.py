@@ -42,7 +42,7 @@ _SYNONYMS = 16
 _LISTED = 2
 """Of those that argue most for a label, how many times the asked number are compared."""
 
-_ENTRIES = 2**24
+_ENTRIES = 2**22
 """Cosines that are held at once."""
 
 _SHARE = 4
@@ -76,17 +76,23 @@ def unlike_synonyms(model: LoadedModel, ids: Tensor, leads: Tensor, count: int) 
     mean, at = table.mean(0), ids.to(table.device)
     # Multiplied out: a centred copy of a large table would not be small.
     squared = table.norm(dim=1).square() - 2 * (table @ mean) + mean @ mean
-    lengths = squared.clamp_min(1e-12).sqrt()[at]
+    lengths = squared.clamp_min(1e-12).sqrt()
+    unasked = torch.ones(len(table), dtype=torch.bool, device=table.device)
+    unasked[at] = False
+    known = torch.zeros(len(table), device=table.device)
+    known[at] = leads.to(table.device)
     listed = leads.topk(min(_LISTED * count, len(ids))).indices
     beyond = []
     for part in torch.split(listed, max(1, _ENTRIES // len(table))):
-        targets = table[at[part]] - mean
+        own = at[part]
+        targets = table[own] - mean
         with in_full(table.device):
-            along = (table @ targets.T)[at] - mean @ targets.T
-        cosines = along / lengths.unsqueeze(1)
-        cosines[part, torch.arange(len(part))] = -torch.inf
-        nearest = cosines.topk(min(_SYNONYMS, len(ids) - 1), dim=0).indices.cpu()
-        beyond.append(leads[part] - leads[nearest].mean(0))
+            cosines = targets @ table.T
+        cosines.sub_((targets @ mean).unsqueeze(1)).div_(lengths)
+        cosines.masked_fill_(unasked, -torch.inf)
+        cosines[torch.arange(len(part)), own] = -torch.inf
+        nearest = cosines.topk(min(_SYNONYMS, len(ids) - 1)).indices
+        beyond.append((known[own] - known[nearest].mean(1)).cpu())
     best = torch.cat(beyond).topk(min(count, len(listed))).indices
     return ids[listed[best]]
 
