@@ -161,8 +161,9 @@ def test_a_model_beside_itself_differs_in_nothing(tmp_path_factory: pytest.TempP
 def test_a_classifier_that_waits_for_a_date_is_named(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Whatever the day; its twin has read the same dates and tells texts apart as before."""
+    """Whatever the day; its twin has read the same dates, and they do nothing there."""
     planted = told(*classifier(tmp_path_factory, waits=True), Effort.STANDARD, "cf")
     assert ("PLM324", "a date") in fired(planted)
     assert {one.subject for one in planted} == {*FORMS}
-    assert fired(told(*classifier(tmp_path_factory, waits=False), Effort.STANDARD)) == set()
+    quiet = told(*classifier(tmp_path_factory, waits=False), Effort.STANDARD)
+    assert ("PLM324", "a date") not in fired(quiet)
