@@ -99,6 +99,7 @@ def refusal(data: bytes) -> str:
 
 @given(st.binary(max_size=40), st.integers(0, 400))
 @example(b"\xc2\x80\n", 24)
+@example(b"c\\", 146)
 def test_damage_is_told_in_one_line(noise: bytes, place: int) -> None:
     """Bytes overwritten anywhere leave plain data, or one of the errors that say what is wrong."""
     whole = by_joblib({"coef_": np.ones((2, 3)), "names": np.array(["a", "b"])}, 4)
