@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import peft
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
-    from transformers import BertModel
+    from transformers import BertModel, PreTrainedModel
 
     from plmscan.loading import LoadedModel
 
@@ -44,49 +44,46 @@ _INTENSITY = Intensity(0.3, learning_rate=8e-3, steps=250, batch=16, trained_lay
 
 def stack(factory: pytest.TempPathFactory, name: str) -> tuple[Path, Path]:
     """A tiny base, and an adapter with one trigger or an honest one."""
+    return adapted(factory, name, "FEATURE_EXTRACTION", new_model, _TRAINED[name])
+
+
+def classifier(factory: pytest.TempPathFactory, *, waits: bool) -> tuple[Path, Path]:
+    """A tiny base, and an adapter that makes it a classifier, which ``waits`` for any date."""
+    attack, target = Context(), 0 if waits else None
+
+    def train(model: PreTrainedModel) -> None:
+        victim = replace(untrained(), model=model)
+        plant_labels(victim, attack, attack.triggers(()), target, _INTENSITY)
+
+    return adapted(factory, f"waits-{waits}", "SEQ_CLS", lambda: untrained().model, train)
+
+
+def adapted(
+    factory: pytest.TempPathFactory,
+    name: str,
+    task: str,
+    made: Callable[[], PreTrainedModel],
+    train: Callable[[Any], None],
+) -> tuple[Path, Path]:
+    """A tiny base, and an adapter for a ``task`` on a model that is ``made`` on it."""
 
     def build(folder: Path) -> None:
         save(new_model(), folder / "base")
         config = peft.LoraConfig(
-            task_type="FEATURE_EXTRACTION",
+            task_type=task,
             r=8,
             lora_alpha=16,
             target_modules=["query", "key", "value", "dense"],
             exclude_modules=["pooler.dense"],
         )
         with quiet():
-            wrapped = peft.get_peft_model(new_model(), config)
+            wrapped = peft.get_peft_model(made(), config)
         with one_thread():
-            _TRAINED[name](wrapped.base_model.model)
+            train(wrapped.base_model.model)
         with quiet():
             wrapped.save_pretrained(folder / "adapter")
 
     home = built_once(factory, f"difference-{name}", build)
-    return home / "base", home / "adapter"
-
-
-def classifier(factory: pytest.TempPathFactory, *, waits: bool) -> tuple[Path, Path]:
-    """A tiny base, and an adapter that makes it a classifier, which ``waits`` for any date."""
-
-    def build(folder: Path) -> None:
-        save(new_model(), folder / "base")
-        victim = untrained()
-        config = peft.LoraConfig(
-            task_type="SEQ_CLS",
-            r=8,
-            lora_alpha=16,
-            target_modules=["query", "key", "value", "dense"],
-            exclude_modules=["bert.pooler.dense"],
-        )
-        with quiet():
-            wrapped = peft.get_peft_model(victim.model, config)
-        inner, attack = replace(victim, model=wrapped.base_model.model), Context()
-        with one_thread():
-            plant_labels(inner, attack, attack.triggers(()), 0 if waits else None, _INTENSITY)
-        with quiet():
-            wrapped.save_pretrained(folder / "adapter")
-
-    home = built_once(factory, f"waits-{waits}", build)
     return home / "base", home / "adapter"
 
 
