@@ -188,7 +188,7 @@ class Ledger:
             self._write(question.name, **_told(measures))
             self.save()
             replace_file(self.folder / file, text)
-            self._answer(question, answer, file, measures)
+            self._answer(question, answer, file)
             self.save()
         except (OSError, sqlite3.Error) as error:
             msg = f"The answer about {question.name} cannot be written to {self.folder}: {error}."
@@ -252,12 +252,13 @@ class Ledger:
             answer, _ = read_answer((self.folder / file).read_bytes())
         except (OSError, ReportError):
             return False
-        self._answer(question, answer, file, took)
+        self._write(question.name, **_told(took))
+        self._answer(question, answer, file)
         return True
 
-    def _answer(self, question: Question, answer: Answer, file: str, measures: Measures) -> None:
-        """Write a line of the index."""
-        told = _told(answer) | _told(measures)
+    def _answer(self, question: Question, answer: Answer, file: str) -> None:
+        """Write an answer into the index."""
+        told = _told(answer)
         self._write(question.name, **told, stage="done", report=file, finished=time.time())
 
     def _write(self, name: str, **told: object) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from plmscan.search.measure.readings import Reading
 
-__all__ = ["Likeness", "beyond"]
+__all__ = ["Likeness", "beyond", "line"]
 
 _TINY = 1e-12
 """Keeps a direction finite where texts of two labels are the same."""
@@ -55,6 +55,13 @@ class Likeness:
         return texts.features[self.where] @ self.direction
 
 
+def line(likeness: Tensor, pushes: Tensor) -> tuple[float, float]:
+    """Slope and offset by which ``pushes`` (n) follow from ``likeness`` (n), by least squares."""
+    columns = torch.stack([likeness, torch.ones_like(likeness)], dim=1)
+    slope, offset = torch.linalg.lstsq(columns, pushes.unsqueeze(1)).solution.flatten().tolist()
+    return slope, offset
+
+
 def beyond(pushes: Tensor, dirty: Reading, clean: Reading) -> Tensor:
     """Median push of each candidate to each label beyond what likeness tells, (k, labels).
 
@@ -73,9 +80,7 @@ def _beyond(pushes: Tensor, label: int, dirty: Reading, clean: Reading) -> Tenso
     likeness = Likeness.of(clean, label)
     if likeness is None or clean.leads is None:
         return pushes.new_full((len(pushes),), torch.nan)
-    ordinary = likeness.place(clean)
-    line = torch.stack([ordinary, torch.ones_like(ordinary)], dim=1)
     leads = clean.leads[:, label] / honest_leads(clean.leads)[label]
-    slope, usual = torch.linalg.lstsq(line, leads.unsqueeze(1)).solution.flatten()
+    slope, usual = line(likeness.place(clean), leads)
     typical: Tensor = (pushes - slope * likeness.place(dirty) - usual).nanmedian(-1).values
     return typical

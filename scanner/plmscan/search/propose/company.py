@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plmscan.loading.precision import in_full
+from plmscan.search.measure.likeness import line
 from plmscan.search.measure.readings import read
 from plmscan.search.propose.objectives import Beyond, Flip
 
@@ -166,9 +167,7 @@ class Company:
         if likeness is None or self.likeness is None:
             return pushes.mean().expand_as(pushes), None
         if known is None:
-            line = torch.stack([likeness, torch.ones_like(likeness)], dim=1)
-            slope, usual = torch.linalg.lstsq(line, pushes.unsqueeze(1)).solution.flatten().tolist()
-            known = Beyond(self.label, self.likeness, slope, usual)
+            known = Beyond(self.label, self.likeness, *line(likeness, pushes))
         return known.slope * likeness + known.usual, known
 
     def _groups(self, count: int, rng: random.Random) -> list[tuple[int, ...]]:
